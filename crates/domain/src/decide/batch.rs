@@ -1,0 +1,134 @@
+//! The script that every store runs between loading and writing: decide each submission in turn, sum up what
+//! is to be written.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use crate::{
+    Account, Command, Decision, Receipt, RecordedOperation, Rejection, Reservation, ReservationKey,
+    ServiceId, Submission, Timestamp, UserId,
+    decide::{Changes, Needs, Rows, State, decide},
+    ports::{Reply, RepoError, SubmitError},
+};
+
+/// The receipt of an accepted command, and whether it is the first time it is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The receipt.
+    pub receipt: Receipt,
+    /// The command happened before; this is the first answer again.
+    pub is_replay: bool,
+}
+
+/// A decided batch: what to write, and what to answer once it is durable.
+#[derive(Debug)]
+pub struct Decided {
+    /// One per submission, in order.
+    pub replies: Vec<Reply>,
+    /// The sum of all decisions; every row once, accounts by (bucket, user id), reservations by key.
+    pub changes: Changes,
+}
+
+/// Decides the submissions in order on the loaded rows.
+///
+/// Due reservations of the loaded accounts expire first, whatever becomes of the submissions. A submission is
+/// accepted whole or leaves no trace; one that panics (damaged rows) fails alone.
+pub fn decide_batch(rows: Rows, submissions: &[Submission], now: Timestamp) -> Decided {
+    decide_batch_by(decide, rows, submissions, now)
+}
+
+/// [`decide_batch`] with another decider, for tests that need one to misbehave.
+pub fn decide_batch_by(
+    decider: impl Fn(&State, &Command, Timestamp) -> Result<Decision, Rejection>,
+    rows: Rows,
+    submissions: &[Submission],
+    now: Timestamp,
+) -> Decided {
+    let (mut state, expired) = State::new(rows, now);
+    let mut sum = Sum::default();
+    sum.add(expired);
+    let replies = submissions
+        .iter()
+        .map(|submission| {
+            let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&decider, &state, submission, now)));
+            let (changes, accepted) = attempt.unwrap_or_else(|panic| Err(failed(panic.as_ref())))?;
+            for changes in changes {
+                state.apply(&changes);
+                sum.add(changes);
+            }
+            Ok(accepted)
+        })
+        .collect();
+    Decided { replies, changes: sum.into_changes() }
+}
+
+/// Decides one submission without touching the state; later commands of it see the earlier ones.
+fn attempt(
+    decider: &impl Fn(&State, &Command, Timestamp) -> Result<Decision, Rejection>,
+    state: &State,
+    submission: &Submission,
+    now: Timestamp,
+) -> Result<(Vec<Changes>, Vec<Accepted>), SubmitError> {
+    let mut trial = None;
+    let mut all_changes = Vec::new();
+    let mut accepted = Vec::with_capacity(submission.0.len());
+    for (index, command) in submission.0.iter().enumerate() {
+        let decision = decider(trial.as_ref().unwrap_or(state), command, now)
+            .map_err(|rejection| SubmitError::Rejected { index, rejection })?;
+        let (receipt, is_replay) = match decision {
+            Decision::Replay(receipt) => (receipt, true),
+            Decision::Commit(changes, receipt) => {
+                if submission.0.len() > 1 {
+                    trial.get_or_insert_with(|| state.excerpt(&Needs::of([submission]))).apply(&changes);
+                }
+                all_changes.push(changes);
+                (receipt, false)
+            }
+        };
+        accepted.push(Accepted { receipt, is_replay });
+    }
+    Ok((all_changes, accepted))
+}
+
+fn failed(panic: &(dyn std::any::Any + Send)) -> SubmitError {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    RepoError::Internal(format!("deciding panicked: {}", text.unwrap_or("without a message")).into()).into()
+}
+
+/// Adds changes up so that every row is written once.
+#[derive(Default)]
+struct Sum {
+    accounts: BTreeMap<(u8, UserId), Account>,
+    reservations: BTreeMap<ReservationKey, Reservation>,
+    operations: Vec<RecordedOperation>,
+    services_used: Vec<ServiceId>,
+    closed: Vec<UserId>,
+}
+
+impl Sum {
+    fn add(&mut self, changes: Changes) {
+        self.accounts.extend(
+            changes
+                .accounts
+                .into_iter()
+                .map(|account| ((account.user_id.bucket(), account.user_id), account)),
+        );
+        self.reservations.extend(changes.reservations.into_iter().map(|r| (r.key, r)));
+        self.operations.extend(changes.operations);
+        self.services_used.extend(changes.services_used);
+        self.closed.extend(changes.closed);
+    }
+
+    fn into_changes(mut self) -> Changes {
+        self.services_used.sort_unstable();
+        Changes {
+            accounts: self.accounts.into_values().collect(),
+            reservations: self.reservations.into_values().collect(),
+            operations: self.operations,
+            services_used: self.services_used,
+            closed: self.closed,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The rows of a batch in memory: what was loaded, plus what was decided so far.
+
+use std::collections::HashMap;
+
+use crate::{
+    Account, Fingerprint, IdempotencyKey, Receipt, RecordedOperation, Reservation, ReservationKey, ServiceId,
+    ServiceStatus, Timestamp, UserId,
+    decide::{Needs, posting},
+};
+
+/// A service as a batch sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadedService {
+    /// The service.
+    pub id: ServiceId,
+    /// Whether it takes new reservations.
+    pub status: ServiceStatus,
+    /// Whether a reservation was ever made for it.
+    pub is_used: bool,
+}
+
+/// A key that was answered before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The meaning of the first request.
+    pub fingerprint: Fingerprint,
+    /// Its receipt.
+    pub receipt: Receipt,
+}
+
+/// What a store loaded under its locks: the rows of [`Needs`], and every due reservation of the accounts. Rows
+/// that do not exist are left out; a row may come twice (named and due). Order does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// Accounts.
+    pub accounts: Vec<Account>,
+    /// The operations that answer for the keys.
+    pub keyed_operations: Vec<RecordedOperation>,
+    /// Reservations, named ones and due ones.
+    pub reservations: Vec<Reservation>,
+    /// Services.
+    pub services: Vec<LoadedService>,
+}
+
+/// What is to be written. Rows are whole and final; a row comes once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Accounts to write over.
+    pub accounts: Vec<Account>,
+    /// Reservations to insert or write over.
+    pub reservations: Vec<Reservation>,
+    /// Operations to append, in order.
+    pub operations: Vec<RecordedOperation>,
+    /// Services to mark as used.
+    pub services_used: Vec<ServiceId>,
+    /// Users whose free text is to be erased, operations of this very batch included.
+    pub closed: Vec<UserId>,
+}
+
+/// The rows that decisions are made on.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    accounts: HashMap<UserId, Account>,
+    answered: HashMap<(UserId, IdempotencyKey), Answered>,
+    reservations: HashMap<ReservationKey, Reservation>,
+    services: HashMap<ServiceId, LoadedService>,
+}
+
+impl State {
+    /// Takes the loaded rows and expires what is due at `now`, each at its own deadline, the earliest first.
+    /// The second value is what that changed.
+    pub fn new(rows: Rows, now: Timestamp) -> (Self, Changes) {
+        let mut state = Self {
+            accounts: rows.accounts.into_iter().map(|account| (account.user_id, account)).collect(),
+            answered: rows.keyed_operations.iter().filter_map(answered).collect(),
+            reservations: rows.reservations.into_iter().map(|r| (r.key, r)).collect(),
+            services: rows.services.into_iter().map(|service| (service.id, service)).collect(),
+        };
+        let changes = state.expire_due(now);
+        (state, changes)
+    }
+
+    fn expire_due(&mut self, now: Timestamp) -> Changes {
+        let mut due: Vec<Reservation> =
+            self.reservations.values().filter(|r| r.is_due(now)).copied().collect();
+        due.sort_unstable_by_key(|reservation| (reservation.expires_at, reservation.key));
+        let mut changes = Changes::default();
+        for reservation in due {
+            let mut account = self.account(reservation.key.user_id);
+            let (reservation, operation) = posting::expire(&mut account, reservation);
+            self.accounts.insert(account.user_id, account);
+            self.reservations.insert(reservation.key, reservation);
+            changes.operations.push(operation);
+            changes.reservations.push(reservation);
+        }
+        let mut users: Vec<UserId> = changes.reservations.iter().map(|r| r.key.user_id).collect();
+        users.sort_unstable();
+        users.dedup();
+        changes.accounts = users.into_iter().map(|user| self.account(user)).collect();
+        changes
+    }
+
+    /// The user's account; an unopened one if there is none.
+    pub fn account(&self, user_id: UserId) -> Account {
+        self.accounts.get(&user_id).copied().unwrap_or(Account::unopened(user_id))
+    }
+
+    /// What this key of this user was answered.
+    pub fn answered(&self, user_id: UserId, key: &IdempotencyKey) -> Option<&Answered> {
+        self.answered.get(&(user_id, key.clone()))
+    }
+
+    /// A reservation.
+    pub fn reservation(&self, key: ReservationKey) -> Option<Reservation> {
+        self.reservations.get(&key).copied()
+    }
+
+    /// A service.
+    pub fn service(&self, id: ServiceId) -> Option<LoadedService> {
+        self.services.get(&id).copied()
+    }
+
+    /// A copy of the rows that are needed: what an all-or-nothing submission is tried on.
+    pub(super) fn excerpt(&self, needs: &Needs) -> Self {
+        fn only<'a, K: Clone + Eq + std::hash::Hash + 'a, V: Clone>(
+            rows: &HashMap<K, V>,
+            keys: impl IntoIterator<Item = &'a K>,
+        ) -> HashMap<K, V> {
+            keys.into_iter().filter_map(|key| Some((key.clone(), rows.get(key)?.clone()))).collect()
+        }
+        Self {
+            accounts: only(&self.accounts, &needs.accounts),
+            answered: only(&self.answered, &needs.keys),
+            reservations: only(&self.reservations, &needs.reservations),
+            services: only(&self.services, &needs.services),
+        }
+    }
+
+    /// Makes a decision part of the state that the next command is decided on.
+    pub fn apply(&mut self, changes: &Changes) {
+        self.accounts.extend(changes.accounts.iter().map(|account| (account.user_id, *account)));
+        self.reservations.extend(changes.reservations.iter().map(|r| (r.key, *r)));
+        self.answered.extend(changes.operations.iter().filter_map(answered));
+        for id in &changes.services_used {
+            if let Some(service) = self.services.get_mut(id) {
+                service.is_used = true;
+            }
+        }
+    }
+}
+
+fn answered(recorded: &RecordedOperation) -> Option<((UserId, IdempotencyKey), Answered)> {
+    let scope = (recorded.operation.user_id, recorded.operation.idempotency_key.clone()?);
+    Some((scope, Answered { fingerprint: recorded.fingerprint?, receipt: recorded.receipt() }))
+}

@@ -1,0 +1,22 @@
+//! What the rules need from the outside, and what they promise in return. Adapters implement these traits;
+//! with the feature `mock` each has a `Mock…` twin for failures that no real adapter produces on demand.
+
+mod access;
+mod clock;
+mod error;
+mod repo;
+mod report;
+
+pub use access::ApiKeyRepo;
+pub use clock::Clock;
+pub use error::{Cause, RepoError};
+pub use repo::{BalanceRepo, LedgerSink, Reply, ReportRepo, ServiceRepo, SubmitError};
+pub use report::{Published, ReportDraft, ReportSink, SinkError};
+
+#[cfg(feature = "mock")]
+pub use {
+    access::MockApiKeyRepo,
+    clock::MockClock,
+    repo::{MockBalanceRepo, MockReportRepo, MockServiceRepo},
+    report::{MockReportDraft, MockReportSink},
+};

@@ -1,0 +1,39 @@
+//! Where a month's revenue is published for accounting.
+
+use async_trait::async_trait;
+
+use crate::{Month, RevenueLine, ports::Cause};
+
+/// The report could not be published; no partial file is left where readers look.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the report could not be published: {0}")]
+pub struct SinkError(pub Cause);
+
+/// What was published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The file's name, without a folder.
+    pub file_name: String,
+    /// The bytes that readers get.
+    pub bytes: Vec<u8>,
+    /// SHA-256 of the bytes, in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// Publishes reports. The same month with the same lines gives the same bytes, for ever.
+#[cfg_attr(feature = "mock", mockall::automock)]
+pub trait ReportSink: Send + Sync + 'static {
+    /// Starts a report. Nothing is visible to readers before [`ReportDraft::finish`].
+    fn begin(&self, month: Month) -> Result<Box<dyn ReportDraft>, SinkError>;
+}
+
+/// A report in the making. Dropping it leaves nothing behind.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait ReportDraft: Send {
+    /// Adds a line. Lines are published in the order they come.
+    fn line(&mut self, line: &RevenueLine) -> Result<(), SinkError>;
+
+    /// Makes the report visible, durably and all at once, in the place of an earlier one of the month.
+    async fn finish(self: Box<Self>) -> Result<Published, SinkError>;
+}

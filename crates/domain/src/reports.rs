@@ -1,0 +1,100 @@
+//! Building and publishing the monthly revenue report.
+
+use std::sync::Arc;
+
+use crate::{
+    AccountingZone, Month, RevenueReport, Timestamp,
+    ports::{Clock, Published, RepoError, ReportRepo, ReportSink, SinkError},
+};
+
+/// How long after its end a month becomes final, in microseconds: longer than any batch may take from being
+/// decided to being committed, so that no capture of the month can still appear (5 minutes).
+const SETTLING_MICROS: i64 = 5 * 60 * 1_000_000;
+
+/// Why there is no report.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The month lies in the future.
+    #[error("the month {0} has not begun")]
+    NotBegun(Month),
+    /// Nobody has asked for this month's report to be built.
+    #[error("no report was built for {0}")]
+    NotBuilt(Month),
+    /// The store failed.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// Publishing failed.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
+
+/// A report and its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedReport {
+    /// The figures.
+    pub report: RevenueReport,
+    /// The file made of them.
+    pub file: Published,
+}
+
+/// The revenue reports of a ledger.
+///
+/// The figures of a report are kept in the store, so that every instance publishes the same file; the file of
+/// a final report can always be made again, byte for byte.
+#[derive(Clone)]
+pub struct Reports {
+    repo: Arc<dyn ReportRepo>,
+    sink: Arc<dyn ReportSink>,
+    clock: Arc<dyn Clock>,
+    zone: AccountingZone,
+}
+
+impl Reports {
+    /// Reports of months in `zone`.
+    pub fn new(
+        repo: Arc<dyn ReportRepo>,
+        sink: Arc<dyn ReportSink>,
+        clock: Arc<dyn Clock>,
+        zone: AccountingZone,
+    ) -> Self {
+        Self { repo, sink, clock, zone }
+    }
+
+    /// Builds the month's report and publishes it. A final report is not built again.
+    pub async fn build(&self, month: Month) -> Result<PublishedReport, ReportError> {
+        let now = self.clock.now();
+        let period = self.zone.period(month);
+        if now < period.start {
+            return Err(ReportError::NotBegun(month));
+        }
+        let kept = self.repo.report(month).await?.filter(|report| report.is_final);
+        let report = match kept {
+            Some(report) => report,
+            None => self.repo.save_report(self.compute(month, now).await?).await?,
+        };
+        self.publish(report).await
+    }
+
+    /// The report as it was built last, and its file.
+    pub async fn get(&self, month: Month) -> Result<PublishedReport, ReportError> {
+        let report = self.repo.report(month).await?.ok_or(ReportError::NotBuilt(month))?;
+        self.publish(report).await
+    }
+
+    async fn compute(&self, month: Month, now: Timestamp) -> Result<RevenueReport, RepoError> {
+        let period = self.zone.period(month);
+        let mut lines = self.repo.revenue(period).await?;
+        lines.sort_unstable_by(|a, b| (&a.service_name, a.service_id).cmp(&(&b.service_name, b.service_id)));
+        let is_final = now.micros() >= period.end.micros().saturating_add(SETTLING_MICROS);
+        Ok(RevenueReport { month, is_final, built_at: now, lines })
+    }
+
+    async fn publish(&self, report: RevenueReport) -> Result<PublishedReport, ReportError> {
+        let mut draft = self.sink.begin(report.month)?;
+        for line in &report.lines {
+            draft.line(line)?;
+        }
+        let file = draft.finish().await?;
+        Ok(PublishedReport { report, file })
+    }
+}

@@ -1,0 +1,162 @@
+//! Instants, and the months that accounting closes.
+//!
+//! An instant is UTC with microseconds, the finest time that every store keeps. A month is a half-open
+//! range of instants in one configured IANA zone; the zone database is compiled in, so the same binary
+//! gives the same months everywhere.
+
+use std::{fmt, str::FromStr};
+
+use jiff::{civil, tz::TimeZone};
+
+use crate::{Invalid, Ttl};
+
+/// An instant: microseconds since 1970-01-01T00:00:00Z, within the years 0001 to 9999.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// 0001-01-01T00:00:00Z.
+    pub const MIN: Self = Self(-62_135_596_800_000_000);
+    /// The last microsecond of 9999-12-30 UTC, which no zone offset carries past the year 9999.
+    pub const MAX: Self = Self(253_402_214_399_999_999);
+
+    /// Microseconds since 1970-01-01T00:00:00Z, between [`Timestamp::MIN`] and [`Timestamp::MAX`].
+    pub const fn from_micros(micros: i64) -> Result<Self, Invalid> {
+        if micros < Self::MIN.0 || micros > Self::MAX.0 {
+            return Err(Invalid::Timestamp);
+        }
+        Ok(Self(micros))
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// The deadline of a reservation made or extended at this instant, at most [`Timestamp::MAX`].
+    #[must_use]
+    pub const fn after(self, ttl: Ttl) -> Self {
+        let micros = self.0.saturating_add(ttl.seconds() as i64 * 1_000_000);
+        if micros > Self::MAX.0 { Self::MAX } else { Self(micros) }
+    }
+}
+
+/// RFC 3339 in UTC with microseconds: `2026-11-24T09:30:00.000000Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let instant = jiff::Timestamp::from_microsecond(self.0).map_err(|_| fmt::Error)?;
+        write!(f, "{instant:.6}")
+    }
+}
+
+/// Reads RFC 3339 with any offset; digits past the microsecond are cut off.
+impl FromStr for Timestamp {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        // The parser takes a leap second for the one before it; RFC 3339 also wants seconds to be there.
+        let seconds = text.get(16..19).ok_or(Invalid::Timestamp)?;
+        if !seconds.starts_with(':') || seconds == ":60" || text.contains('[') {
+            return Err(Invalid::Timestamp);
+        }
+        let instant: jiff::Timestamp = text.parse().map_err(|_| Invalid::Timestamp)?;
+        Self::from_micros(instant.as_microsecond())
+    }
+}
+
+/// A half-open range of instants: `start <= t < end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period {
+    /// The first instant inside.
+    pub start: Timestamp,
+    /// The first instant after.
+    pub end: Timestamp,
+}
+
+impl Period {
+    /// Whether the instant is inside.
+    pub fn contains(self, instant: Timestamp) -> bool {
+        self.start <= instant && instant < self.end
+    }
+}
+
+/// A calendar month, `0001-01` to `9998-12`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Month {
+    year: i16,
+    month: i8,
+}
+
+impl Month {
+    /// Year 1 to 9998, month 1 to 12.
+    pub const fn new(year: i16, month: i8) -> Result<Self, Invalid> {
+        if year < 1 || year > 9998 || month < 1 || month > 12 {
+            return Err(Invalid::Month);
+        }
+        Ok(Self { year, month })
+    }
+
+    /// The month after this one; its year may be 9999.
+    const fn next(self) -> Self {
+        if self.month == 12 {
+            Self { year: self.year + 1, month: 1 }
+        } else {
+            Self { year: self.year, month: self.month + 1 }
+        }
+    }
+}
+
+/// `YYYY-MM`.
+impl fmt::Display for Month {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}", self.year, self.month)
+    }
+}
+
+/// Exactly `YYYY-MM`.
+impl FromStr for Month {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (year, month) = text.split_once('-').ok_or(Invalid::Month)?;
+        let digits = |part: &str, len| part.len() == len && part.bytes().all(|b| b.is_ascii_digit());
+        if !digits(year, 4) || !digits(month, 2) {
+            return Err(Invalid::Month);
+        }
+        let (year, month) =
+            (year.parse().map_err(|_| Invalid::Month)?, month.parse().map_err(|_| Invalid::Month)?);
+        Self::new(year, month)
+    }
+}
+
+/// The one time zone in which months begin and end.
+#[derive(Clone, Debug)]
+pub struct AccountingZone(TimeZone);
+
+impl AccountingZone {
+    /// Looks the zone up in the compiled-in IANA database.
+    pub fn new(iana_name: &str) -> Result<Self, Invalid> {
+        TimeZone::get(iana_name).map(Self).map_err(|_| Invalid::Zone)
+    }
+
+    /// The month as instants. Where midnight of the first day happens twice, the month begins with the
+    /// first; where it is skipped, with the instant of the jump.
+    pub fn period(&self, month: Month) -> Period {
+        Period { start: self.first_instant(month), end: self.first_instant(month.next()) }
+    }
+
+    /// The month that an instant belongs to.
+    pub fn month_of(&self, instant: Timestamp) -> Month {
+        let instant = jiff::Timestamp::from_microsecond(instant.0).unwrap_or_default();
+        let date = self.0.to_datetime(instant).date();
+        Month { year: date.year(), month: date.month() }
+    }
+
+    fn first_instant(&self, month: Month) -> Timestamp {
+        let midnight = civil::date(month.year, month.month, 1).at(0, 0, 0, 0);
+        self.0
+            .to_ambiguous_timestamp(midnight)
+            .compatible()
+            .map_or(Timestamp::MIN, |instant| Timestamp(instant.as_microsecond()))
+    }
+}

@@ -1,0 +1,1 @@
+//! A BalanceRepo around a BalanceRepo: merges concurrent calls into one transaction.

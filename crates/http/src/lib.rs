@@ -1,0 +1,1 @@
+//! The HTTP contract: routes, wire types, problem+json, OpenAPI, Swagger page.

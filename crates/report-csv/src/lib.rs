@@ -1,0 +1,1 @@
+//! ReportSink that publishes a month's revenue as a CSV file.

@@ -1,0 +1,1 @@
+//! BalanceRepo on PostgreSQL.

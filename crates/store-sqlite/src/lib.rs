@@ -1,0 +1,1 @@
+//! BalanceRepo on one SQLite file: the embedded default.
