@@ -1,0 +1,36 @@
+# Every recurring command of the project. README and CI call the same ones; each is a plain command that
+# also works without `just`.
+
+# List what there is.
+default:
+    @just --list
+
+# Serve on 127.0.0.1:8080 with data/balance.db.
+run *ARGS:
+    cargo run --release -- {{ARGS}}
+
+# Run every test, with a real PostgreSQL and a real browser.
+test:
+    ./test
+
+# What CI runs.
+ci:
+    bash .ci/run
+
+# Formatting and lints, warnings denied.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Faults on real processes: quick by default, `just faults --full` for a release.
+faults *ARGS="--quick":
+    cargo build --release -p balance-app
+    cargo run --release -p balance-faults -- all {{ARGS}}
+
+# Write docs/openapi.json anew after a change of the API.
+openapi:
+    cargo run -p balance-app -- openapi > docs/openapi.json
+
+# Licences, bans and sources of all dependencies.
+deny:
+    cargo deny check bans licenses sources
