@@ -1,1 +1,88 @@
-//! ReportSink that publishes a month's revenue as a CSV file.
+//! Publishes a month's revenue as a CSV file for accounting.
+//!
+//! One file per month, `revenue-YYYY-MM.csv`, in one folder. A reader of the folder sees the whole file or none:
+//! it is written beside its place, flushed, and then moved there. The same lines give the same bytes, for ever.
+
+mod cell;
+mod file;
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use balance_domain::{
+    Month, RevenueLine,
+    ports::{Published, ReportDraft, ReportSink, SinkError},
+};
+use csv::{QuoteStyle, Terminator, Writer, WriterBuilder};
+use sha2::{Digest, Sha256};
+
+/// Publishes reports as files in one folder, which is made when it is first needed.
+#[derive(Clone, Debug)]
+pub struct CsvReports {
+    folder: PathBuf,
+}
+
+impl CsvReports {
+    /// Reports go into `folder`. Nothing is touched before the first report is finished.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+}
+
+impl ReportSink for CsvReports {
+    fn begin(&self, month: Month) -> Result<Box<dyn ReportDraft>, SinkError> {
+        let mut draft = CsvDraft {
+            folder: self.folder.clone(),
+            file_name: format!("revenue-{month}.csv"),
+            rows: WriterBuilder::new()
+                .delimiter(b';')
+                .quote_style(QuoteStyle::Necessary)
+                .terminator(Terminator::Any(b'\n'))
+                .from_writer(Vec::new()),
+        };
+        draft.row(["service", "revenue"])?;
+        Ok(Box::new(draft))
+    }
+}
+
+/// The rows so far, in memory: a report has one row per service, and its bytes are handed back at the end
+/// anyhow. The folder is touched only by `finish`, so dropping a draft leaves nothing behind.
+struct CsvDraft {
+    folder: PathBuf,
+    file_name: String,
+    rows: Writer<Vec<u8>>,
+}
+
+impl CsvDraft {
+    fn row(&mut self, cells: [&str; 2]) -> Result<(), SinkError> {
+        self.rows.write_record(cells).map_err(|error| SinkError(error.into()))
+    }
+}
+
+#[async_trait]
+impl ReportDraft for CsvDraft {
+    fn line(&mut self, line: &RevenueLine) -> Result<(), SinkError> {
+        self.row([&cell::text(line.service_name.as_str()), &cell::major_units(line.net())])
+    }
+
+    async fn finish(self: Box<Self>) -> Result<Published, SinkError> {
+        let Self { folder, file_name, rows } = *self;
+        let bytes = rows.into_inner().map_err(|error| SinkError(error.into_error().into()))?;
+        let publishing = tokio::task::spawn_blocking(move || {
+            file::publish(&folder, &file_name, &bytes)?;
+            let sha256 = hex(&Sha256::digest(&bytes));
+            Ok(Published { file_name, bytes, sha256 })
+        });
+        match publishing.await {
+            Ok(published) => published.map_err(|error: std::io::Error| SinkError(error.into())),
+            Err(died) => Err(SinkError(died.into())),
+        }
+    }
+}
+
+fn hex(digest: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits =
+        digest.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    digits.map(char::from).collect()
+}

@@ -1,0 +1,54 @@
+//! What stands in one cell: text that no spreadsheet runs as a formula, amounts without floats.
+
+use std::borrow::Cow;
+
+/// Characters that make a spreadsheet take a cell for a formula when they come first, in their full-width
+/// forms too (OWASP "CSV Injection", ASVS 5 1.2.10).
+const FORMULA_STARTS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+
+/// The text as it is, or behind a `'` where a spreadsheet would take it for a formula.
+pub(crate) fn text(text: &str) -> Cow<'_, str> {
+    if text.starts_with(FORMULA_STARTS) { format!("'{text}").into() } else { text.into() }
+}
+
+/// Minor units as major units with two decimals: `-5` is `-0.05`.
+pub(crate) fn major_units(minor: i128) -> String {
+    let sign = if minor < 0 { "-" } else { "" };
+    let magnitude = minor.unsigned_abs();
+    format!("{sign}{}.{:02}", magnitude / 100, magnitude % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defect_08_amounts_are_written_by_integer_arithmetic() {
+        for (minor, written) in [
+            (0, "0.00"),
+            (1, "0.01"),
+            (-1, "-0.01"),
+            (-5, "-0.05"),
+            (15, "0.15"),
+            (99, "0.99"),
+            (100, "1.00"),
+            (-100, "-1.00"),
+            (16_777_217, "167772.17"),
+            (9_007_199_254_740_993, "90071992547409.93"),
+            (i128::MAX, "1701411834604692317316873037158841057.27"),
+            (i128::MIN, "-1701411834604692317316873037158841057.28"),
+        ] {
+            assert_eq!(major_units(minor), written);
+        }
+    }
+
+    #[test]
+    fn only_text_that_starts_like_a_formula_is_changed() {
+        for start in FORMULA_STARTS {
+            assert_eq!(text(&format!("{start}1")), format!("'{start}1"));
+            assert_eq!(text(&format!("1{start}")), format!("1{start}"));
+        }
+        assert_eq!(text(""), "");
+        assert_eq!(text("Такси"), "Такси");
+    }
+}
