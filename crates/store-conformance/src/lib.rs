@@ -1,1 +1,19 @@
-//! The suite every BalanceRepo must pass, and the in-memory model it is compared with.
+//! The suite that every store of the ledger must pass, and the model it is compared with.
+//!
+//! A store crate implements [`Harness`] in a test file and names it in [`conformance!`]: every behaviour
+//! becomes one named test. [`MemoryStore`] is the model; the differential and metamorphic runners compare a store
+//! with it, and with itself, over random histories. `docs/writing-a-store.md` shows the whole way.
+//!
+//! A suite speaks through panics: a case that finds a difference panics with what it saw.
+
+mod harness;
+mod memory;
+mod suite;
+pub mod teller;
+
+#[doc(hidden)]
+pub mod cases;
+
+pub use harness::{Harness, Store};
+pub use memory::MemoryStore;
+pub use teller::Teller;

@@ -1,0 +1,62 @@
+//! The model: all four ports in memory, written to be obviously right rather than fast.
+//!
+//! It does not use the domain's decider. The money rules are written here a second time, naively and one
+//! command at a time, so that comparing a store with this model also tests the decider.
+
+mod api_keys;
+mod book;
+mod catalogue;
+mod expiry;
+mod ledger;
+mod reads;
+mod reports;
+mod rules;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use balance_domain::{
+    ApiKey, IdempotencyKey, MoneyCommand, Month, Receipt, RevenueReport, Service, ServiceId, UserId,
+};
+
+use book::Book;
+
+/// A ledger that lives as long as the last of its clones.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    world: Arc<Mutex<World>>,
+}
+
+impl MemoryStore {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One lock for everything: every call is one moment.
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All there is.
+#[derive(Default)]
+struct World {
+    /// Accounts that something happened to.
+    books: BTreeMap<UserId, Book>,
+    /// The keys that were answered.
+    answers: BTreeMap<(UserId, IdempotencyKey), Answer>,
+    /// The catalogue, and whether a reservation was ever made for the service.
+    services: BTreeMap<ServiceId, (Service, bool)>,
+    reports: BTreeMap<Month, RevenueReport>,
+    api_keys: Vec<ApiKey>,
+}
+
+/// What a key was first used for, and what was answered.
+#[derive(Clone)]
+struct Answer {
+    meaning: MoneyCommand,
+    receipt: Receipt,
+}

@@ -1,0 +1,34 @@
+//! The API keys of the model.
+
+use async_trait::async_trait;
+use balance_domain::{
+    ApiKey, ApiKeyId, Timestamp,
+    ports::{ApiKeyRepo, RepoError},
+};
+
+use super::MemoryStore;
+
+#[async_trait]
+impl ApiKeyRepo for MemoryStore {
+    async fn add_api_key(&self, key: ApiKey) -> Result<(), RepoError> {
+        let mut world = self.world();
+        if world.api_keys.iter().any(|kept| kept.id == key.id) {
+            return Err(RepoError::Internal(format!("there is an API key {} already", key.id).into()));
+        }
+        world.api_keys.push(key);
+        Ok(())
+    }
+
+    async fn api_keys(&self) -> Result<Vec<ApiKey>, RepoError> {
+        let mut keys = self.world().api_keys.clone();
+        keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        Ok(keys)
+    }
+
+    async fn revoke_api_key(&self, id: ApiKeyId, now: Timestamp) -> Result<Option<ApiKey>, RepoError> {
+        let mut world = self.world();
+        let Some(key) = world.api_keys.iter_mut().find(|key| key.id == id) else { return Ok(None) };
+        key.revoked_at = key.revoked_at.or(Some(now));
+        Ok(Some(key.clone()))
+    }
+}

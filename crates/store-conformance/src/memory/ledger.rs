@@ -1,0 +1,143 @@
+//! The ledger port of the model: one call, one lock.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use balance_domain::{
+    Accepted, AccountAsOf, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page, Reservation,
+    ReservationKey, ReservationPosition, ReservationQuery, Service, ServiceId, Submission, Timestamp, UserId,
+    ports::{BalanceRepo, LedgerSink, Reply, RepoError, SubmitError},
+};
+
+use super::{Answer, MemoryStore, World, book::Book, expiry::users_of};
+
+#[async_trait]
+impl BalanceRepo for MemoryStore {
+    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
+        let mut world = self.world();
+        for user_id in users_of(&submissions) {
+            world.expire(user_id, now);
+        }
+        Ok(submissions.iter().map(|submission| world.submit(submission, now)).collect())
+    }
+
+    async fn accounts(
+        &self,
+        user_ids: Vec<UserId>,
+        now: Timestamp,
+    ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+        let world = self.world();
+        Ok(user_ids.into_iter().map(|user_id| world.account_as_of(user_id, now)).collect())
+    }
+
+    async fn reservation(
+        &self,
+        key: ReservationKey,
+        now: Timestamp,
+    ) -> Result<Option<Reservation>, RepoError> {
+        Ok(self.world().reservation_at(key, now))
+    }
+
+    async fn reservations(
+        &self,
+        query: ReservationQuery,
+        now: Timestamp,
+    ) -> Result<Page<Reservation, ReservationPosition>, RepoError> {
+        Ok(self.world().reservations_page(&query, now))
+    }
+
+    async fn operations(
+        &self,
+        query: OperationQuery,
+    ) -> Result<Page<Operation, OperationPosition>, RepoError> {
+        Ok(self.world().operations_page(&query))
+    }
+
+    async fn operation_by_key(
+        &self,
+        user_id: UserId,
+        key: IdempotencyKey,
+    ) -> Result<Option<Operation>, RepoError> {
+        Ok(self.world().operation_by_key(user_id, &key))
+    }
+
+    async fn due_users(&self, now: Timestamp, users_max: u32) -> Result<Vec<UserId>, RepoError> {
+        Ok(self.world().due_users(now, users_max))
+    }
+
+    async fn scan(&self, sink: Arc<dyn LedgerSink>) -> Result<(), RepoError> {
+        let world = self.world();
+        sink.begin(world.books.len().try_into().unwrap_or(u64::MAX));
+        for book in world.books.values() {
+            sink.account(book.account());
+            for recorded in &book.operations {
+                sink.operation(recorded.clone());
+            }
+            for reservation in book.reservations.values() {
+                sink.reservation(*reservation);
+            }
+        }
+        Ok(())
+    }
+
+    async fn ready(&self) -> Result<(), RepoError> {
+        Ok(())
+    }
+}
+
+impl World {
+    /// All commands, or none.
+    fn submit(&mut self, submission: &Submission, now: Timestamp) -> Reply {
+        // A single command that is refused changes nothing: only several may have to be undone.
+        let before = (submission.0.len() > 1).then(|| Before::of(self, submission));
+        let mut accepted = Vec::new();
+        for (index, command) in submission.0.iter().enumerate() {
+            match self.obey(command, now) {
+                Ok((receipt, is_replay)) => accepted.push(Accepted { receipt, is_replay }),
+                Err(rejection) => {
+                    if let Some(before) = before {
+                        before.restore(self);
+                    }
+                    return Err(SubmitError::Rejected { index, rejection });
+                }
+            }
+        }
+        Ok(accepted)
+    }
+}
+
+/// Everything of the users that a submission names, as it was before.
+struct Before {
+    books: Vec<(UserId, Option<Book>)>,
+    answers: Vec<((UserId, IdempotencyKey), Answer)>,
+    services: BTreeMap<ServiceId, (Service, bool)>,
+}
+
+impl Before {
+    fn of(world: &World, submission: &Submission) -> Self {
+        let users = users_of(std::slice::from_ref(submission));
+        let is_named = |user: &UserId| users.contains(user);
+        Self {
+            books: users.iter().map(|user| (*user, world.books.get(user).cloned())).collect(),
+            answers: world
+                .answers
+                .iter()
+                .filter(|((user, _), _)| is_named(user))
+                .map(|(scope, answer)| (scope.clone(), answer.clone()))
+                .collect(),
+            services: world.services.clone(),
+        }
+    }
+
+    fn restore(self, world: &mut World) {
+        for (user, book) in self.books {
+            world.answers.retain(|(owner, _), _| *owner != user);
+            match book {
+                Some(book) => world.books.insert(user, book),
+                None => world.books.remove(&user),
+            };
+        }
+        world.answers.extend(self.answers);
+        world.services = self.services;
+    }
+}

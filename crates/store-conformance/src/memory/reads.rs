@@ -1,0 +1,129 @@
+//! What the model answers to questions: everything is listed, filtered and sorted, then cut to a page.
+
+use balance_domain::{
+    AccountAsOf, IdempotencyKey, Limit, Operation, OperationFilter, OperationPosition, OperationQuery,
+    OperationSort, Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery,
+    ReservationState, Timestamp, UserId,
+};
+
+use super::{
+    World,
+    expiry::{ended, is_due},
+};
+
+impl World {
+    pub(super) fn account_as_of(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
+        let book = self.books.get(&user_id)?;
+        let mut as_of = AccountAsOf { recorded: book.account(), due_count: 0, due_remaining: 0 };
+        for due in book.reservations.values().filter(|reservation| is_due(reservation, now)) {
+            as_of.due_count += 1;
+            as_of.due_remaining += due.amount.get() - due.captured - due.released;
+        }
+        Some(as_of)
+    }
+
+    pub(super) fn reservation_at(&self, key: ReservationKey, now: Timestamp) -> Option<Reservation> {
+        let book = self.books.get(&key.user_id)?;
+        book.reservations.get(&(key.service_id, key.order_id)).map(|reservation| seen(*reservation, now))
+    }
+
+    pub(super) fn reservations_page(
+        &self,
+        query: &ReservationQuery,
+        now: Timestamp,
+    ) -> Page<Reservation, ReservationPosition> {
+        let mut rows: Vec<Reservation> = self
+            .books
+            .get(&query.user_id)
+            .into_iter()
+            .flat_map(|book| book.reservations.values())
+            .map(|reservation| seen(*reservation, now))
+            .filter(|reservation| query.state.is_none_or(|state| reservation.state == state))
+            .collect();
+        let order = |p: &ReservationPosition| (p.created_at, p.service_id, p.order_id);
+        rows.sort_by_key(|reservation| std::cmp::Reverse(order(&place_of(reservation))));
+        if let Some(after) = query.after {
+            rows.retain(|reservation| order(&place_of(reservation)) < order(&after));
+        }
+        cut(rows, query.limit, place_of)
+    }
+
+    pub(super) fn operations_page(&self, query: &OperationQuery) -> Page<Operation, OperationPosition> {
+        let mut rows: Vec<Operation> = self
+            .books
+            .get(&query.user_id)
+            .into_iter()
+            .flat_map(|book| &book.operations)
+            .map(|recorded| recorded.operation.clone())
+            .filter(|operation| wanted(operation, &query.filter))
+            .collect();
+        match query.sort {
+            OperationSort::OldestFirst => rows.sort_by_key(|row| row.seq),
+            OperationSort::NewestFirst => rows.sort_by_key(|row| -row.seq),
+            OperationSort::SmallestFirst => rows.sort_by_key(|row| (row.amount.get(), row.seq)),
+            OperationSort::LargestFirst => rows.sort_by_key(|row| (-row.amount.get(), -row.seq)),
+        }
+        if let Some(after) = query.after {
+            rows.retain(|row| match query.sort {
+                OperationSort::OldestFirst => row.seq > after.seq,
+                OperationSort::NewestFirst => row.seq < after.seq,
+                OperationSort::SmallestFirst => (row.amount, row.seq) > (after.amount, after.seq),
+                OperationSort::LargestFirst => (row.amount, row.seq) < (after.amount, after.seq),
+            });
+        }
+        cut(rows, query.limit, |row| OperationPosition { amount: row.amount, seq: row.seq })
+    }
+
+    pub(super) fn operation_by_key(&self, user_id: UserId, key: &IdempotencyKey) -> Option<Operation> {
+        let operations = &self.books.get(&user_id)?.operations;
+        operations
+            .iter()
+            .find(|recorded| recorded.operation.idempotency_key.as_ref() == Some(key))
+            .map(|recorded| recorded.operation.clone())
+    }
+
+    pub(super) fn due_users(&self, now: Timestamp, users_max: u32) -> Vec<UserId> {
+        let mut due: Vec<(Timestamp, UserId)> = self
+            .books
+            .values()
+            .filter_map(|book| {
+                let of_book = book.reservations.values().filter(|reservation| is_due(reservation, now));
+                Some((of_book.map(|reservation| reservation.expires_at).min()?, book.user_id))
+            })
+            .collect();
+        due.sort_unstable();
+        due.truncate(users_max.try_into().unwrap_or(usize::MAX));
+        due.into_iter().map(|(_, user_id)| user_id).collect()
+    }
+}
+
+/// What a reader is told of a reservation: whatever is due is over.
+fn seen(reservation: Reservation, now: Timestamp) -> Reservation {
+    if is_due(&reservation, now) { ended(reservation, ReservationState::Expired) } else { reservation }
+}
+
+const fn place_of(reservation: &Reservation) -> ReservationPosition {
+    ReservationPosition {
+        created_at: reservation.created_at,
+        service_id: reservation.key.service_id,
+        order_id: reservation.key.order_id,
+    }
+}
+
+fn wanted(operation: &Operation, filter: &OperationFilter) -> bool {
+    filter.kind.is_none_or(|kind| operation.kind == kind)
+        && (filter.service_id.is_none() || operation.service_id == filter.service_id)
+        && (filter.order_id.is_none() || operation.order_id == filter.order_id)
+        && filter.from.is_none_or(|from| operation.created_at >= from)
+        && filter.to.is_none_or(|to| operation.created_at < to)
+        && filter.min_amount.is_none_or(|min| operation.amount >= min)
+        && filter.max_amount.is_none_or(|max| operation.amount <= max)
+}
+
+fn cut<T, P>(mut rows: Vec<T>, limit: Limit, place: impl Fn(&T) -> P) -> Page<T, P> {
+    let rows_max = usize::from(limit.get());
+    let has_more = rows.len() > rows_max;
+    rows.truncate(rows_max);
+    let next = rows.last().filter(|_| has_more).map(place);
+    Page { items: rows, next }
+}

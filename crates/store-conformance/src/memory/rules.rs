@@ -1,0 +1,340 @@
+//! The money rules, a second time: each command changes the books at once, after its last "no".
+
+use balance_domain::{
+    Action, Amount, BALANCE_MAX, Command, MoneyCommand, OperationKind, Receipt, Rejection, Reservation,
+    ReservationKey, ReservationState, ServiceStatus, TimeLimit, Timestamp, Ttl, UserId,
+};
+
+use super::{
+    Answer, World,
+    book::{Book, sign},
+    expiry::ended,
+};
+
+impl World {
+    /// Does what is asked, or says why not and does nothing. The flag tells a repeat.
+    pub(super) fn obey(&mut self, command: &Command, now: Timestamp) -> Result<(Receipt, bool), Rejection> {
+        match command {
+            Command::Money(money) => self.money(money, now),
+            Command::Extend { reservation, ttl } => Ok((self.extend(*reservation, *ttl, now)?, false)),
+            Command::Expire { user_id } => Ok((Receipt::Account(self.open(*user_id)?.account()), false)),
+            Command::Close { user_id } => Ok((self.close(*user_id)?, false)),
+        }
+    }
+
+    fn money(&mut self, command: &MoneyCommand, now: Timestamp) -> Result<(Receipt, bool), Rejection> {
+        let meaning = meaning(command);
+        let scope = (command.action.user_id(), command.key.clone());
+        if let Some(answer) = self.answers.get(&scope) {
+            if answer.meaning != meaning {
+                return Err(Rejection::IdempotencyKeyReused);
+            }
+            return Ok((answer.receipt.clone(), true));
+        }
+        let receipt = match command.action {
+            Action::Deposit { user_id, amount } => self.deposit(command, user_id, amount, now),
+            Action::Withdraw { user_id, amount } => self.withdraw(command, user_id, amount, now),
+            Action::Transfer { from, to, amount } => self.transfer(command, from, to, amount, now),
+            Action::Reserve { reservation, amount, time_limit } => {
+                self.reserve(command, reservation, amount, time_limit, now)
+            }
+            Action::Capture { reservation, amount, is_final } => {
+                self.capture(command, reservation, amount, is_final, now)
+            }
+            Action::Release { reservation } => self.release(command, reservation, now),
+            Action::Refund { reservation, amount } => self.refund(command, reservation, amount, now),
+        }?;
+        self.answers.insert(scope, Answer { meaning, receipt: receipt.clone() });
+        Ok((receipt, false))
+    }
+
+    fn deposit(
+        &mut self,
+        command: &MoneyCommand,
+        user_id: UserId,
+        amount: Amount,
+        now: Timestamp,
+    ) -> Result<Receipt, Rejection> {
+        self.can_receive(user_id, amount)?;
+        let book = self.books.entry(user_id).or_insert(Book::empty(user_id));
+        let at = now.max(book.last_at());
+        book.available += amount.get();
+        let noted = book.note(OperationKind::Deposit, amount, at);
+        sign(noted, command);
+        Ok(Receipt::Operation(noted.operation.clone()))
+    }
+
+    fn withdraw(
+        &mut self,
+        command: &MoneyCommand,
+        user_id: UserId,
+        amount: Amount,
+        now: Timestamp,
+    ) -> Result<Receipt, Rejection> {
+        let book = self.open(user_id)?;
+        can_spend(book, amount)?;
+        let at = now.max(book.last_at());
+        book.available -= amount.get();
+        let noted = book.note(OperationKind::Withdrawal, amount, at);
+        sign(noted, command);
+        Ok(Receipt::Operation(noted.operation.clone()))
+    }
+
+    fn transfer(
+        &mut self,
+        command: &MoneyCommand,
+        from: UserId,
+        to: UserId,
+        amount: Amount,
+        now: Timestamp,
+    ) -> Result<Receipt, Rejection> {
+        if from == to {
+            return Err(Rejection::SameAccount);
+        }
+        self.open(from)?;
+        self.not_closed(to)?;
+        can_spend(self.open(from)?, amount)?;
+        self.can_receive(to, amount)?;
+        let last_of_receiver = self.books.get(&to).map_or(Timestamp::MIN, Book::last_at);
+        let payer = self.open(from)?;
+        let at = now.max(payer.last_at()).max(last_of_receiver);
+
+        payer.available -= amount.get();
+        let paid = payer.note(OperationKind::TransferOut, amount, at);
+        paid.operation.counterparty_user_id = Some(to);
+        sign(paid, command);
+        let receipt = Receipt::Operation(paid.operation.clone());
+
+        let receiver = self.books.entry(to).or_insert(Book::empty(to));
+        receiver.available += amount.get();
+        let income = receiver.note(OperationKind::TransferIn, amount, at);
+        income.operation.counterparty_user_id = Some(from);
+        income.operation.comment.clone_from(&command.comment);
+        Ok(receipt)
+    }
+
+    fn reserve(
+        &mut self,
+        command: &MoneyCommand,
+        key: ReservationKey,
+        amount: Amount,
+        time_limit: TimeLimit,
+        now: Timestamp,
+    ) -> Result<Receipt, Rejection> {
+        self.open(key.user_id)?;
+        match self.services.get(&key.service_id) {
+            None => return Err(Rejection::ServiceNotFound(key.service_id)),
+            Some((service, _)) if service.status == ServiceStatus::Retired => {
+                return Err(Rejection::ServiceRetired(key.service_id));
+            }
+            Some(_) => {}
+        }
+        let book = self.open(key.user_id)?;
+        match book.reservations.get(&(key.service_id, key.order_id)) {
+            Some(earlier) if earlier.state == ReservationState::Active => {
+                return Err(Rejection::ReservationExists);
+            }
+            Some(earlier) if earlier.captured > 0 => return Err(Rejection::ReservationCaptured),
+            _ => {}
+        }
+        can_spend(book, amount)?;
+
+        let at = now.max(book.last_at());
+        let reservation = Reservation {
+            key,
+            state: ReservationState::Active,
+            amount,
+            captured: 0,
+            released: 0,
+            refunded: 0,
+            created_at: at,
+            expires_at: deadline(at, time_limit.ttl()),
+        };
+        book.available -= amount.get();
+        book.reserved += amount.get();
+        let noted = book.note_on(reservation, OperationKind::Reserve, amount, at);
+        sign(noted, command);
+        let seq = noted.operation.seq;
+        if let Some((_, is_used)) = self.services.get_mut(&key.service_id) {
+            *is_used = true;
+        }
+        Ok(Receipt::Reservation { reservation, operation_seq: Some(seq) })
+    }
+
+    fn capture(
+        &mut self,
+        command: &MoneyCommand,
+        key: ReservationKey,
+        amount: Option<Amount>,
+        is_final: bool,
+        now: Timestamp,
+    ) -> Result<Receipt, Rejection> {
+        let mut reservation = self.active(key)?;
+        let left = reservation.amount.get() - reservation.captured - reservation.released;
+        let taken = amount.map_or(left, Amount::get);
+        if taken > left {
+            return Err(Rejection::CaptureExceedsReserved { remaining: left });
+        }
+        let rest = left - taken;
+        reservation.captured += taken;
+        if is_final || rest == 0 {
+            reservation.released += rest;
+            reservation.state = ReservationState::Captured;
+        }
+        let book = self.open(key.user_id)?;
+        let at = now.max(book.last_at());
+        book.reserved -= taken;
+        let noted = book.note_on(reservation, OperationKind::Capture, money(taken), at);
+        sign(noted, command);
+        let seq = noted.operation.seq;
+        if is_final && rest > 0 {
+            book.reserved -= rest;
+            book.available += rest;
+            book.note_on(reservation, OperationKind::Release, money(rest), at);
+        }
+        Ok(Receipt::Reservation { reservation, operation_seq: Some(seq) })
+    }
+
+    fn release(
+        &mut self,
+        command: &MoneyCommand,
+        key: ReservationKey,
+        now: Timestamp,
+    ) -> Result<Receipt, Rejection> {
+        let before = self.active(key)?;
+        let rest = before.amount.get() - before.captured - before.released;
+        let reservation = ended(before, ReservationState::Released);
+        let book = self.open(key.user_id)?;
+        let at = now.max(book.last_at());
+        book.reserved -= rest;
+        book.available += rest;
+        let noted = book.note_on(reservation, OperationKind::Release, money(rest), at);
+        sign(noted, command);
+        Ok(Receipt::Reservation { reservation, operation_seq: Some(noted.operation.seq) })
+    }
+
+    fn refund(
+        &mut self,
+        command: &MoneyCommand,
+        key: ReservationKey,
+        amount: Option<Amount>,
+        now: Timestamp,
+    ) -> Result<Receipt, Rejection> {
+        let book = self.open(key.user_id)?;
+        let Some(mut reservation) = book.reservations.get(&(key.service_id, key.order_id)).copied() else {
+            return Err(Rejection::ReservationNotFound(key));
+        };
+        let refundable = reservation.captured - reservation.refunded;
+        let back = amount.map_or(refundable, Amount::get);
+        if refundable == 0 {
+            return Err(Rejection::NothingToRefund);
+        }
+        if back > refundable {
+            return Err(Rejection::RefundExceedsCaptured { refundable });
+        }
+        if book.available + book.reserved + back > BALANCE_MAX {
+            return Err(Rejection::BalanceLimitExceeded(key.user_id));
+        }
+        reservation.refunded += back;
+        let at = now.max(book.last_at());
+        book.available += back;
+        let noted = book.note_on(reservation, OperationKind::Refund, money(back), at);
+        sign(noted, command);
+        Ok(Receipt::Reservation { reservation, operation_seq: Some(noted.operation.seq) })
+    }
+
+    fn extend(&mut self, key: ReservationKey, ttl: Ttl, now: Timestamp) -> Result<Receipt, Rejection> {
+        let mut reservation = self.active(key)?;
+        let book = self.open(key.user_id)?;
+        reservation.expires_at = deadline(now.max(book.last_at()), ttl);
+        book.reservations.insert((key.service_id, key.order_id), reservation);
+        Ok(Receipt::Reservation { reservation, operation_seq: None })
+    }
+
+    /// Free text goes at once, from history and from the answers that repeats are given.
+    fn close(&mut self, user_id: UserId) -> Result<Receipt, Rejection> {
+        let book = self.open(user_id)?;
+        if book.available != 0 || book.reserved != 0 {
+            return Err(Rejection::AccountNotEmpty { available: book.available, reserved: book.reserved });
+        }
+        book.is_closed = true;
+        for recorded in &mut book.operations {
+            recorded.operation.comment = None;
+        }
+        let account = book.account();
+        for ((owner, _), answer) in &mut self.answers {
+            if *owner == user_id
+                && let Receipt::Operation(operation) = &mut answer.receipt
+            {
+                operation.comment = None;
+            }
+        }
+        Ok(Receipt::Account(account))
+    }
+
+    fn open(&mut self, user_id: UserId) -> Result<&mut Book, Rejection> {
+        match self.books.get_mut(&user_id) {
+            None => Err(Rejection::AccountNotFound(user_id)),
+            Some(book) if book.is_closed => Err(Rejection::AccountClosed(user_id)),
+            Some(book) => Ok(book),
+        }
+    }
+
+    fn not_closed(&self, user_id: UserId) -> Result<(), Rejection> {
+        match self.books.get(&user_id) {
+            Some(book) if book.is_closed => Err(Rejection::AccountClosed(user_id)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whoever is not known yet may receive, too: the account appears with the first money.
+    fn can_receive(&self, user_id: UserId, amount: Amount) -> Result<(), Rejection> {
+        self.not_closed(user_id)?;
+        let held = self.books.get(&user_id).map_or(0, |book| book.available + book.reserved);
+        if held + amount.get() > BALANCE_MAX {
+            return Err(Rejection::BalanceLimitExceeded(user_id));
+        }
+        Ok(())
+    }
+
+    fn active(&mut self, key: ReservationKey) -> Result<Reservation, Rejection> {
+        let book = self.open(key.user_id)?;
+        let Some(reservation) = book.reservations.get(&(key.service_id, key.order_id)) else {
+            return Err(Rejection::ReservationNotFound(key));
+        };
+        match reservation.state {
+            ReservationState::Active => Ok(*reservation),
+            ReservationState::Captured => Err(Rejection::ReservationCaptured),
+            ReservationState::Released => Err(Rejection::ReservationReleased),
+            ReservationState::Expired => Err(Rejection::ReservationExpired),
+        }
+    }
+}
+
+fn can_spend(book: &Book, amount: Amount) -> Result<(), Rejection> {
+    if amount.get() > book.available {
+        return Err(Rejection::InsufficientFunds { available: book.available });
+    }
+    Ok(())
+}
+
+/// What the caller asked for: the key names the request, and a default that we chose is not the caller's.
+fn meaning(command: &MoneyCommand) -> MoneyCommand {
+    let mut meaning = command.clone();
+    if let Action::Reserve { time_limit: TimeLimit::Default(ttl), .. } = &mut meaning.action
+        && let Ok(any) = Ttl::from_seconds(1)
+    {
+        *ttl = any;
+    }
+    meaning
+}
+
+fn deadline(from: Timestamp, ttl: Ttl) -> Timestamp {
+    let micros = from.micros() + i64::from(ttl.seconds()) * 1_000_000;
+    Timestamp::from_micros(micros).unwrap_or(Timestamp::MAX)
+}
+
+#[expect(clippy::expect_used, reason = "only called with what is left of an amount, never with nothing")]
+fn money(minor_units: i64) -> Amount {
+    Amount::new(minor_units).expect("a part of an amount is an amount")
+}

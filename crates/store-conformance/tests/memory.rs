@@ -1,0 +1,24 @@
+//! The model passes the suite.
+
+use std::sync::Arc;
+
+use balance_store_conformance::{Harness, MemoryStore, Store, conformance};
+
+struct Memory(MemoryStore);
+
+#[async_trait::async_trait]
+impl Harness for Memory {
+    async fn fresh() -> Self {
+        Self(MemoryStore::new())
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.0.clone())
+    }
+
+    async fn reopen(self) -> Self {
+        self
+    }
+}
+
+conformance!(Memory);
