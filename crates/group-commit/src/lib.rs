@@ -1,1 +1,162 @@
-//! A BalanceRepo around a BalanceRepo: merges concurrent calls into one transaction.
+//! A [`BalanceRepo`] around a [`BalanceRepo`]: merges concurrent calls into one transaction.
+//!
+//! A commit costs about the same whether it carries one command or a thousand. So while one batch commits, the
+//! next gathers: everything that arrives in the meantime leaves together. There is no timer and no added wait:
+//! a call that finds its lane idle leaves at once.
+//!
+//! ```text
+//! execute ──► lane of the first command's user ──► queue ──► runner ──► inner.execute(all, latest now) ──► replies
+//! accounts ─► read lane ─► idle: straight through; busy: queue ──► runner ──► inner.accounts(each user once)
+//! the rest ─► straight through
+//! ```
+//!
+//! # Invariants
+//!
+//! - A call is never split and never overtaken within its lane; its replies come in its order.
+//! - The runner owns the transaction. A caller that goes away changes nothing: what was queued is executed.
+//! - Queues are bounded by count, bytes and age. What does not fit is refused at once and not executed.
+//! - One submission that makes the store panic or fail internally does not take its neighbours down: the batch
+//!   is divided and run again. `division.rs` says why that is safe.
+//! - A read joins only a batch that was not sent yet, so that it sees every reply given before it started.
+//! - No caller waits for ever: a runner that dies is replaced, and those it left behind are told.
+
+mod division;
+mod lane;
+mod metrics;
+mod options;
+mod queue;
+mod reads;
+mod unwind;
+mod writes;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use balance_domain::{
+    AccountAsOf, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page, Reservation,
+    ReservationKey, ReservationPosition, ReservationQuery, Submission, Timestamp, UserId,
+    ports::{BalanceRepo, LedgerSink, Reply, RepoError},
+};
+use tokio::runtime::Handle;
+
+use self::{
+    lane::Lane,
+    reads::{ReadRequest, Reads},
+    writes::{WriteRequest, Writes},
+};
+pub use self::{metrics::describe, options::GroupCommitOptions};
+
+/// Merges concurrent calls of `execute` into one transaction, and those of `accounts` into one query.
+pub struct GroupCommit {
+    inner: Arc<dyn BalanceRepo>,
+    writes: Vec<Arc<Lane<Writes>>>,
+    reads: Arc<Lane<Reads>>,
+}
+
+impl GroupCommit {
+    /// Puts queues in front of `inner`.
+    ///
+    /// Batches run on the runtime that this is called in, wherever calls come from; that should be a
+    /// multi-thread one. Install the metrics recorder first: the handles are taken here.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn new(inner: Arc<dyn BalanceRepo>, options: GroupCommitOptions) -> Self {
+        let runtime = Handle::current();
+        let writes = (0..options.lanes.clamp(1, GroupCommitOptions::LANES_MAX))
+            .map(|index| {
+                let work = Writes::new(inner.clone());
+                Lane::new(work, options.write_limits(), metrics::for_writes(index), runtime.clone())
+            })
+            .collect();
+        let work = Reads::new(inner.clone());
+        let reads = Lane::new(work, options.read_limits(), metrics::for_reads(), runtime);
+        Self { inner, writes, reads }
+    }
+
+    /// Waits until all queued work is answered. From the call on, new work is refused with
+    /// [`RepoError::Unavailable`] and [`ready`](BalanceRepo::ready) says so too. May be called more than once.
+    pub async fn drain(&self) {
+        self.writes.iter().for_each(|lane| lane.close());
+        self.reads.close();
+        for lane in &self.writes {
+            lane.idle().await;
+        }
+        self.reads.idle().await;
+    }
+
+    /// The lane of a call: that of the bucket of its first command's user.
+    fn lane(&self, submissions: &[Submission]) -> &Arc<Lane<Writes>> {
+        let first = submissions.iter().find_map(|submission| submission.0.first());
+        let bucket = first.map_or(0, |command| writes::user_of(command).bucket());
+        &self.writes[usize::from(bucket) % self.writes.len()]
+    }
+}
+
+#[async_trait]
+impl BalanceRepo for GroupCommit {
+    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
+        if submissions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lane = self.lane(&submissions);
+        let size = writes::size_of(&submissions);
+        lane.submit(WriteRequest { submissions, now }, size).await
+    }
+
+    async fn accounts(
+        &self,
+        user_ids: Vec<UserId>,
+        now: Timestamp,
+    ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+        let size = reads::size_of(&user_ids);
+        self.reads.direct_or_submit(ReadRequest { user_ids, now }, size).await
+    }
+
+    async fn reservation(
+        &self,
+        key: ReservationKey,
+        now: Timestamp,
+    ) -> Result<Option<Reservation>, RepoError> {
+        self.inner.reservation(key, now).await
+    }
+
+    async fn reservations(
+        &self,
+        query: ReservationQuery,
+        now: Timestamp,
+    ) -> Result<Page<Reservation, ReservationPosition>, RepoError> {
+        self.inner.reservations(query, now).await
+    }
+
+    async fn operations(
+        &self,
+        query: OperationQuery,
+    ) -> Result<Page<Operation, OperationPosition>, RepoError> {
+        self.inner.operations(query).await
+    }
+
+    async fn operation_by_key(
+        &self,
+        user_id: UserId,
+        key: IdempotencyKey,
+    ) -> Result<Option<Operation>, RepoError> {
+        self.inner.operation_by_key(user_id, key).await
+    }
+
+    async fn due_users(&self, now: Timestamp, users_max: u32) -> Result<Vec<UserId>, RepoError> {
+        self.inner.due_users(now, users_max).await
+    }
+
+    async fn scan(&self, sink: Arc<dyn LedgerSink>) -> Result<(), RepoError> {
+        self.inner.scan(sink).await
+    }
+
+    async fn ready(&self) -> Result<(), RepoError> {
+        if self.reads.is_closed() {
+            return Err(lane::closed());
+        }
+        self.inner.ready().await
+    }
+}

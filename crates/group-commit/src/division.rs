@@ -1,0 +1,150 @@
+//! Divides a batch that failed as a whole, so that only the culprit does.
+//!
+//! When the store panics or answers [`RepoError::Internal`] for a batch, one member is the likely cause. The
+//! batch is halved, and each half is run again, in order, until the culprit stands alone. Other errors are about
+//! the store, not about a member, and everybody gets them.
+//!
+//! Reads may always be run again. As for commands: after `Internal` nothing was executed, so running again is
+//! harmless. A panic tells nothing: it may have struck before anything was written, or after the commit. Running
+//! again is safe all the same: commands with a key are recognised and answered with their first receipt; of
+//! those without, extending and expiring twice is harmless, and closing a second time answers that the account
+//! is closed. Because the first run may have been committed, whoever fails after a panic is told
+//! [`RepoError::Unknown`], never that nothing was executed.
+
+use std::{fmt, iter, ops::Range};
+
+use balance_domain::ports::RepoError;
+
+/// How often parts of one batch are run again: enough to single out a dozen culprits among a thousand, and an
+/// end for a store that fails on everything.
+const RERUNS_MAX: usize = 256;
+
+/// What became of one member of a batch: what it got, or why the run it was part of failed as a whole.
+pub(crate) type Outcome<T> = Result<T, RepoError>;
+
+/// Why a run failed as a whole.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// The store answered so.
+    Error(RepoError),
+    /// The store panicked; the text is for logs.
+    Panic(String),
+}
+
+impl Failure {
+    /// What a caller is told who was part of this run and of no other.
+    pub(crate) fn into_error(self) -> RepoError {
+        match self {
+            Self::Error(error) => error,
+            panic @ Self::Panic(_) => RepoError::Unknown(panic.to_string().into()),
+        }
+    }
+
+    fn is_panic(&self) -> bool {
+        matches!(self, Self::Panic(_))
+    }
+
+    fn may_have_a_culprit(&self) -> bool {
+        matches!(self, Self::Panic(_) | Self::Error(RepoError::Internal(_)))
+    }
+
+    fn ends_the_division(&self) -> bool {
+        matches!(self, Self::Error(RepoError::Unavailable(_) | RepoError::Overloaded))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Panic(text) => write!(f, "the store panicked: {text}"),
+        }
+    }
+}
+
+/// Neighbours that are run together.
+#[derive(Debug)]
+pub(crate) struct Part {
+    range: Range<usize>,
+    /// A run that these were part of panicked, so they may have been executed.
+    after_panic: bool,
+}
+
+impl Part {
+    /// Which members of the batch.
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.range.clone()
+    }
+
+    fn halves(self, failure: &Failure) -> [Self; 2] {
+        let middle = self.range.start.midpoint(self.range.end);
+        let after_panic = self.after_panic || failure.is_panic();
+        [self.range.start..middle, middle..self.range.end].map(|range| Self { range, after_panic })
+    }
+
+    fn failed<T: Clone>(&self, failure: &Failure) -> impl Iterator<Item = Outcome<T>> + use<T> {
+        let error = match failure.clone().into_error() {
+            error if !self.after_panic => error,
+            error => RepoError::Unknown(error.to_string().into()),
+        };
+        iter::repeat_n(Err(error), self.range.len())
+    }
+}
+
+/// A batch on its way through division.
+#[derive(Debug)]
+pub(crate) struct Division<T> {
+    /// Of the members before all parts that are left.
+    outcomes: Vec<Outcome<T>>,
+    /// What is left to run; the next one last.
+    parts: Vec<Part>,
+    reruns: usize,
+}
+
+impl<T: Clone> Division<T> {
+    /// Of a batch of so many members whose first run failed.
+    pub(crate) fn new(members: usize, failure: Failure) -> Self {
+        let mut division = Self { outcomes: Vec::with_capacity(members), parts: Vec::new(), reruns: 0 };
+        division.record(Part { range: 0..members, after_panic: false }, Err(failure));
+        division
+    }
+
+    /// What to run next.
+    pub(crate) fn next_part(&mut self) -> Option<Part> {
+        self.parts.pop()
+    }
+
+    /// Takes note of what became of a part.
+    pub(crate) fn record(&mut self, part: Part, result: Result<Vec<T>, Failure>) {
+        match result {
+            Ok(answers) => self.outcomes.extend(answers.into_iter().map(Ok)),
+            Err(failure) if self.may_divide(&part, &failure) => {
+                tracing::warn!(%failure, members = part.range.len(), "dividing a batch that failed");
+                self.reruns += 2;
+                let [first, second] = part.halves(&failure);
+                self.parts.extend([second, first]);
+            }
+            Err(failure) => self.give_up(&part, &failure),
+        }
+    }
+
+    /// One outcome per member, in order.
+    pub(crate) fn into_outcomes(self) -> Vec<Outcome<T>> {
+        self.outcomes
+    }
+
+    fn may_divide(&self, part: &Part, failure: &Failure) -> bool {
+        failure.may_have_a_culprit() && part.range.len() > 1 && self.reruns < RERUNS_MAX
+    }
+
+    fn give_up(&mut self, part: &Part, failure: &Failure) {
+        tracing::error!(%failure, members = part.range.len(), "part of a batch failed");
+        self.outcomes.extend(part.failed(failure));
+        if failure.ends_the_division() {
+            // The store is away: what is left would only wait to be told the same.
+            while let Some(rest) = self.next_part() {
+                self.outcomes.extend(rest.failed(failure));
+            }
+        }
+    }
+}

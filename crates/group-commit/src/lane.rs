@@ -1,0 +1,288 @@
+//! A lane: a queue, and the runners that empty it batch by batch.
+//!
+//! A lane has no task while it is idle. The call that finds a free slot starts a runner; the runner takes all
+//! that waits, runs it as one batch, answers, and goes on until the queue is empty. A slot is given back only
+//! under the lock that sees the queue empty, so no call is ever left without a runner.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use balance_domain::ports::RepoError;
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, oneshot},
+    task,
+    time::Instant,
+};
+
+use crate::{
+    metrics::{LaneMetrics, number},
+    queue::{Call, Limits, Queue, Size, Turn},
+};
+
+/// How a batch of requests is run.
+pub(crate) trait Work: Send + Sync + 'static {
+    /// What a caller asks.
+    type Request: Send + 'static;
+    /// What a caller gets.
+    type Answer: Send + 'static;
+
+    /// Runs the requests together: one answer each, in order. Must not panic.
+    fn run(
+        &self,
+        requests: Vec<Self::Request>,
+    ) -> impl Future<Output = Vec<Result<Self::Answer, RepoError>>> + Send;
+
+    /// What a caller is told whose request was taken by a runner that died.
+    fn lost() -> RepoError;
+}
+
+/// What a caller is told after [`Lane::close`].
+pub(crate) fn closed() -> RepoError {
+    RepoError::Unavailable("the service is shutting down".into())
+}
+
+type CallOf<W> = Call<<W as Work>::Request, <W as Work>::Answer>;
+type AnswerOf<W> = Result<<W as Work>::Answer, RepoError>;
+
+pub(crate) struct Lane<W: Work> {
+    work: W,
+    limits: Limits,
+    metrics: LaneMetrics,
+    runtime: Handle,
+    state: Mutex<State<W>>,
+    became_idle: Notify,
+}
+
+/// Behind a plain mutex: it is held for a push or for moving the queue's head out, never across an await.
+struct State<W: Work> {
+    queue: Queue<W::Request, W::Answer>,
+    /// Slots in use. While the queue is not empty, at least one is.
+    in_flight: usize,
+    is_closed: bool,
+}
+
+/// Where an admitted call waits or runs.
+enum Admission<W: Work> {
+    /// A slot was free and is now the caller's.
+    Run(Slot<W>, W::Request),
+    /// It waits its turn.
+    Wait(oneshot::Receiver<AnswerOf<W>>),
+}
+
+impl<W: Work> Lane<W> {
+    pub(crate) fn new(work: W, limits: Limits, metrics: LaneMetrics, runtime: Handle) -> Arc<Self> {
+        let state = State { queue: Queue::default(), in_flight: 0, is_closed: false };
+        Arc::new(Self {
+            work,
+            limits,
+            metrics,
+            runtime,
+            state: Mutex::new(state),
+            became_idle: Notify::new(),
+        })
+    }
+
+    /// Has the request run by a runner, which goes on if the caller does not.
+    pub(crate) async fn submit(self: &Arc<Self>, request: W::Request, size: Size) -> AnswerOf<W> {
+        let reply = {
+            let mut state = self.lock();
+            let reply = self.enqueue(&mut state, request, size)?;
+            if state.in_flight < self.limits.in_flight_max {
+                state.in_flight += 1;
+                drop(state);
+                self.start_runner();
+            }
+            reply
+        };
+        reply.await.unwrap_or_else(|_| Err(W::lost()))
+    }
+
+    /// Runs the request in the caller's own task if a slot is free: no hand-over, no wait. For work that may be
+    /// cancelled with its caller.
+    pub(crate) async fn direct_or_submit(self: &Arc<Self>, request: W::Request, size: Size) -> AnswerOf<W> {
+        match self.admit(request, size)? {
+            Admission::Wait(reply) => reply.await.unwrap_or_else(|_| Err(W::lost())),
+            Admission::Run(_slot, request) => {
+                let started_at = Instant::now();
+                let answers = self.work.run(vec![request]).await;
+                self.record_batch(size.count, started_at, started_at);
+                answers.into_iter().next().unwrap_or_else(|| Err(W::lost()))
+            }
+        }
+    }
+
+    /// Refuses calls from now on.
+    pub(crate) fn close(&self) {
+        self.lock().is_closed = true;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
+    /// Waits until nothing runs, which means that nothing waits either.
+    pub(crate) async fn idle(&self) {
+        loop {
+            // Made before looking, so that a lane that becomes idle right after is not missed.
+            let became_idle = self.became_idle.notified();
+            if self.lock().in_flight == 0 {
+                return;
+            }
+            became_idle.await;
+        }
+    }
+
+    fn admit(self: &Arc<Self>, request: W::Request, size: Size) -> Result<Admission<W>, RepoError> {
+        let mut state = self.lock();
+        if state.is_closed {
+            return Err(closed());
+        }
+        if state.in_flight < self.limits.in_flight_max {
+            state.in_flight += 1;
+            return Ok(Admission::Run(Slot::new(self.clone(), false), request));
+        }
+        self.enqueue(&mut state, request, size).map(Admission::Wait)
+    }
+
+    fn enqueue(
+        &self,
+        state: &mut State<W>,
+        request: W::Request,
+        size: Size,
+    ) -> Result<oneshot::Receiver<AnswerOf<W>>, RepoError> {
+        if state.is_closed {
+            return Err(closed());
+        }
+        let queued_at = Instant::now();
+        if !state.queue.has_room(size, queued_at, &self.limits) {
+            self.metrics.overloaded.increment(1);
+            return Err(RepoError::Overloaded);
+        }
+        let (reply, answer) = oneshot::channel();
+        state.queue.push(Call { request, size, queued_at, reply });
+        self.metrics.queued.set(number(state.queue.count()));
+        Ok(answer)
+    }
+
+    /// Hands a slot that is already counted to a new task.
+    fn start_runner(self: &Arc<Self>) {
+        let slot = Slot::new(self.clone(), true);
+        self.runtime.spawn(slot.run());
+    }
+
+    /// The next batch, or `None` once nothing waits: then the slot is given back.
+    fn next_turn(&self) -> Option<Turn<W::Request, W::Answer>> {
+        let mut state = self.lock();
+        if state.queue.is_empty() {
+            self.give_back(&mut state);
+            return None;
+        }
+        let turn = state.queue.take(Instant::now(), &self.limits);
+        self.metrics.queued.set(number(state.queue.count()));
+        Some(turn)
+    }
+
+    fn give_back(&self, state: &mut State<W>) {
+        state.in_flight -= 1;
+        if state.in_flight == 0 {
+            self.became_idle.notify_waiters();
+        }
+    }
+
+    fn refuse_too_old(&self, calls: Vec<CallOf<W>>) {
+        for call in calls {
+            self.metrics.overloaded.increment(1);
+            call.refuse(RepoError::Overloaded);
+        }
+    }
+
+    async fn run_batch(&self, batch: Vec<CallOf<W>>) {
+        let Some(oldest) = batch.first().map(|call| call.queued_at) else { return };
+        let started_at = Instant::now();
+        let count = batch.iter().map(|call| call.size.count).sum();
+        let (requests, replies): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|call| (call.request, call.reply)).unzip();
+
+        let answers = self.work.run(requests).await;
+
+        self.record_batch(count, oldest, started_at);
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            // A caller that went away is no concern: its work is done and stored.
+            let _ = reply.send(answer);
+        }
+    }
+
+    fn record_batch(&self, count: usize, queued_at: Instant, started_at: Instant) {
+        self.metrics.batch_count.record(number(count));
+        self.metrics.wait_seconds.record(started_at - queued_at);
+        self.metrics.duration_seconds.record(started_at.elapsed());
+    }
+
+    /// No code that holds this lock leaves the state half changed, so a poisoned lock is as good as any.
+    fn lock(&self) -> MutexGuard<'_, State<W>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to run one batch at a time. However its holder ends, the queue behind it does not starve.
+struct Slot<W: Work> {
+    lane: Arc<Lane<W>>,
+    /// Held by a runner, not by a caller.
+    is_runner: bool,
+    /// False once it was given back.
+    is_held: bool,
+}
+
+impl<W: Work> Slot<W> {
+    fn new(lane: Arc<Lane<W>>, is_runner: bool) -> Self {
+        Self { lane, is_runner, is_held: true }
+    }
+
+    /// Runs batch after batch until nothing waits.
+    async fn run(mut self) {
+        while let Some(turn) = self.lane.next_turn() {
+            self.lane.refuse_too_old(turn.too_old);
+            self.lane.run_batch(turn.batch).await;
+            // Lets those just answered ask again and join the next batch, and keeps a lane whose store never
+            // waits from holding a thread of the runtime for ever. Not a delay: it returns as soon as the
+            // others that are ready have run. `examples/overhead.rs` measures what it brings.
+            task::yield_now().await;
+        }
+        self.is_held = false;
+    }
+
+    /// Whether the runtime threw the runner away, which it does only when it shuts down.
+    fn was_cancelled(&self) -> bool {
+        self.is_runner && !thread::panicking()
+    }
+}
+
+impl<W: Work> Drop for Slot<W> {
+    fn drop(&mut self) {
+        if !self.is_held {
+            return;
+        }
+        if self.is_runner {
+            tracing::error!(cancelled = self.was_cancelled(), "a group commit runner ended early");
+        }
+        let mut state = self.lane.lock();
+        let orphans = if self.was_cancelled() { state.queue.take_all() } else { VecDeque::new() };
+        if state.queue.is_empty() {
+            self.lane.give_back(&mut state);
+            drop(state);
+        } else {
+            drop(state);
+            self.lane.start_runner();
+        }
+        for call in orphans {
+            call.refuse(closed());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

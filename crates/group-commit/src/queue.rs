@@ -1,0 +1,125 @@
+//! A bounded first-in-first-out queue of calls: what may enter, and what leaves together.
+
+use std::{collections::VecDeque, time::Duration};
+
+use balance_domain::ports::RepoError;
+use tokio::{sync::oneshot, time::Instant};
+
+/// The bounds of one lane.
+#[expect(clippy::struct_field_names, reason = "every field is a bound, and its name says so")]
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// Batches side by side.
+    pub(crate) in_flight_max: usize,
+    /// Units (commands or users) per batch.
+    pub(crate) batch_count_max: usize,
+    /// Units in the queue.
+    pub(crate) queue_count_max: usize,
+    /// Approximate bytes in the queue.
+    pub(crate) queue_bytes_max: usize,
+    /// Waiting time of one call.
+    pub(crate) queue_age_max: Duration,
+}
+
+/// How much a call weighs, or all calls of a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// Commands or users.
+    pub(crate) count: usize,
+    /// Approximate bytes.
+    pub(crate) bytes: usize,
+}
+
+/// A call that waits for its turn.
+pub(crate) struct Call<R, A> {
+    pub(crate) request: R,
+    pub(crate) size: Size,
+    pub(crate) queued_at: Instant,
+    pub(crate) reply: oneshot::Sender<Result<A, RepoError>>,
+}
+
+impl<R, A> Call<R, A> {
+    /// Answers without executing. Nobody may be there to hear it.
+    pub(crate) fn refuse(self, error: RepoError) {
+        let _ = self.reply.send(Err(error));
+    }
+}
+
+/// What one turn takes from the queue.
+pub(crate) struct Turn<R, A> {
+    /// Leaves together; empty only if the queue holds nothing else.
+    pub(crate) batch: Vec<Call<R, A>>,
+    /// Waited too long: to be refused.
+    pub(crate) too_old: Vec<Call<R, A>>,
+}
+
+pub(crate) struct Queue<R, A> {
+    calls: VecDeque<Call<R, A>>,
+    size: Size,
+}
+
+impl<R, A> Default for Queue<R, A> {
+    fn default() -> Self {
+        Self { calls: VecDeque::new(), size: Size::default() }
+    }
+}
+
+impl<R, A> Queue<R, A> {
+    /// Whether a call of this size may wait here. An empty queue takes any, or a large one would never run.
+    pub(crate) fn has_room(&self, size: Size, now: Instant, limits: &Limits) -> bool {
+        let Some(oldest) = self.calls.front() else { return true };
+        self.size.count.saturating_add(size.count) <= limits.queue_count_max
+            && self.size.bytes.saturating_add(size.bytes) <= limits.queue_bytes_max
+            && now - oldest.queued_at <= limits.queue_age_max
+    }
+
+    pub(crate) fn push(&mut self, call: Call<R, A>) {
+        self.size.count += call.size.count;
+        self.size.bytes += call.size.bytes;
+        self.calls.push_back(call);
+    }
+
+    /// Takes what may leave together: the longest head of the queue within the batch bound, at least one call.
+    pub(crate) fn take(&mut self, now: Instant, limits: &Limits) -> Turn<R, A> {
+        let mut turn = Turn {
+            batch: Vec::with_capacity(self.calls.len().min(limits.batch_count_max)),
+            too_old: Vec::new(),
+        };
+        let mut count = 0;
+        while let Some(call) = self.pop_if(|call| {
+            count == 0
+                || call.size.count.saturating_add(count) <= limits.batch_count_max
+                || now - call.queued_at > limits.queue_age_max
+        }) {
+            if now - call.queued_at > limits.queue_age_max {
+                turn.too_old.push(call);
+            } else {
+                count += call.size.count;
+                turn.batch.push(call);
+            }
+        }
+        turn
+    }
+
+    /// Empties the queue.
+    pub(crate) fn take_all(&mut self) -> VecDeque<Call<R, A>> {
+        self.size = Size::default();
+        std::mem::take(&mut self.calls)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Units that wait.
+    pub(crate) fn count(&self) -> usize {
+        self.size.count
+    }
+
+    fn pop_if(&mut self, may_leave: impl FnOnce(&Call<R, A>) -> bool) -> Option<Call<R, A>> {
+        let call = self.calls.pop_front_if(|call| may_leave(call))?;
+        self.size.count -= call.size.count;
+        self.size.bytes -= call.size.bytes;
+        Some(call)
+    }
+}

@@ -1,0 +1,109 @@
+//! Runs merged reads of balances: every user is looked up once, every caller gets its own in its own order.
+//!
+//! A reader may be told the state at a caller's later time than its own; that time lies within its own wait, so
+//! the answer is one that a slightly slower read would have got.
+
+use std::{collections::HashMap, sync::Arc};
+
+use balance_domain::{
+    AccountAsOf, Timestamp, UserId,
+    ports::{BalanceRepo, RepoError},
+};
+
+use crate::{
+    division::{Division, Failure, Outcome},
+    lane::Work,
+    queue::Size,
+    unwind::caught,
+};
+
+/// One call of `accounts`.
+pub(crate) struct ReadRequest {
+    pub(crate) user_ids: Vec<UserId>,
+    pub(crate) now: Timestamp,
+}
+
+type Accounts = Vec<Option<AccountAsOf>>;
+
+/// Runs calls of `accounts` as one.
+pub(crate) struct Reads {
+    inner: Arc<dyn BalanceRepo>,
+}
+
+/// What a call weighs: the users it asks about. Asking about nobody is not free either.
+pub(crate) fn size_of(user_ids: &[UserId]) -> Size {
+    Size { count: user_ids.len().max(1), bytes: size_of_val(user_ids) }
+}
+
+impl Reads {
+    pub(crate) fn new(inner: Arc<dyn BalanceRepo>) -> Self {
+        Self { inner }
+    }
+
+    async fn run_once(&self, user_ids: Vec<UserId>, now: Timestamp) -> Result<Accounts, Failure> {
+        let expected = user_ids.len();
+        let accounts = caught(async { self.inner.accounts(user_ids, now).await }).await;
+        // A panic while reading has at least executed nothing.
+        let accounts = accounts.map_err(|panic| internal(format!("the store panicked: {panic}")))?;
+        let accounts = accounts.map_err(Failure::Error)?;
+        if accounts.len() != expected {
+            return Err(internal(format!("the store gave {} accounts for {expected} users", accounts.len())));
+        }
+        Ok(accounts)
+    }
+
+    async fn run_merged(&self, requests: &[ReadRequest], now: Timestamp) -> Result<Vec<Accounts>, Failure> {
+        let mut places = HashMap::with_capacity(requests.len());
+        let mut user_ids = Vec::with_capacity(requests.len());
+        for user_id in requests.iter().flat_map(|request| &request.user_ids) {
+            places.entry(*user_id).or_insert_with(|| {
+                user_ids.push(*user_id);
+                user_ids.len() - 1
+            });
+        }
+        let accounts = self.run_once(user_ids, now).await?;
+        let account_of = |user_id| places.get(user_id).and_then(|place: &usize| accounts[*place]);
+        Ok(requests.iter().map(|request| request.user_ids.iter().map(account_of).collect()).collect())
+    }
+
+    /// Finishes a read that, as a whole, failed.
+    async fn divide(
+        &self,
+        requests: &[ReadRequest],
+        now: Timestamp,
+        failure: Failure,
+    ) -> Vec<Outcome<Accounts>> {
+        let mut division = Division::new(requests.len(), failure);
+        while let Some(part) = division.next_part() {
+            let result = self.run_merged(&requests[part.range()], now).await;
+            division.record(part, result);
+        }
+        division.into_outcomes()
+    }
+}
+
+fn internal(text: String) -> Failure {
+    Failure::Error(RepoError::Internal(text.into()))
+}
+
+impl Work for Reads {
+    type Request = ReadRequest;
+    type Answer = Accounts;
+
+    async fn run(&self, mut requests: Vec<ReadRequest>) -> Vec<Outcome<Accounts>> {
+        if requests.len() == 1
+            && let Some(ReadRequest { user_ids, now }) = requests.pop()
+        {
+            return vec![self.run_once(user_ids, now).await.map_err(Failure::into_error)];
+        }
+        let Some(now) = requests.iter().map(|request| request.now).max() else { return Vec::new() };
+        match self.run_merged(&requests, now).await {
+            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            Err(failure) => self.divide(&requests, now, failure).await,
+        }
+    }
+
+    fn lost() -> RepoError {
+        RepoError::Internal("the task that read for this call ended early".into())
+    }
+}

@@ -1,0 +1,221 @@
+//! A store that commits when the test says so and remembers what it was asked.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use balance_domain::{
+    Accepted, Account, AccountAsOf, Command, IdempotencyKey, Operation, OperationPosition, OperationQuery,
+    Page, Receipt, Reservation, ReservationKey, ReservationPosition, ReservationQuery, Submission, Timestamp,
+    UserId,
+    ports::{BalanceRepo, LedgerSink, Reply, RepoError},
+};
+use balance_group_commit::{GroupCommit, GroupCommitOptions};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinHandle, yield_now},
+};
+
+/// How the fake answers a batch of commands, given the users of its submissions.
+type Script = Box<dyn Fn(&[i64]) -> Result<(), RepoError> + Send + Sync>;
+
+pub(crate) struct Fake {
+    gate: Semaphore,
+    script: Script,
+    /// The users of each batch, and its time; noted when the batch arrives.
+    batches: Mutex<Vec<(Vec<i64>, Timestamp)>>,
+    /// The same of reads.
+    reads: Mutex<Vec<(Vec<i64>, Timestamp)>>,
+    committed: Mutex<Vec<i64>>,
+}
+
+impl Fake {
+    /// Commits at once.
+    pub(crate) fn open() -> Arc<Self> {
+        Self::with(Semaphore::MAX_PERMITS, |_| Ok(()))
+    }
+
+    /// Holds every call until [`Fake::release`].
+    pub(crate) fn gated() -> Arc<Self> {
+        Self::with(0, |_| Ok(()))
+    }
+
+    /// Holds every call but for the first `permits`, then does as the script says.
+    pub(crate) fn with(
+        permits: usize,
+        script: impl Fn(&[i64]) -> Result<(), RepoError> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            gate: Semaphore::new(permits),
+            script: Box::new(script),
+            batches: Mutex::default(),
+            reads: Mutex::default(),
+            committed: Mutex::default(),
+        })
+    }
+
+    /// Lets so many calls pass, then waits until nothing moves any more.
+    pub(crate) async fn release(&self, calls: usize) {
+        self.gate.add_permits(calls);
+        settle().await;
+    }
+
+    /// The users of every batch that arrived, in order.
+    pub(crate) fn batches(&self) -> Vec<Vec<i64>> {
+        self.batches.lock().unwrap().iter().map(|(users, _)| users.clone()).collect()
+    }
+
+    /// The time of every batch that arrived, in microseconds.
+    pub(crate) fn batch_times(&self) -> Vec<i64> {
+        self.batches.lock().unwrap().iter().map(|(_, now)| now.micros()).collect()
+    }
+
+    /// The users of every read that arrived, in order.
+    pub(crate) fn reads(&self) -> Vec<Vec<i64>> {
+        self.reads.lock().unwrap().iter().map(|(users, _)| users.clone()).collect()
+    }
+
+    /// The time of every read that arrived, in microseconds.
+    pub(crate) fn read_times(&self) -> Vec<i64> {
+        self.reads.lock().unwrap().iter().map(|(_, now)| now.micros()).collect()
+    }
+
+    /// The users of all submissions that were committed, in order.
+    pub(crate) fn committed(&self) -> Vec<i64> {
+        self.committed.lock().unwrap().clone()
+    }
+
+    async fn pass(&self) {
+        self.gate.acquire().await.unwrap().forget();
+    }
+}
+
+#[async_trait]
+impl BalanceRepo for Fake {
+    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
+        let users: Vec<i64> = submissions.iter().map(first_user).collect();
+        self.batches.lock().unwrap().push((users.clone(), now));
+        self.pass().await;
+        (self.script)(&users)?;
+        self.committed.lock().unwrap().extend(users);
+        Ok(submissions.iter().map(reply_to).collect())
+    }
+
+    async fn accounts(
+        &self,
+        user_ids: Vec<UserId>,
+        now: Timestamp,
+    ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+        let users: Vec<i64> = user_ids.iter().map(|user| user.get()).collect();
+        self.reads.lock().unwrap().push((users.clone(), now));
+        self.pass().await;
+        (self.script)(&users)?;
+        Ok(user_ids.into_iter().map(account_of).collect())
+    }
+
+    async fn reservation(&self, _: ReservationKey, _: Timestamp) -> Result<Option<Reservation>, RepoError> {
+        unreachable!("these tests do not ask for it")
+    }
+
+    async fn reservations(
+        &self,
+        _: ReservationQuery,
+        _: Timestamp,
+    ) -> Result<Page<Reservation, ReservationPosition>, RepoError> {
+        unreachable!("these tests do not ask for it")
+    }
+
+    async fn operations(&self, _: OperationQuery) -> Result<Page<Operation, OperationPosition>, RepoError> {
+        unreachable!("these tests do not ask for it")
+    }
+
+    async fn operation_by_key(&self, _: UserId, _: IdempotencyKey) -> Result<Option<Operation>, RepoError> {
+        unreachable!("these tests do not ask for it")
+    }
+
+    async fn due_users(&self, _: Timestamp, _: u32) -> Result<Vec<UserId>, RepoError> {
+        unreachable!("these tests do not ask for it")
+    }
+
+    async fn scan(&self, _: Arc<dyn LedgerSink>) -> Result<(), RepoError> {
+        unreachable!("these tests do not ask for it")
+    }
+
+    async fn ready(&self) -> Result<(), RepoError> {
+        Ok(())
+    }
+}
+
+/// The fake has accounts of even users only, and names the user in the account.
+fn account_of(user_id: UserId) -> Option<AccountAsOf> {
+    let recorded = Account::unopened(user_id);
+    (user_id.get() % 2 == 0).then_some(AccountAsOf { recorded, due_count: 0, due_remaining: 0 })
+}
+
+fn first_user(submission: &Submission) -> i64 {
+    submission.0.first().map_or(0, |command| user_of(command).get())
+}
+
+fn user_of(command: &Command) -> UserId {
+    match command {
+        Command::Money(command) => command.action.user_id(),
+        Command::Extend { reservation, .. } => reservation.user_id,
+        Command::Expire { user_id } | Command::Close { user_id } => *user_id,
+    }
+}
+
+/// One receipt per command that names its user.
+fn reply_to(submission: &Submission) -> Reply {
+    let accepted = |command| Accepted {
+        receipt: Receipt::Account(Account::unopened(user_of(command))),
+        is_replay: false,
+    };
+    Ok(submission.0.iter().map(accepted).collect())
+}
+
+pub(crate) fn user(id: i64) -> UserId {
+    UserId::new(id).unwrap()
+}
+
+pub(crate) fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros).unwrap()
+}
+
+/// The smallest submission about this user.
+pub(crate) fn about(id: i64) -> Submission {
+    Command::Expire { user_id: user(id) }.into()
+}
+
+/// The users named in the receipts of the replies.
+pub(crate) fn users_in(replies: &[Reply]) -> Vec<i64> {
+    let user_in = |accepted: &Accepted| match &accepted.receipt {
+        Receipt::Account(account) => account.user_id.get(),
+        receipt => panic!("the fake gives accounts, not {receipt:?}"),
+    };
+    replies.iter().flat_map(|reply| reply.as_ref().unwrap()).map(user_in).collect()
+}
+
+/// Runs everybody else until nothing moves: on a current-thread runtime a few turns are plenty.
+pub(crate) async fn settle() {
+    for _ in 0..200 {
+        yield_now().await;
+    }
+}
+
+pub(crate) type Answer = JoinHandle<Result<Vec<Reply>, RepoError>>;
+
+/// Calls in a task of its own, as requests do, and lets the call arrive.
+pub(crate) async fn call(group: &Arc<GroupCommit>, users: &[i64]) -> Answer {
+    call_with(group, users.iter().map(|id| about(*id)).collect(), 1).await
+}
+
+/// The same with any submissions at any time.
+pub(crate) async fn call_with(group: &Arc<GroupCommit>, submissions: Vec<Submission>, now: i64) -> Answer {
+    let group = group.clone();
+    let answer = tokio::spawn(async move { group.execute(submissions, at(now)).await });
+    settle().await;
+    answer
+}
+
+pub(crate) fn group(inner: &Arc<Fake>, options: GroupCommitOptions) -> Arc<GroupCommit> {
+    Arc::new(GroupCommit::new(inner.clone(), options))
+}
