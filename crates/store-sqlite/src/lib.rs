@@ -1,1 +1,27 @@
-//! BalanceRepo on one SQLite file: the embedded default.
+//! The ledger in one SQLite file: the embedded default, for one process on one machine.
+//!
+//! Everything that writes runs on one thread that owns the one writing connection, one transaction at a time;
+//! answers are given after COMMIT. Reads run beside it on a few read-only connections. No rule about money is
+//! here: a batch loads the rows that its commands name, lets [`decide_batch`](balance_domain::decide_batch)
+//! decide, and writes what that says.
+//!
+//! Durability is write-ahead log, `synchronous=FULL`, read back at open. After a failed sync nobody knows what
+//! is on the disk, so the store refuses all further writes until the file is opened anew.
+
+mod api_keys;
+mod catalogue;
+mod connection;
+mod error;
+mod execute;
+mod file;
+mod history;
+mod readers;
+mod reads;
+mod reports;
+mod rows;
+mod scan;
+mod schema;
+mod store;
+mod writer;
+
+pub use store::{SqliteOptions, SqliteStore};

@@ -1,0 +1,100 @@
+//! [`ApiKeyRepo`] on the file.
+
+use async_trait::async_trait;
+use balance_domain::{
+    ApiKey, ApiKeyId, Invalid, Scope, SecretHash, Timestamp,
+    ports::{ApiKeyRepo, RepoError},
+};
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::{
+    error::repo_error,
+    rows::{optional, text, value},
+    store::SqliteStore,
+    writer::Verdict,
+};
+
+#[async_trait]
+impl ApiKeyRepo for SqliteStore {
+    async fn add_api_key(&self, key: ApiKey) -> Result<(), RepoError> {
+        self.change_keys(move |connection| add(connection, &key)).await
+    }
+
+    async fn api_keys(&self) -> Result<Vec<ApiKey>, RepoError> {
+        self.readers().read(all).await
+    }
+
+    async fn revoke_api_key(&self, id: ApiKeyId, now: Timestamp) -> Result<Option<ApiKey>, RepoError> {
+        self.change_keys(move |connection| revoke(connection, &id, now)).await
+    }
+}
+
+impl SqliteStore {
+    /// One transaction of the writer.
+    async fn change_keys<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, RepoError> {
+        self.writer()
+            .run(move |session| {
+                session.transaction(|connection| change(connection).map(Verdict::Commit).map_err(repo_error))
+            })
+            .await
+    }
+}
+
+fn add(connection: &Connection, key: &ApiKey) -> rusqlite::Result<()> {
+    let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+    connection
+        .prepare_cached(
+            "INSERT INTO api_keys (id, name, scopes, secret_hash, created_at, expires_at, revoked_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute((
+            key.id.as_str(),
+            &key.name,
+            scopes.join(" "),
+            key.secret_hash.0,
+            key.created_at.micros(),
+            key.expires_at.map(Timestamp::micros),
+            key.revoked_at.map(Timestamp::micros),
+        ))?;
+    Ok(())
+}
+
+fn all(connection: &Connection) -> rusqlite::Result<Vec<ApiKey>> {
+    connection
+        .prepare_cached(
+            "SELECT id, name, scopes, secret_hash, created_at, expires_at, revoked_at
+             FROM api_keys ORDER BY created_at, id",
+        )?
+        .query_map([], api_key)?
+        .collect()
+}
+
+/// A key that is revoked already keeps its time.
+fn revoke(connection: &Connection, id: &ApiKeyId, now: Timestamp) -> rusqlite::Result<Option<ApiKey>> {
+    connection
+        .prepare_cached(
+            "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1
+             RETURNING id, name, scopes, secret_hash, created_at, expires_at, revoked_at",
+        )?
+        .query_row((id.as_str(), now.micros()), api_key)
+        .optional()
+}
+
+fn api_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
+    Ok(ApiKey {
+        id: text(row, 0, ApiKeyId::new)?,
+        name: row.get(1)?,
+        scopes: text(row, 2, scopes)?,
+        secret_hash: SecretHash(row.get(3)?),
+        created_at: value(row, 4, Timestamp::from_micros)?,
+        expires_at: optional(row, 5, Timestamp::from_micros)?,
+        revoked_at: optional(row, 6, Timestamp::from_micros)?,
+    })
+}
+
+fn scopes(names: &str) -> Result<Vec<Scope>, Invalid> {
+    names.split(' ').filter(|name| !name.is_empty()).map(str::parse).collect()
+}

@@ -1,0 +1,72 @@
+//! The script of a batch: begin, load the rows that it names, have them decided, write the changes, commit,
+//! answer. The transaction is the only lock that is needed: nobody else writes.
+
+mod load;
+mod write;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use balance_domain::{
+    Changes, Decided, Needs, Rows, Submission, Timestamp, decide_batch,
+    ports::{Reply, RepoError},
+};
+
+use crate::{
+    error::repo_error,
+    writer::{Session, Verdict},
+};
+
+/// Decides and records the submissions. Should the batch as a whole fail on a defect, it is cut in halves until
+/// the defect stands alone, so that neighbours are not disturbed.
+pub(crate) fn execute(
+    session: &mut Session,
+    submissions: &[Submission],
+    now: Timestamp,
+) -> Result<Vec<Reply>, RepoError> {
+    match attempt(session, submissions, now) {
+        Err(RepoError::Internal(cause)) if submissions.len() > 1 => {
+            tracing::error!(%cause, "a batch failed; its submissions are tried in smaller ones");
+            Ok(in_halves(session, submissions, now))
+        }
+        outcome => outcome,
+    }
+}
+
+fn in_halves(session: &mut Session, submissions: &[Submission], now: Timestamp) -> Vec<Reply> {
+    let (first, second) = submissions.split_at(submissions.len() / 2);
+    let mut replies = Vec::with_capacity(submissions.len());
+    for half in [first, second] {
+        match attempt(session, half, now) {
+            Ok(answered) => replies.extend(answered),
+            Err(RepoError::Internal(_)) if half.len() > 1 => replies.extend(in_halves(session, half, now)),
+            Err(error) => replies.extend(half.iter().map(|_| Err(error.clone().into()))),
+        }
+    }
+    replies
+}
+
+fn attempt(
+    session: &mut Session,
+    submissions: &[Submission],
+    now: Timestamp,
+) -> Result<Vec<Reply>, RepoError> {
+    if submissions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let needs = Needs::of(submissions);
+    session.transaction(|connection| {
+        let rows = load::rows(connection, &needs, now).map_err(repo_error)?;
+        let Decided { replies, changes } = decided(rows, submissions, now)?;
+        if changes == Changes::default() {
+            return Ok(Verdict::Discard(replies));
+        }
+        write::changes(connection, changes).map_err(repo_error)?;
+        Ok(Verdict::Commit(replies))
+    })
+}
+
+/// Damaged rows may make the rules panic before they come to a submission.
+fn decided(rows: Rows, submissions: &[Submission], now: Timestamp) -> Result<Decided, RepoError> {
+    catch_unwind(AssertUnwindSafe(|| decide_batch(rows, submissions, now)))
+        .map_err(|_| RepoError::Internal("deciding the batch panicked".into()))
+}

@@ -1,0 +1,199 @@
+//! The statement for one part of a page: which index it reads, which rows it leaves out.
+
+use balance_domain::{
+    Amount, Operation, OperationKind, OperationPosition, OperationQuery, OperationSort, OrderId, ServiceId,
+};
+use rusqlite::{Connection, params_from_iter, types::Value};
+
+use super::EARLY;
+use crate::rows::{operation, operation_columns};
+
+/// A range of `seq`, both ends included; empty if `last < first`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seqs {
+    pub(super) first: i64,
+    pub(super) last: i64,
+}
+
+impl Seqs {
+    /// What comes behind the position in an order by `seq`.
+    pub(super) fn behind(self, order: Order, after: Option<OperationPosition>) -> Self {
+        match after {
+            None => self,
+            Some(after) if order.is_descending() => Self { last: self.last.min(after.seq - 1), ..self },
+            Some(after) => Self { first: self.first.max(after.seq + 1), ..self },
+        }
+    }
+
+    /// The part that no index but that by `seq` has, and the part that all have. A short range is all read by
+    /// `seq`, wherever it lies.
+    pub(super) fn split(self) -> (Part, Part) {
+        let early_last = if self.last - self.first < EARLY { self.last } else { EARLY.min(self.last) };
+        let early = Self { first: self.first, last: early_last };
+        let late = Self { first: self.first.max(early_last + 1), last: self.last };
+        (Part { seqs: early, is_late: false }, Part { seqs: late, is_late: true })
+    }
+
+    const fn is_empty(self) -> bool {
+        self.last < self.first
+    }
+}
+
+/// A range of `seq` and whether all of it lies behind the first [`EARLY`] operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) seqs: Seqs,
+    is_late: bool,
+}
+
+/// An order as SQL has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Seq { descending: bool },
+    Amount { descending: bool },
+}
+
+impl Order {
+    pub(super) const fn of(sort: OperationSort) -> Self {
+        match sort {
+            OperationSort::NewestFirst => Self::Seq { descending: true },
+            OperationSort::OldestFirst => Self::Seq { descending: false },
+            OperationSort::LargestFirst => Self::Amount { descending: true },
+            OperationSort::SmallestFirst => Self::Amount { descending: false },
+        }
+    }
+
+    pub(super) const fn is_descending(self) -> bool {
+        match self {
+            Self::Seq { descending } | Self::Amount { descending } => descending,
+        }
+    }
+
+    const fn is_by_amount(self) -> bool {
+        matches!(self, Self::Amount { .. })
+    }
+}
+
+/// SQL with its values.
+pub(super) struct Statement {
+    sql: String,
+    values: Vec<Value>,
+    is_empty: bool,
+}
+
+impl Statement {
+    /// Up to `rows_max` rows of the part.
+    pub(super) fn new(query: &OperationQuery, part: Part, rows_max: usize) -> Self {
+        let order = Order::of(query.sort);
+        let mut statement = Self {
+            sql: format!(
+                "SELECT {} FROM operations INDEXED BY {} WHERE ",
+                operation_columns!(),
+                index_for(query, part)
+            ),
+            values: Vec::new(),
+            is_empty: part.seqs.is_empty(),
+        };
+        statement.restrict("user_id = ", query.user_id.get());
+        statement.restrict(" AND seq >= ", part.seqs.first);
+        statement.restrict(" AND seq <= ", part.seqs.last);
+        if part.is_late {
+            // Word for word as in the migration: that is how SQLite knows that the index has all of these rows.
+            statement.sql.push_str(&format!(" AND seq > {EARLY}"));
+        }
+        statement.filter(query);
+        if order.is_by_amount() {
+            statement.start_behind(order, query.after);
+        }
+        statement.order(order, rows_max);
+        statement
+    }
+
+    pub(super) fn rows(self, connection: &Connection) -> rusqlite::Result<Vec<Operation>> {
+        if self.is_empty {
+            return Ok(Vec::new());
+        }
+        let mut statement = connection.prepare_cached(&self.sql)?;
+        statement.query_map(params_from_iter(self.values), operation)?.collect()
+    }
+
+    fn restrict(&mut self, condition: &str, value: impl Into<Value>) {
+        self.sql.push_str(condition);
+        self.bind(value);
+    }
+
+    fn bind(&mut self, value: impl Into<Value>) {
+        self.values.push(value.into());
+        self.sql.push('?');
+        self.sql.push_str(&self.values.len().to_string());
+    }
+
+    fn filter(&mut self, query: &OperationQuery) {
+        let filter = &query.filter;
+        if let Some(kind) = filter.kind.map(OperationKind::as_str) {
+            self.restrict(" AND kind = ", kind.to_owned());
+        }
+        if let Some(service_id) = filter.service_id.map(ServiceId::get) {
+            self.restrict(" AND service_id = ", service_id);
+        }
+        if let Some(order_id) = filter.order_id.map(OrderId::get) {
+            self.restrict(" AND order_id = ", order_id);
+        }
+        if let Some(min) = filter.min_amount.map(Amount::get) {
+            self.restrict(" AND amount >= ", min);
+        }
+        if let Some(max) = filter.max_amount.map(Amount::get) {
+            self.restrict(" AND amount <= ", max);
+        }
+    }
+
+    fn start_behind(&mut self, order: Order, after: Option<OperationPosition>) {
+        let Some(after) = after else { return };
+        self.sql.push_str(if order.is_descending() {
+            " AND (amount, seq) < ("
+        } else {
+            " AND (amount, seq) > ("
+        });
+        self.bind(after.amount.get());
+        self.sql.push_str(", ");
+        self.bind(after.seq);
+        self.sql.push(')');
+    }
+
+    fn order(&mut self, order: Order, rows_max: usize) {
+        self.sql.push_str(match order {
+            Order::Seq { descending: true } => " ORDER BY seq DESC LIMIT ",
+            Order::Seq { descending: false } => " ORDER BY seq LIMIT ",
+            Order::Amount { descending: true } => " ORDER BY amount DESC, seq DESC LIMIT ",
+            Order::Amount { descending: false } => " ORDER BY amount, seq LIMIT ",
+        });
+        self.bind(i64::try_from(rows_max).unwrap_or(i64::MAX));
+    }
+
+    #[cfg(test)]
+    pub(super) fn sql(&self) -> &str {
+        &self.sql
+    }
+}
+
+/// The index that leaves the least to be read. An order has a handful of operations, which are sorted if need be.
+/// By amount the amount decides, whatever else is filtered; by time the narrowest filter does.
+fn index_for(query: &OperationQuery, part: Part) -> &'static str {
+    let filter = &query.filter;
+    if !part.is_late {
+        "operations_by_seq"
+    } else if filter.order_id.is_some() {
+        "operations_by_order"
+    } else if Order::of(query.sort).is_by_amount() {
+        "operations_by_amount"
+    } else if filter.service_id.is_some() {
+        "operations_by_service"
+    } else if filter.kind.is_some() {
+        "operations_by_kind"
+    } else {
+        "operations_by_seq"
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Each order and filter of a page must read its index, and none may sort an account's whole history.
+
+use balance_domain::{Limit, OperationFilter, UserId};
+
+use super::*;
+use crate::schema;
+
+const SORTS: [OperationSort; 4] = [
+    OperationSort::NewestFirst,
+    OperationSort::OldestFirst,
+    OperationSort::LargestFirst,
+    OperationSort::SmallestFirst,
+];
+
+fn query(sort: OperationSort, filter: OperationFilter) -> OperationQuery {
+    OperationQuery { user_id: UserId::new(1).unwrap(), filter, sort, after: None, limit: Limit::default() }
+}
+
+fn deep(mut query: OperationQuery) -> OperationQuery {
+    query.after = Some(OperationPosition { amount: Amount::new(7).unwrap(), seq: 900_000 });
+    query
+}
+
+/// The plan for the late part of a history of a million.
+fn late_plan(query: &OperationQuery) -> String {
+    let mut connection = Connection::open_in_memory().unwrap();
+    schema::migrate(&mut connection).unwrap();
+    let (_, late) = Seqs { first: 1, last: 1_000_000 }.split();
+    let statement = Statement::new(query, late, 51);
+    let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statement.sql())).unwrap();
+    let lines =
+        explain.query_map(params_from_iter(statement.values), |row| row.get::<_, String>("detail")).unwrap();
+    lines.map(Result::unwrap).collect::<Vec<_>>().join("\n")
+}
+
+fn check(query: &OperationQuery, search: &str) {
+    let plan = late_plan(query);
+    assert!(plan.contains(search), "{query:?}\nwanted {search}\nfound  {plan}");
+    assert!(!plan.contains("TEMP B-TREE"), "{query:?}\n{plan}");
+}
+
+#[test]
+fn each_order_reads_its_index_on_the_first_and_on_a_deep_page() {
+    for sort in SORTS {
+        let first = query(sort, OperationFilter::default());
+        if Order::of(sort).is_by_amount() {
+            check(&first, "operations_by_amount (user_id=?)");
+            let bound = if Order::of(sort).is_descending() { "<" } else { ">" };
+            check(&deep(first), &format!("operations_by_amount (user_id=? AND (amount,seq){bound}(?,?))"));
+        } else {
+            check(&first, "operations_by_seq (user_id=? AND seq>? AND seq<?)");
+        }
+    }
+}
+
+#[test]
+fn each_filter_by_time_order_reads_its_index() {
+    for sort in [OperationSort::NewestFirst, OperationSort::OldestFirst] {
+        let kind = OperationFilter { kind: Some(OperationKind::Refund), ..OperationFilter::default() };
+        check(&query(sort, kind.clone()), "operations_by_kind (user_id=? AND kind=? AND seq>? AND seq<?)");
+        let service = OperationFilter { service_id: ServiceId::new(1).ok(), ..kind };
+        check(
+            &query(sort, service.clone()),
+            "operations_by_service (user_id=? AND service_id=? AND seq>? AND seq<?)",
+        );
+        let order = OperationFilter { order_id: OrderId::new(1).ok(), ..service };
+        check(&query(sort, order), "operations_by_order (user_id=? AND order_id=? AND seq>? AND seq<?)");
+    }
+}
+
+#[test]
+fn bounds_of_amount_bound_what_is_read_by_amount() {
+    let filter = OperationFilter {
+        min_amount: Amount::new(5).ok(),
+        max_amount: Amount::new(9).ok(),
+        ..OperationFilter::default()
+    };
+    let plan = "operations_by_amount (user_id=? AND amount>? AND amount<?)";
+    check(&query(OperationSort::LargestFirst, filter.clone()), plan);
+    check(&query(OperationSort::SmallestFirst, filter), plan);
+}
+
+#[test]
+fn an_order_is_looked_up_whatever_the_sort() {
+    let filter = OperationFilter { order_id: OrderId::new(1).ok(), ..OperationFilter::default() };
+    let plan = late_plan(&query(OperationSort::LargestFirst, filter));
+    assert!(plan.contains("operations_by_order (user_id=? AND order_id=?"), "{plan}");
+}
+
+#[test]
+fn ranges_are_split_where_the_indexes_begin() {
+    let split = |first, last| {
+        let (early, late) = Seqs { first, last }.split();
+        ((early.seqs.first, early.seqs.last), (late.seqs.first, late.seqs.last))
+    };
+    assert_eq!(split(1, 5_000), ((1, 1_000), (1_001, 5_000)));
+    assert_eq!(split(4_000, 9_000), ((4_000, 1_000), (4_000, 9_000)), "nothing early in it");
+    assert_eq!(split(4_000, 4_999), ((4_000, 4_999), (5_000, 4_999)), "short: all read by seq");
+    assert_eq!(split(1, 0), ((1, 0), (1, 0)), "no operations");
+    assert_eq!(split(1, 1_001), ((1, 1_000), (1_001, 1_001)));
+}
+
+#[test]
+fn the_bound_of_the_indexes_is_the_bound_of_the_queries() {
+    let migration = include_str!("../../../../../migrations/sqlite/V1__ledger.sql");
+    assert_eq!(migration.matches(&format!("WHERE seq > {EARLY}")).count(), 4);
+    let (_, late) = Seqs { first: 1, last: 2 * EARLY }.split();
+    let statement = Statement::new(&query(OperationSort::NewestFirst, OperationFilter::default()), late, 1);
+    assert!(statement.sql().contains(&format!("seq > {EARLY}")), "{}", statement.sql());
+}

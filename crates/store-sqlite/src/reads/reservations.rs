@@ -1,0 +1,84 @@
+//! Reservations as a reader must be told of them: past the deadline they are over, written down or not.
+
+use balance_domain::{
+    Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery, ReservationState, Timestamp,
+};
+use rusqlite::{Connection, OptionalExtension, types::Value};
+
+use crate::rows::{reservation, reservation_columns};
+
+const ONE: &str = concat!(
+    "SELECT ",
+    reservation_columns!(),
+    " FROM reservations WHERE user_id = ?1 AND service_id = ?2 AND order_id = ?3"
+);
+
+/// One reservation at `now`.
+pub(super) fn one(
+    connection: &Connection,
+    key: ReservationKey,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Reservation>> {
+    let mut statement = connection.prepare_cached(ONE)?;
+    let key = (key.user_id.get(), key.service_id.get(), key.order_id.get());
+    Ok(statement.query_row(key, reservation).optional()?.map(|found| found.as_of(now)))
+}
+
+/// A page of a user's reservations at `now`.
+pub(super) fn page(
+    connection: &Connection,
+    query: &ReservationQuery,
+    now: Timestamp,
+) -> rusqlite::Result<Page<Reservation, ReservationPosition>> {
+    let sql = page_sql(query.state, query.after.is_some());
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement
+        .query_map(rusqlite::params_from_iter(page_values(query, now)), reservation)?
+        .map(|row| row.map(|found| found.as_of(now)))
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(Page::from_surplus(rows, query.limit, |last| ReservationPosition {
+        created_at: last.created_at,
+        service_id: last.key.service_id,
+        order_id: last.key.order_id,
+    }))
+}
+
+/// `?1` user, `?2` rows at most, `?3` now, `?4` to `?6` the position.
+///
+/// Those that are active now are few beside those that ever were, so they are looked up in their own index and
+/// sorted; all others are read in the order of the page.
+fn page_sql(state: Option<ReservationState>, has_position: bool) -> String {
+    let index = match state {
+        Some(ReservationState::Active) => "reservations_active",
+        _ => "reservations_by_time",
+    };
+    // ?3 is mentioned in any case: the number of parameters is always the same.
+    let state = match state {
+        None => "?3 IS NOT NULL",
+        Some(ReservationState::Active) => "state = 'active' AND expires_at > ?3",
+        Some(ReservationState::Released) => "state = 'released' AND ?3 IS NOT NULL",
+        Some(ReservationState::Captured) => {
+            "(state = 'captured' OR (state = 'active' AND expires_at <= ?3 AND captured > 0))"
+        }
+        Some(ReservationState::Expired) => {
+            "(state = 'expired' OR (state = 'active' AND expires_at <= ?3 AND captured = 0))"
+        }
+    };
+    let position = if has_position { "AND (created_at, service_id, order_id) < (?4, ?5, ?6)" } else { "" };
+    format!(
+        "SELECT {columns} FROM reservations INDEXED BY {index} WHERE user_id = ?1 AND {state} {position} \
+         ORDER BY created_at DESC, service_id DESC, order_id DESC LIMIT ?2",
+        columns = reservation_columns!(),
+    )
+}
+
+fn page_values(query: &ReservationQuery, now: Timestamp) -> Vec<Value> {
+    let mut values =
+        vec![query.user_id.get().into(), (i64::from(query.limit.get()) + 1).into(), now.micros().into()];
+    if let Some(after) = query.after {
+        values.push(after.created_at.micros().into());
+        values.push(after.service_id.get().into());
+        values.push(after.order_id.get().into());
+    }
+    values
+}

@@ -1,0 +1,121 @@
+//! The schema: its migrations, compiled in, and the check that file and binary agree on it.
+
+use balance_domain::ports::{Cause, RepoError};
+use refinery::{Migration, Runner};
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::error::repo_error;
+
+/// Every migration, in order, by the name that it is recorded under.
+const MIGRATIONS: [(&str, &str); 1] =
+    [("V1__ledger", include_str!("../../../migrations/sqlite/V1__ledger.sql"))];
+
+/// The schema version that this binary knows.
+const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// Brings the schema to the version that this binary knows. All missing migrations and their records are one
+/// transaction: a crash in the middle leaves the schema as it was. A newer or altered schema is refused.
+pub(crate) fn migrate(connection: &mut Connection) -> Result<(), RepoError> {
+    if recorded_version(connection)?.unwrap_or(0) > VERSION {
+        return check(connection);
+    }
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(name, sql)| Migration::unapplied(name, sql))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| RepoError::Internal(error.into()))?;
+    Runner::new(&migrations)
+        .set_grouped(true)
+        .run(connection)
+        .map_err(|error| RepoError::Unavailable(Cause::from(error)))?;
+    check(connection)
+}
+
+/// Refuses a schema that is not the one this binary knows.
+pub(crate) fn check(connection: &Connection) -> Result<(), RepoError> {
+    let advice = match recorded_version(connection)? {
+        Some(VERSION) => return Ok(()),
+        Some(newer) if newer > VERSION => "use a newer binary",
+        _ => "run the migrations",
+    };
+    let found = recorded_version(connection)?.unwrap_or(0);
+    Err(RepoError::Unavailable(
+        format!("the file has schema version {found}, this binary knows version {VERSION}: {advice}").into(),
+    ))
+}
+
+fn recorded_version(connection: &Connection) -> Result<Option<i64>, RepoError> {
+    if !connection.table_exists(None, "refinery_schema_history").map_err(repo_error)? {
+        return Ok(None);
+    }
+    connection
+        .prepare_cached("SELECT max(version) FROM refinery_schema_history")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
+        .map(Option::flatten)
+        .map_err(repo_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn migrated() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        connection
+    }
+
+    #[test]
+    fn every_migration_of_the_folder_is_compiled_in() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/sqlite");
+        let mut files: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort_unstable();
+        assert_eq!(files, MIGRATIONS.map(|(name, _)| format!("{name}.sql")));
+    }
+
+    #[test]
+    fn versions_count_without_gaps() {
+        for (index, (name, _)) in MIGRATIONS.iter().enumerate() {
+            assert!(name.starts_with(&format!("V{}__", index + 1)), "{name}");
+        }
+    }
+
+    #[test]
+    fn migrating_twice_changes_nothing() {
+        let mut connection = migrated();
+        migrate(&mut connection).unwrap();
+        check(&connection).unwrap();
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let mut connection = migrated();
+        connection
+            .execute(
+                "INSERT INTO refinery_schema_history VALUES (99, 'later', '2030-01-01T00:00:00Z', '1')",
+                [],
+            )
+            .unwrap();
+        for refused in [check(&connection).unwrap_err(), migrate(&mut connection).unwrap_err()] {
+            assert!(refused.to_string().contains("use a newer binary"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_the_schema_is_refused_unless_migrated() {
+        let refused = check(&Connection::open_in_memory().unwrap()).unwrap_err();
+        assert!(refused.to_string().contains("run the migrations"), "{refused}");
+    }
+
+    #[test]
+    fn an_altered_migration_is_refused() {
+        let mut connection = migrated();
+        connection.execute("UPDATE refinery_schema_history SET checksum = '1'", []).unwrap();
+        assert!(migrate(&mut connection).is_err());
+    }
+}

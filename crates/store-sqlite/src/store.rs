@@ -1,0 +1,126 @@
+//! [`SqliteStore`]: opening, migrating and copying the file.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use balance_domain::ports::RepoError;
+
+use crate::{
+    connection::open_writer,
+    error::repo_error,
+    file::{LockedFile, beside, folder_of, sync_folder, unavailable},
+    readers::Readers,
+    schema,
+    writer::Writer,
+};
+
+/// How to open the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqliteOptions {
+    /// Bring the schema up to date first. Otherwise a schema that is not up to date is refused.
+    pub migrate: bool,
+    /// Connections that read at the same time, at least 1. Each costs up to about 2 MiB.
+    pub readers: usize,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { migrate: true, readers: 4 }
+    }
+}
+
+/// A ledger in one file. Clones share it; it is closed when the last of them is dropped.
+#[derive(Clone)]
+pub struct SqliteStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    readers: Readers,
+    writer: Writer,
+}
+
+/// The writer closes last (fields are dropped after this), so that it can copy the log back and remove it.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.readers.close();
+    }
+}
+
+impl SqliteStore {
+    /// Opens the file, and makes it and its folder if they are missing.
+    ///
+    /// [`RepoError::Unavailable`] if another process has it open, if it cannot be made, or if its schema is not
+    /// the one this binary knows.
+    pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, RepoError> {
+        let SqliteOptions { migrate, readers } = options;
+        let file = LockedFile::take(path)?;
+        let mut connection = open_writer(file.path())?;
+        if migrate {
+            schema::migrate(&mut connection)?;
+        }
+        schema::check(&connection)?;
+        let readers = Readers::open(file.path(), readers)?;
+        let writer = Writer::start(connection, file)?;
+        Ok(Self { inner: Arc::new(Inner { readers, writer }) })
+    }
+
+    /// Brings the schema of a file that no process has open up to date, making the file if it is missing.
+    pub fn migrate(path: &Path) -> Result<(), RepoError> {
+        let file = LockedFile::take(path)?;
+        schema::migrate(&mut open_writer(file.path())?)
+    }
+
+    /// Writes a copy of the ledger, of one moment, while work goes on. `to` must not exist yet, and does not
+    /// exist before the copy is whole and on the disk. The copy opens like any other file.
+    pub async fn backup(&self, to: &Path) -> Result<(), RepoError> {
+        let to = to.to_owned();
+        self.readers().run(move |connection| copy_to(connection, &to)).await
+    }
+
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.inner.readers
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.inner.writer
+    }
+}
+
+fn copy_to(connection: &rusqlite::Connection, to: &Path) -> Result<(), RepoError> {
+    if to.exists() {
+        return Err(RepoError::Unavailable(format!("{} exists already", to.display()).into()));
+    }
+    let draft = Draft(beside(to, ".part"));
+    let in_the_way = |error| unavailable(format!("cannot write the copy {}", to.display()), error);
+    draft.remove().map_err(in_the_way)?;
+    let text = draft.0.to_str().ok_or_else(|| RepoError::Unavailable("the path is not UTF-8".into()))?;
+    // One read transaction, and pages in order without gaps: smaller than the original.
+    connection.execute("VACUUM INTO ?1", [text]).map_err(repo_error)?;
+    File::open(&draft.0).and_then(|file| file.sync_all()).map_err(in_the_way)?;
+    // Not `rename`: it would replace a file that appeared meanwhile.
+    fs::hard_link(&draft.0, to).map_err(in_the_way)?;
+    draft.remove().map_err(in_the_way)?;
+    sync_folder(folder_of(to))
+}
+
+/// A copy in the making; a failure leaves nothing behind.
+struct Draft(PathBuf);
+
+impl Draft {
+    fn remove(&self) -> std::io::Result<()> {
+        match fs::remove_file(&self.0) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let _ = self.remove();
+    }
+}

@@ -1,0 +1,127 @@
+-- The ledger, the catalogue of services, the reports that were built, and the API keys.
+--
+-- Money is integers of minor units, times are integer microseconds since 1970-01-01T00:00:00Z. The rules live in
+-- the domain crate; the CHECKs and foreign keys here are the second line, for the day when a rule is wrong.
+--
+-- A random B-tree leaf that a command dirties is a page to log and to check-point, and that is what a write costs.
+-- So every index says below what it is for, and the indexes of history leave out what a short scan finds as well.
+
+-- user_id is the rowid: one B-tree, and a balance is overwritten in place.
+CREATE TABLE accounts (
+    user_id   INTEGER PRIMARY KEY,
+    closed    INTEGER NOT NULL CHECK (closed IN (0, 1)),
+    available INTEGER NOT NULL CHECK (available >= 0),
+    reserved  INTEGER NOT NULL CHECK (reserved >= 0),
+    seq       INTEGER NOT NULL CHECK (seq >= 1),
+    last_at   INTEGER NOT NULL
+) STRICT;
+
+-- Names are compared byte for byte, and retired services keep theirs.
+CREATE TABLE services (
+    id      INTEGER PRIMARY KEY,
+    name    TEXT    NOT NULL UNIQUE,
+    retired INTEGER NOT NULL CHECK (retired IN (0, 1)),
+    used    INTEGER NOT NULL CHECK (used IN (0, 1))
+) STRICT;
+
+-- Small rows that are always reached by their key: without a rowid the key's B-tree is the table.
+CREATE TABLE reservations (
+    user_id    INTEGER NOT NULL REFERENCES accounts (user_id),
+    service_id INTEGER NOT NULL REFERENCES services (id),
+    order_id   INTEGER NOT NULL,
+    state      TEXT    NOT NULL CHECK (state IN ('active', 'captured', 'released', 'expired')),
+    amount     INTEGER NOT NULL CHECK (amount >= 1),
+    captured   INTEGER NOT NULL CHECK (captured >= 0),
+    released   INTEGER NOT NULL CHECK (released >= 0),
+    refunded   INTEGER NOT NULL CHECK (refunded BETWEEN 0 AND captured),
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (user_id, service_id, order_id),
+    -- Money is set aside exactly while the reservation is active.
+    CHECK (CASE state WHEN 'active' THEN captured + released < amount ELSE captured + released = amount END)
+) STRICT, WITHOUT ROWID;
+
+-- Every batch and every balance asks: what of this user is due?
+CREATE INDEX reservations_active ON reservations (user_id, expires_at) WHERE state = 'active';
+
+-- The sweeper asks: who has been due longest? (user_id follows from the key.) Deadlines mostly grow, so inserts
+-- and deletes share few leaves.
+CREATE INDEX reservations_due ON reservations (expires_at) WHERE state = 'active';
+
+-- A user's reservations, latest made first, page by page. (The rest of the key follows.)
+CREATE INDEX reservations_by_time ON reservations (user_id, created_at);
+
+-- Append-only, but for comments, which are erased when the account is closed. Rows may carry a kilobyte of comment,
+-- so they have a rowid: they are appended densely at the end, and the B-trees that are hit at random stay small.
+-- The reservation_* columns are the reservation as the whole request left it: the receipt of the request.
+CREATE TABLE operations (
+    id                     INTEGER PRIMARY KEY,
+    user_id                INTEGER NOT NULL REFERENCES accounts (user_id),
+    seq                    INTEGER NOT NULL CHECK (seq >= 1),
+    kind                   TEXT    NOT NULL CHECK (kind IN ('deposit', 'withdrawal', 'transfer_out', 'transfer_in',
+                                                            'reserve', 'capture', 'release', 'expire', 'refund')),
+    amount                 INTEGER NOT NULL CHECK (amount >= 1),
+    available_after        INTEGER NOT NULL CHECK (available_after >= 0),
+    reserved_after         INTEGER NOT NULL CHECK (reserved_after >= 0),
+    service_id             INTEGER,
+    order_id               INTEGER,
+    counterparty_user_id   INTEGER,
+    comment                TEXT,
+    idempotency_key        TEXT,
+    fingerprint            BLOB,
+    created_at             INTEGER NOT NULL,
+    reservation_amount     INTEGER,
+    reservation_captured   INTEGER,
+    reservation_released   INTEGER,
+    reservation_refunded   INTEGER,
+    reservation_state      TEXT,
+    reservation_created_at INTEGER,
+    reservation_expires_at INTEGER,
+    CHECK ((idempotency_key IS NULL) = (fingerprint IS NULL))
+) STRICT;
+
+-- The order of an account's history, without gaps or doubles.
+CREATE UNIQUE INDEX operations_by_seq ON operations (user_id, seq);
+
+-- A key is answered once, for ever: the backstop under the look-up that precedes every decision.
+CREATE UNIQUE INDEX operations_by_key ON operations (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+-- The other orders and the filters of history. An account's first 1,000 operations are not in these indexes: reading
+-- them by seq takes a millisecond, and nearly every account stays below, so that most commands need not touch
+-- these four B-trees at all. The same 1,000 stands in the queries (crates/store-sqlite/src/history.rs).
+CREATE INDEX operations_by_amount  ON operations (user_id, amount, seq)     WHERE seq > 1000;
+CREATE INDEX operations_by_kind    ON operations (user_id, kind, seq)       WHERE seq > 1000;
+CREATE INDEX operations_by_service ON operations (user_id, service_id, seq) WHERE seq > 1000 AND service_id IS NOT NULL;
+CREATE INDEX operations_by_order   ON operations (user_id, order_id, seq)   WHERE seq > 1000 AND order_id IS NOT NULL;
+
+-- Revenue of a month is summed from this index alone. Time grows, so it is appended to.
+CREATE INDEX operations_revenue ON operations (created_at, service_id, kind, amount)
+    WHERE kind IN ('capture', 'refund');
+
+CREATE TABLE reports (
+    month    TEXT    PRIMARY KEY,
+    is_final INTEGER NOT NULL CHECK (is_final IN (0, 1)),
+    built_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Sums are wider than 64 bits, so they are decimal text.
+CREATE TABLE report_lines (
+    month        TEXT    NOT NULL REFERENCES reports (month) ON DELETE CASCADE,
+    position     INTEGER NOT NULL,
+    service_id   INTEGER NOT NULL,
+    service_name TEXT    NOT NULL,
+    captured     TEXT    NOT NULL,
+    refunded     TEXT    NOT NULL,
+    PRIMARY KEY (month, position)
+) STRICT, WITHOUT ROWID;
+
+-- Scopes are names separated by spaces. Of the secret only its SHA-256 is kept.
+CREATE TABLE api_keys (
+    id          TEXT    PRIMARY KEY,
+    name        TEXT    NOT NULL,
+    scopes      TEXT    NOT NULL,
+    secret_hash BLOB    NOT NULL CHECK (length(secret_hash) = 32),
+    created_at  INTEGER NOT NULL,
+    expires_at  INTEGER,
+    revoked_at  INTEGER
+) STRICT, WITHOUT ROWID;
