@@ -17,8 +17,8 @@ pub struct Timestamp(i64);
 impl Timestamp {
     /// 0001-01-01T00:00:00Z.
     pub const MIN: Self = Self(-62_135_596_800_000_000);
-    /// The last microsecond of 9999-12-30 UTC, which no zone offset carries past the year 9999.
-    pub const MAX: Self = Self(253_402_214_399_999_999);
+    /// 9999-12-30T22:00:00Z, the last that can be written in every zone.
+    pub const MAX: Self = Self(253_402_207_200_000_000);
 
     /// Microseconds since 1970-01-01T00:00:00Z, between [`Timestamp::MIN`] and [`Timestamp::MAX`].
     pub const fn from_micros(micros: i64) -> Result<Self, Invalid> {
@@ -49,19 +49,40 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Reads RFC 3339 with any offset; digits past the microsecond are cut off.
+/// Reads RFC 3339 with any offset; digits past the microsecond are cut off (at most nine are read).
 impl FromStr for Timestamp {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        // The parser takes a leap second for the one before it; RFC 3339 also wants seconds to be there.
-        let seconds = text.get(16..19).ok_or(Invalid::Timestamp)?;
-        if !seconds.starts_with(':') || seconds == ":60" || text.contains('[') {
+        if !is_rfc_3339(text) {
             return Err(Invalid::Timestamp);
         }
         let instant: jiff::Timestamp = text.parse().map_err(|_| Invalid::Timestamp)?;
         Self::from_micros(instant.as_microsecond())
     }
+}
+
+/// The parser reads other notations too (years of six digits, times without minutes, zones in brackets), which
+/// are more likely a mistake than a time. It also takes a leap second for the second before it.
+fn is_rfc_3339(text: &str) -> bool {
+    let Some((time, rest)) = text.split_at_checked(19) else { return false };
+    let offset =
+        rest.strip_prefix('.').map_or(rest, |rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let is_offset = has_shape(offset, "+00:00") && &offset[1..3] < "24";
+    has_shape(time, "0000-00-00T00:00:00")
+        && !time.ends_with(":60")
+        && (is_offset || offset.eq_ignore_ascii_case("z"))
+}
+
+/// Whether the text is the pattern with other digits, another sign, and `T` in lower case or a space.
+fn has_shape(text: &str, pattern: &str) -> bool {
+    text.len() == pattern.len()
+        && text.bytes().zip(pattern.bytes()).all(|(byte, wanted)| match wanted {
+            b'0' => byte.is_ascii_digit(),
+            b'+' => matches!(byte, b'+' | b'-'),
+            b'T' => matches!(byte, b'T' | b't' | b' '),
+            wanted => byte == wanted,
+        })
 }
 
 /// A half-open range of instants: `start <= t < end`.
@@ -145,11 +166,14 @@ impl AccountingZone {
         Period { start: self.first_instant(month), end: self.first_instant(month.next()) }
     }
 
-    /// The month that an instant belongs to.
+    /// The month that an instant belongs to: the one whose [`period`](Self::period) contains it.
     pub fn month_of(&self, instant: Timestamp) -> Month {
-        let instant = jiff::Timestamp::from_microsecond(instant.0).unwrap_or_default();
-        let date = self.0.to_datetime(instant).date();
-        Month { year: date.year(), month: date.month() }
+        let date =
+            self.0.to_datetime(jiff::Timestamp::from_microsecond(instant.0).unwrap_or_default()).date();
+        let month = Month { year: date.year(), month: date.month() };
+        // Clocks that are set back over midnight show the last day's date again, in the new month.
+        let next = month.next();
+        if next.year < 10_000 && self.first_instant(next) <= instant { next } else { month }
     }
 
     fn first_instant(&self, month: Month) -> Timestamp {
@@ -157,6 +181,6 @@ impl AccountingZone {
         self.0
             .to_ambiguous_timestamp(midnight)
             .compatible()
-            .map_or(Timestamp::MIN, |instant| Timestamp(instant.as_microsecond()))
+            .map_or(Timestamp::MIN, |instant| Timestamp(instant.as_microsecond()).max(Timestamp::MIN))
     }
 }

@@ -95,17 +95,19 @@ impl Posting<'_> {
     }
 }
 
-/// Expires a due reservation: at its deadline, however late this is written down.
-pub(super) fn expire(account: &mut Account, due: Reservation) -> (Reservation, RecordedOperation) {
+/// Expires a due reservation: at its deadline, however late this is written down. `None` if it holds nothing or
+/// its account does not hold the money: stored rows that break an invariant.
+pub(super) fn expire(account: &mut Account, due: Reservation) -> Option<(Reservation, RecordedOperation)> {
     let at = due.expires_at.max(account.last_at);
+    let rest = Amount::new(due.remaining()).ok()?;
+    account.balances_after(OperationKind::Expire, rest)?;
+
     let reservation = due.ended(ReservationState::Expired);
-    let posted = account.post(OperationKind::Expire, held(due.remaining()), at);
-    #[expect(
-        clippy::expect_used,
-        reason = "an expiry changes no total and `post` asserts the reserved money"
-    )]
-    let operation = posted.expect("an expiry is never refused").on(&reservation);
-    (reservation, RecordedOperation { operation, fingerprint: None, reservation_after: Some(reservation) })
+    let operation = account.post(OperationKind::Expire, rest, at).ok()?.on(&reservation);
+    Some((
+        reservation,
+        RecordedOperation { operation, fingerprint: None, reservation_after: Some(reservation) },
+    ))
 }
 
 /// What an active reservation still holds.

@@ -1,6 +1,6 @@
 //! The rows of a batch in memory: what was loaded, plus what was decided so far.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::{
     Account, Fingerprint, IdempotencyKey, Receipt, RecordedOperation, Reservation, ReservationKey, ServiceId,
@@ -64,17 +64,22 @@ pub struct State {
     answered: HashMap<(UserId, IdempotencyKey), Answered>,
     reservations: HashMap<ReservationKey, Reservation>,
     services: HashMap<ServiceId, LoadedService>,
+    /// Users who have a due reservation that their account does not hold the money of. See [`State::account`].
+    damaged: HashSet<UserId>,
 }
 
 impl State {
     /// Takes the loaded rows and expires what is due at `now`, each at its own deadline, the earliest first.
     /// The second value is what that changed.
+    ///
+    /// Never panics: one user's damaged rows must not take the neighbours' commands with them.
     pub fn new(rows: Rows, now: Timestamp) -> (Self, Changes) {
         let mut state = Self {
             accounts: rows.accounts.into_iter().map(|account| (account.user_id, account)).collect(),
             answered: rows.keyed_operations.iter().filter_map(answered).collect(),
             reservations: rows.reservations.into_iter().map(|r| (r.key, r)).collect(),
             services: rows.services.into_iter().map(|service| (service.id, service)).collect(),
+            damaged: HashSet::new(),
         };
         let changes = state.expire_due(now);
         (state, changes)
@@ -85,23 +90,35 @@ impl State {
             self.reservations.values().filter(|r| r.is_due(now)).copied().collect();
         due.sort_unstable_by_key(|reservation| (reservation.expires_at, reservation.key));
         let mut changes = Changes::default();
+        let mut accounts = BTreeMap::new();
         for reservation in due {
-            let mut account = self.account(reservation.key.user_id);
-            let (reservation, operation) = posting::expire(&mut account, reservation);
-            self.accounts.insert(account.user_id, account);
+            let user_id = reservation.key.user_id;
+            let mut account = self.accounts.get(&user_id).copied().unwrap_or(Account::unopened(user_id));
+            let Some((reservation, operation)) = posting::expire(&mut account, reservation) else {
+                self.damaged.insert(user_id);
+                continue;
+            };
+            self.accounts.insert(user_id, account);
             self.reservations.insert(reservation.key, reservation);
+            accounts.insert(user_id, account);
             changes.operations.push(operation);
             changes.reservations.push(reservation);
         }
-        let mut users: Vec<UserId> = changes.reservations.iter().map(|r| r.key.user_id).collect();
-        users.sort_unstable();
-        users.dedup();
-        changes.accounts = users.into_iter().map(|user| self.account(user)).collect();
+        changes.accounts = accounts.into_values().collect();
         changes
     }
 
     /// The user's account; an unopened one if there is none.
+    ///
+    /// # Panics
+    ///
+    /// If a due reservation of the user could not be expired: stored rows contradict each other. The batch turns
+    /// that into a failure of the submissions of this one user.
     pub fn account(&self, user_id: UserId) -> Account {
+        assert!(
+            !self.damaged.contains(&user_id),
+            "user {user_id} does not hold the money of a due reservation"
+        );
         self.accounts.get(&user_id).copied().unwrap_or(Account::unopened(user_id))
     }
 
@@ -133,6 +150,7 @@ impl State {
             answered: only(&self.answered, &needs.keys),
             reservations: only(&self.reservations, &needs.reservations),
             services: only(&self.services, &needs.services),
+            damaged: self.damaged.clone(),
         }
     }
 
@@ -144,6 +162,20 @@ impl State {
         for id in &changes.services_used {
             if let Some(service) = self.services.get_mut(id) {
                 service.is_used = true;
+            }
+        }
+        for user_id in &changes.closed {
+            self.erase_comments(*user_id);
+        }
+    }
+
+    /// A repeat after the closing is answered as if the receipt came from the store: without the free text.
+    fn erase_comments(&mut self, user_id: UserId) {
+        for ((owner, _), answered) in &mut self.answered {
+            if let Receipt::Operation(operation) = &mut answered.receipt
+                && *owner == user_id
+            {
+                operation.comment = None;
             }
         }
     }
