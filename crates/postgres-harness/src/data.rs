@@ -1,0 +1,62 @@
+//! The data folder of a server: where it lies, how it is made.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::identity::Identity;
+
+/// The tmpfs that every Linux has.
+const TMPFS: &str = "/dev/shm";
+
+/// A folder that belongs to the server's user and goes away with this value.
+#[derive(Debug)]
+pub(crate) struct DataFolder {
+    folder: TempDir,
+}
+
+impl DataFolder {
+    /// Makes the folder and initialises a cluster in it.
+    pub(crate) fn create(bin: &Path, identity: Identity, on_tmpfs: bool) -> Self {
+        let parent =
+            if on_tmpfs && Path::new(TMPFS).is_dir() { PathBuf::from(TMPFS) } else { std::env::temp_dir() };
+        let folder = tempfile::Builder::new()
+            .prefix("balance-pg-")
+            .tempdir_in(&parent)
+            .unwrap_or_else(|error| panic!("no folder can be made in {}: {error}", parent.display()));
+        identity.own(folder.path());
+        let data = Self { folder };
+        data.initialise(bin, identity);
+        data
+    }
+
+    /// The folder that holds everything of this server.
+    pub(crate) fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The cluster itself.
+    pub(crate) fn cluster(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Where the server writes what it has to say.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn initialise(&self, bin: &Path, identity: Identity) {
+        let mut command = Command::new(bin.join("initdb"));
+        command
+            .args(["--username=postgres", "--auth=trust", "--no-sync", "--locale=C", "--encoding=UTF8", "-D"])
+            .arg(self.cluster())
+            .current_dir(self.root())
+            .stdin(Stdio::null());
+        identity.apply(&mut command);
+        let output = command.output().unwrap_or_else(|error| panic!("initdb does not start: {error}"));
+        assert!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
