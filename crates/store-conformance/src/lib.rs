@@ -6,14 +6,18 @@
 //!
 //! A suite speaks through panics: a case that finds a difference panics with what it saw.
 
+mod audited;
 mod harness;
 mod memory;
+mod snapshot;
 mod suite;
 pub mod teller;
 
 #[doc(hidden)]
 pub mod cases;
 
+pub use audited::audit;
 pub use harness::{Harness, Store};
 pub use memory::MemoryStore;
+pub use snapshot::{Pages, snapshot};
 pub use teller::Teller;

@@ -10,7 +10,8 @@ use std::sync::{
 use balance_domain::{
     Accepted, Account, Action, Amount, Command, IdempotencyKey, Limit, MoneyCommand, Operation,
     OperationFilter, OperationQuery, OperationSort, OrderId, Receipt, Rejection, Reservation, ReservationKey,
-    ReservationQuery, ServiceId, ServiceName, Submission, TimeLimit, Timestamp, Ttl, UserId,
+    ReservationQuery, ReservationState, ServiceId, ServiceName, Submission, TimeLimit, Timestamp, Ttl,
+    UserId,
     ports::{Reply, RepoError, SubmitError},
 };
 
@@ -24,6 +25,19 @@ pub struct Teller {
     store: Arc<dyn Store>,
     now: Mutex<Timestamp>,
     keys_given: AtomicU64,
+}
+
+/// A teller between two stores: the time goes on where it was, and keys stay new.
+pub struct Absent {
+    now: Timestamp,
+    keys_given: u64,
+}
+
+impl Absent {
+    /// Back at work, at this store.
+    pub fn at_store(self, store: Arc<dyn Store>) -> Teller {
+        Teller { store, now: Mutex::new(self.now), keys_given: AtomicU64::new(self.keys_given) }
+    }
 }
 
 /// The user of this number.
@@ -127,11 +141,9 @@ impl Teller {
         Self { store, now: Mutex::new(at_micros(START_MICROS)), keys_given: AtomicU64::new(0) }
     }
 
-    /// A teller of another handle or of the store opened again: at the same time, with keys that go on.
-    #[must_use]
-    pub fn at_store(&self, store: Arc<dyn Store>) -> Self {
-        let keys_given = AtomicU64::new(self.keys_given.load(Ordering::Relaxed));
-        Self { store, now: Mutex::new(self.now()), keys_given }
+    /// Lets go of the store, so that it can be closed.
+    pub fn leave(self) -> Absent {
+        Absent { now: self.now(), keys_given: self.keys_given.into_inner() }
     }
 
     /// The store.
@@ -294,6 +306,11 @@ impl Teller {
         reservation.unwrap_or_else(|error| failed(&error))
     }
 
+    /// The reservation as a reader is told; it must exist.
+    pub async fn found(&self, key: ReservationKey) -> Reservation {
+        self.reservation(key).await.unwrap_or_else(|| panic!("{key:?} was not found"))
+    }
+
     /// The operation that answers for a key.
     pub async fn by_key(&self, user_id: i64, text: &str) -> Option<Operation> {
         let operation = self.store.operation_by_key(user(user_id), key(text)).await;
@@ -326,8 +343,13 @@ impl Teller {
     }
 
     /// All pages of a user's reservations, one behind the other.
-    pub async fn reservations(&self, query: ReservationQuery) -> Vec<Reservation> {
-        let mut query = query;
+    pub async fn reservations(
+        &self,
+        user_id: i64,
+        state: Option<ReservationState>,
+        rows: u16,
+    ) -> Vec<Reservation> {
+        let mut query = ReservationQuery { user_id: user(user_id), state, after: None, limit: limit(rows) };
         let mut listed = Vec::new();
         loop {
             let page = self.store.reservations(query.clone(), self.now()).await;

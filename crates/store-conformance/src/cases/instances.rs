@@ -1,0 +1,92 @@
+//! Several processes at one store.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use balance_domain::Submission;
+
+use crate::{
+    Harness,
+    audited::audit,
+    teller::{Teller, deposit_of, transfer_of, under, withdrawal_of},
+};
+
+const INSTANCES: usize = 3;
+
+async fn tellers<H: Harness>(harness: &H) -> Vec<Arc<Teller>> {
+    let stores = harness.instances(INSTANCES).await;
+    assert_eq!(stores.len(), INSTANCES);
+    stores.into_iter().map(|store| Arc::new(Teller::new(store))).collect()
+}
+
+/// The same request at every instance at once has one effect.
+pub async fn one_key_at_every_instance_has_one_effect<H: Harness>(harness: H) {
+    let tellers = tellers(&harness).await;
+    tellers[0].accepted(under("first", deposit_of(1, 1000))).await;
+    for round in 0..20 {
+        let mut tasks = JoinSet::new();
+        for task in 0..12 {
+            let teller = Arc::clone(&tellers[task % INSTANCES]);
+            let command = under(&format!("same-{round}"), withdrawal_of(1, 10));
+            tasks.spawn(async move { teller.accepted(command).await });
+        }
+        let mut accepted = tasks.join_all().await;
+        assert_eq!(accepted.iter().filter(|accepted| !accepted.is_replay).count(), 1);
+        accepted.dedup_by(|a, b| a.receipt == b.receipt);
+        assert_eq!(accepted.len(), 1, "one receipt");
+    }
+    assert_eq!(tellers[1].balance(1).await, (800, 0));
+}
+
+/// Transfers in batches of opposite order at every instance complete and lose nothing.
+pub async fn opposing_batches_at_every_instance_complete<H: Harness>(harness: H) {
+    let tellers = tellers(&harness).await;
+    for id in 1..=6 {
+        tellers[0].deposit(id, 1000).await;
+    }
+    let mut tasks = JoinSet::new();
+    for (number, teller) in tellers.iter().enumerate() {
+        let teller = Arc::clone(teller);
+        tasks.spawn(async move {
+            for round in 0..15 {
+                let pairs = (1..=6_i64).map(|id| (id, id % 6 + 1));
+                let mut actions: Vec<_> = pairs.map(|(from, to)| transfer_of(from, to, 3)).collect();
+                if number % 2 == 1 {
+                    actions.reverse();
+                }
+                let batch = actions.into_iter().enumerate().map(|(position, action)| {
+                    Submission::from(under(&format!("i{number}-r{round}-{position}"), action))
+                });
+                let replies = teller.batch(batch.collect()).await;
+                assert!(replies.iter().all(Result::is_ok), "{replies:?}");
+            }
+        });
+    }
+    tasks.join_all().await;
+    for id in 1..=6 {
+        assert_eq!(tellers[2].balance(id).await, (1000, 0));
+    }
+    audit(tellers[1].store()).await;
+}
+
+/// What one instance answered, the others see at once; money is spent at one of them only.
+pub async fn instances_share_one_ledger<H: Harness>(harness: H) {
+    let tellers = tellers(&harness).await;
+    tellers[0].accepted(under("first", deposit_of(1, 100))).await;
+    for (round, teller) in (1..=10).zip(tellers.iter().cycle()) {
+        assert_eq!(teller.balance(1).await, (100 - 10 * (round - 1), 0));
+        teller.accepted(under(&format!("round-{round}"), withdrawal_of(1, 10))).await;
+    }
+    let mut tasks = JoinSet::new();
+    tellers[0].accepted(under("second", deposit_of(1, 10))).await;
+    for (number, teller) in tellers.iter().enumerate() {
+        let teller = Arc::clone(teller);
+        tasks.spawn(async move {
+            teller.submit(under(&format!("last-{number}"), withdrawal_of(1, 10))).await.is_ok()
+        });
+    }
+    let spent = tasks.join_all().await;
+    assert_eq!(spent.into_iter().filter(|spent| *spent).count(), 1);
+    drop(harness);
+}
