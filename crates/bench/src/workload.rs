@@ -1,0 +1,252 @@
+//! What is asked of the service. A request is a template made once; per call only its fixed-width numbers are
+//! written over, so that the generator's own work stays small and the same for the roofline.
+
+use clap::ValueEnum;
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use rand_distr::{Distribution, Zipf};
+
+/// A mix of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Workload {
+    /// Deposits to random users.
+    Deposit,
+    /// A reservation and then its final capture, counted as two requests.
+    ReserveCapture,
+    /// Reservations alone.
+    Reserve,
+    /// Transfers between random users.
+    Transfer,
+    /// 40 % deposits, 25 % reserve and 25 % capture, 10 % transfers.
+    Mix,
+    /// Deposits, 90 % of them to one user.
+    HotAccount,
+    /// Deposits to users by a Zipf law (exponent 1.2).
+    Zipf,
+    /// Balances of random users.
+    BalanceRead,
+    /// The latest page of random users' histories.
+    HistoryPage,
+    /// Batches of 10 deposits.
+    Batch10,
+    /// Batches of 100 deposits.
+    Batch100,
+    /// Batches of 1,000 deposits.
+    Batch1000,
+}
+
+impl Workload {
+    /// The name on the command line and in reports.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Commands in one request.
+    pub(crate) const fn commands_per_request(self) -> u64 {
+        match self {
+            Self::Batch10 => 10,
+            Self::Batch100 => 100,
+            Self::Batch1000 => 1000,
+            _ => 1,
+        }
+    }
+}
+
+/// The service that every reservation of the benchmark is for.
+pub(crate) const SERVICE_ID: u64 = 1;
+
+const USER_DIGITS: usize = 12;
+const SERIAL_DIGITS: usize = 16;
+
+/// A prepared request whose fixed-width numbers are written over.
+struct Template {
+    bytes: Vec<u8>,
+    users: Vec<usize>,
+    serials: Vec<usize>,
+}
+
+impl Template {
+    /// `U` × 12 marks a user id with a leading 1, `S` × 16 a serial number with a leading 1.
+    fn new(method: &str, path: &str, has_key: bool, body: Option<&str>, authorization: Option<&str>) -> Self {
+        let mut text = format!("{method} {path} HTTP/1.1\r\nHost: bench\r\n");
+        if let Some(authorization) = authorization {
+            text.push_str("Authorization: ");
+            text.push_str(authorization);
+            text.push_str("\r\n");
+        }
+        if has_key {
+            text.push_str("Idempotency-Key: bench-SSSSSSSSSSSSSSSS\r\n");
+        }
+        if let Some(body) = body {
+            text.push_str("Content-Type: application/json\r\nContent-Length: ");
+            text.push_str(&body.len().to_string());
+            text.push_str("\r\n\r\n");
+            text.push_str(body);
+        } else {
+            text.push_str("\r\n");
+        }
+        let users = positions(&text, &"U".repeat(USER_DIGITS));
+        let serials = positions(&text, &"S".repeat(SERIAL_DIGITS));
+        Self { bytes: text.into_bytes(), users, serials }
+    }
+
+    fn write(&mut self, mut user: impl FnMut() -> u64, mut serial: impl FnMut() -> u64) -> &[u8] {
+        for &at in &self.users {
+            digits(&mut self.bytes[at..at + USER_DIGITS], user());
+        }
+        for &at in &self.serials {
+            digits(&mut self.bytes[at..at + SERIAL_DIGITS], serial());
+        }
+        &self.bytes
+    }
+}
+
+fn positions(text: &str, mark: &str) -> Vec<usize> {
+    text.match_indices(mark).map(|(at, _)| at).collect()
+}
+
+/// Writes a number in full width: `1`, zeros, the number. JSON allows no leading zero.
+fn digits(slot: &mut [u8], mut number: u64) {
+    for place in slot.iter_mut().rev() {
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    slot[0] = b'1';
+}
+
+/// The id of the n-th user of the benchmark.
+pub(crate) fn user_id(index: u64) -> u64 {
+    100_000_000_000 + index
+}
+
+/// One connection's stream of requests.
+pub(crate) struct Requests {
+    workload: Workload,
+    users: u64,
+    rng: SmallRng,
+    serial: u64,
+    zipf: Option<Zipf<f64>>,
+    deposit: Template,
+    reserve: Template,
+    capture: Template,
+    transfer: Template,
+    read: Template,
+    batch: Template,
+    /// The reservation that is to be captured next: its user and serial number.
+    reserved: Option<(u64, u64)>,
+}
+
+impl Requests {
+    /// `lane` is different for every connection and run, so that keys never repeat.
+    pub(crate) fn new(workload: Workload, users: u64, lane: u64, authorization: Option<&str>) -> Self {
+        let user = "U".repeat(USER_DIGITS);
+        let serial = "S".repeat(SERIAL_DIGITS);
+        let of_user = |resource: &str| format!("/api/v1/users/{user}/{resource}");
+        let reservation = format!(r#""user_id":{user},"service_id":{SERVICE_ID},"order_id":{serial}"#);
+        let deposit_body = r#"{"amount":100,"comment":"bench"}"#;
+        let command = format!(
+            r#"{{"kind":"deposit","idempotency_key":"bench-{serial}","user_id":{user},"amount":100,"comment":"bench"}}"#
+        );
+        let commands = vec![command; usize::try_from(workload.commands_per_request()).unwrap_or(1)].join(",");
+        let read_path =
+            if workload == Workload::HistoryPage { of_user("operations") } else { of_user("balance") };
+        let post =
+            |path: &str, has_key, body: &str| Template::new("POST", path, has_key, Some(body), authorization);
+        Self {
+            workload,
+            users,
+            rng: SmallRng::seed_from_u64(lane),
+            serial: lane * 1_000_000_000,
+            zipf: (workload == Workload::Zipf).then(|| Zipf::new(users as f64, 1.2).ok()).flatten(),
+            deposit: post(&of_user("deposits"), true, deposit_body),
+            reserve: post("/api/v1/reservations", true, &format!(r#"{{{reservation},"amount":10}}"#)),
+            capture: post("/api/v1/reservations/capture", true, &format!("{{{reservation}}}")),
+            transfer: post(
+                "/api/v1/transfers",
+                true,
+                &format!(r#"{{"from_user_id":{user},"to_user_id":{user},"amount":1}}"#),
+            ),
+            read: Template::new("GET", &read_path, false, None, authorization),
+            batch: post(
+                "/api/v1/batches",
+                false,
+                &format!(r#"{{"mode":"independent","commands":[{commands}]}}"#),
+            ),
+            reserved: None,
+        }
+    }
+
+    /// The next request, ready to be sent.
+    pub(crate) fn next(&mut self) -> &[u8] {
+        match self.workload {
+            Workload::Deposit | Workload::HotAccount | Workload::Zipf => self.deposit(),
+            Workload::Reserve => self.reserve(),
+            Workload::ReserveCapture => self.reserve_or_capture(),
+            Workload::Transfer => self.transfer(),
+            Workload::Mix => match self.rng.random_range(0..100) {
+                _ if self.reserved.is_some() => self.reserve_or_capture(),
+                0..53 => self.deposit(),
+                53..86 => self.reserve_or_capture(),
+                _ => self.transfer(),
+            },
+            Workload::BalanceRead | Workload::HistoryPage => {
+                let user = self.user();
+                self.read.write(|| user, || 0)
+            }
+            Workload::Batch10 | Workload::Batch100 | Workload::Batch1000 => {
+                let (rng, users, serial) = (&mut self.rng, self.users, &mut self.serial);
+                self.batch.write(
+                    || rng.random_range(0..users),
+                    || {
+                        *serial += 1;
+                        *serial
+                    },
+                )
+            }
+        }
+    }
+
+    fn deposit(&mut self) -> &[u8] {
+        let (user, serial) = (self.user(), self.serial());
+        self.deposit.write(|| user, || serial)
+    }
+
+    fn reserve(&mut self) -> &[u8] {
+        let (user, serial) = (self.user(), self.serial());
+        self.reserve.write(|| user, || serial)
+    }
+
+    fn reserve_or_capture(&mut self) -> &[u8] {
+        if let Some((user, serial)) = self.reserved.take() {
+            // The order keeps its number; the key is a new one, made different by its distance.
+            let key = serial + 500_000_000;
+            let mut first = true;
+            return self
+                .capture
+                .write(|| user, move || if std::mem::take(&mut first) { key } else { serial });
+        }
+        let (user, serial) = (self.user(), self.serial());
+        self.reserved = Some((user, serial));
+        self.reserve.write(|| user, || serial)
+    }
+
+    fn transfer(&mut self) -> &[u8] {
+        let from = self.rng.random_range(0..self.users);
+        let to = (from + self.rng.random_range(1..self.users)) % self.users;
+        let serial = self.serial();
+        let mut parties = [from, to].into_iter();
+        self.transfer.write(|| parties.next().unwrap_or_default(), || serial)
+    }
+
+    fn serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    fn user(&mut self) -> u64 {
+        match (&self.zipf, self.workload) {
+            (Some(zipf), _) => zipf.sample(&mut self.rng) as u64 - 1,
+            (None, Workload::HotAccount) if self.rng.random_bool(0.9) => 0,
+            _ => self.rng.random_range(0..self.users),
+        }
+    }
+}
