@@ -1,1 +1,27 @@
 //! The HTTP contract: routes, wire types, problem+json, OpenAPI, Swagger page.
+//!
+//! Reading order: [`operations`] (the table of every call), `routes/` (one handler per call), `extract/` (what a
+//! handler may take from a request, parsed once), `wire/` (what goes over the wire), [`problem`] (every way to
+//! say no), `openapi/` (the document made of all that), [`server`] (the process around it).
+
+mod access;
+mod answer;
+mod api;
+mod context;
+mod cursor;
+mod extract;
+mod limits;
+mod openapi;
+mod operations;
+mod problem;
+mod routes;
+mod server;
+mod swagger;
+mod trace;
+mod wire;
+
+pub use access::{Access, AccessMode};
+pub use actix_web::dev::{Server, ServerHandle};
+pub use api::{Api, Currency, HttpSettings, InvalidCurrency};
+pub use openapi::openapi_json;
+pub use server::{MetricsText, ServerOptions, server};

@@ -1,0 +1,116 @@
+//! Who may do what. Keys are looked up in a snapshot in memory, so that a request costs no query; the app
+//! refreshes it every other second, which is how fast a revoked key dies.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use balance_domain::{
+    ApiKey, Scope, SecretHash,
+    ports::{ApiKeyRepo, Clock, RepoError},
+};
+use subtle::ConstantTimeEq;
+
+use crate::problem::{Code, Problem};
+
+/// The header that can carry a key instead of `Authorization`.
+pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Seconds to wait for the first look at the keys.
+const UNKNOWN_RETRY_SECONDS: u32 = 1;
+
+/// How requests are let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessMode {
+    /// The keys could not be read yet: nobody is let in.
+    Unknown,
+    /// No key was ever made: everybody is let in. For loopback only; the app sees to that.
+    Open,
+    /// Keys exist, live or not: only who has a live one is let in.
+    Keys,
+}
+
+/// The API keys as they were last read.
+#[derive(Clone)]
+pub struct Access {
+    repo: Arc<dyn ApiKeyRepo>,
+    clock: Arc<dyn Clock>,
+    snapshot: Arc<RwLock<Option<Arc<Snapshot>>>>,
+}
+
+type Snapshot = HashMap<String, Arc<ApiKey>>;
+
+impl Access {
+    /// Access by the keys of `repo`; lets nobody in before the first [`Access::refresh`].
+    pub fn new(repo: Arc<dyn ApiKeyRepo>, clock: Arc<dyn Clock>) -> Self {
+        Self { repo, clock, snapshot: Arc::default() }
+    }
+
+    /// Reads the keys anew. On an error the earlier ones stay in force.
+    pub async fn refresh(&self) -> Result<(), RepoError> {
+        let keys = self.repo.api_keys().await?;
+        let snapshot = keys.into_iter().map(|key| (key.id.as_str().to_owned(), Arc::new(key))).collect();
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(snapshot));
+        Ok(())
+    }
+
+    /// How requests are let in at present.
+    pub fn mode(&self) -> AccessMode {
+        match self.current() {
+            None => AccessMode::Unknown,
+            Some(keys) if keys.is_empty() => AccessMode::Open,
+            Some(_) => AccessMode::Keys,
+        }
+    }
+
+    fn current(&self) -> Option<Arc<Snapshot>> {
+        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The live key that the headers carry; `None` while access is open.
+    pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Result<Option<Arc<ApiKey>>, Problem> {
+        let Some(keys) = self.current() else {
+            return Err(Problem::retry(Code::Unavailable, UNKNOWN_RETRY_SECONDS));
+        };
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let refused = || Problem::new(Code::Unauthenticated);
+        let (id, secret) = presented(headers).ok_or_else(refused)?;
+        let known = keys.get(id);
+        // An unknown id costs the same work as a wrong secret.
+        let expected = known.map_or([0; 32], |key| key.secret_hash.0);
+        let is_secret = bool::from(SecretHash::of(secret).0.ct_eq(&expected));
+        match known {
+            Some(key) if is_secret && key.is_live(self.clock.now()) => Ok(Some(Arc::clone(key))),
+            _ => Err(refused()),
+        }
+    }
+}
+
+/// Refuses a key that lacks the scope.
+pub(crate) fn authorise(key: Option<&ApiKey>, scope: Scope) -> Result<(), Problem> {
+    match key {
+        Some(key) if !key.allows(scope) => {
+            Err(Problem::with_detail(Code::Forbidden, format!("the key lacks the scope {}", scope.as_str())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Id and secret of `bal_<id>_<secret>`, from `Authorization: Bearer` or `X-Api-Key`.
+fn presented(headers: &HeaderMap) -> Option<(&str, &str)> {
+    let key = match headers.get(AUTHORIZATION) {
+        Some(value) => {
+            let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
+            if !scheme.eq_ignore_ascii_case("bearer") {
+                return None;
+            }
+            key.trim_start()
+        }
+        None => headers.get(X_API_KEY)?.to_str().ok()?,
+    };
+    key.strip_prefix("bal_")?.split_once('_')
+}

@@ -1,0 +1,105 @@
+//! What the handlers work with.
+
+use std::{fmt, sync::Arc};
+
+use balance_domain::{Ledger, Reports, Ttl, ports::ServiceRepo};
+
+use crate::{access::Access, limits::RateLimit};
+
+/// Everything behind the HTTP contract.
+#[derive(Clone)]
+pub struct Api {
+    /// The money.
+    pub ledger: Ledger,
+    /// The catalogue of services.
+    pub services: Arc<dyn ServiceRepo>,
+    /// The revenue reports.
+    pub reports: Reports,
+    /// Who may do what.
+    pub access: Access,
+    /// What an operator may choose.
+    pub settings: HttpSettings,
+}
+
+/// What an operator may choose about the contract.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// The currency that balances are told in.
+    pub currency: Currency,
+    /// How long a reservation stands whose caller names no limit.
+    pub reservation_ttl_default: Ttl,
+    /// The largest request body, in bytes.
+    pub body_bytes_max: usize,
+    /// The largest body of a batch, in bytes.
+    pub batch_bytes_max: usize,
+    /// Requests per second and API key, or per peer address while there are no keys; 0 means no limit. As many
+    /// may come at once.
+    pub rate_limit_per_second: u32,
+}
+
+impl HttpSettings {
+    /// The settings of a fresh installation, for this default time limit of reservations.
+    pub const fn new(currency: Currency, reservation_ttl_default: Ttl) -> Self {
+        Self {
+            currency,
+            reservation_ttl_default,
+            body_bytes_max: 64 * 1024,
+            batch_bytes_max: 1024 * 1024,
+            rate_limit_per_second: 0,
+        }
+    }
+}
+
+/// A currency code: three upper-case letters, as in ISO 4217.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Currency([u8; 3]);
+
+/// Not three upper-case letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidCurrency;
+
+impl fmt::Display for InvalidCurrency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a currency is three upper-case letters, for example RUB")
+    }
+}
+
+impl std::error::Error for InvalidCurrency {}
+
+impl Currency {
+    /// The Russian rouble.
+    pub const RUB: Self = Self(*b"RUB");
+
+    /// Accepts three upper-case ASCII letters.
+    pub fn new(code: &str) -> Result<Self, InvalidCurrency> {
+        match code.as_bytes() {
+            &[a, b, c] if [a, b, c].iter().all(u8::is_ascii_uppercase) => Ok(Self([a, b, c])),
+            _ => Err(InvalidCurrency),
+        }
+    }
+
+    /// The letters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// What every worker shares: the API, and the figures of the rate limit.
+pub(crate) struct Shared {
+    pub(crate) api: Api,
+    pub(crate) rate_limit: RateLimit,
+    pub(crate) body_timeout: std::time::Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_currency_is_three_capitals() {
+        assert_eq!(Currency::new("RUB").as_ref().map(Currency::as_str), Ok("RUB"));
+        for refused in ["", "rub", "RU", "RUBL", "Р1", "R B"] {
+            assert_eq!(Currency::new(refused), Err(InvalidCurrency), "{refused}");
+        }
+    }
+}

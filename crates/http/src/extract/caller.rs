@@ -1,0 +1,121 @@
+//! Who asks, and whether they may: before anything else of the request is looked at.
+
+use std::{
+    collections::BTreeMap,
+    future::{Ready, ready},
+    marker::PhantomData,
+    rc::Rc,
+    sync::Arc,
+};
+
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, web::Data};
+use balance_domain::{ApiKey, Scope, UserId};
+use paperclip::{
+    actix::OperationModifier,
+    v2::{
+        models::{DefaultOperationRaw, SecurityScheme},
+        schema::Apiv2Schema,
+    },
+};
+
+use crate::{
+    access::authorise,
+    api::{Api, Shared},
+    context::Context,
+    limits,
+    operations::{Documented, Needs},
+    problem::{Code, Problem},
+};
+
+/// The name of the security scheme that the finishing rules look for.
+pub(crate) const SCHEME: &str = "ApiKey";
+
+/// A caller who may use the call `O`, within the rate limit.
+pub(crate) struct Caller<O> {
+    shared: Data<Shared>,
+    context: Rc<Context>,
+    key: Option<Arc<ApiKey>>,
+    operation: PhantomData<O>,
+}
+
+impl<O: Documented> Caller<O> {
+    /// What the call works with.
+    pub(crate) fn api(&self) -> &Api {
+        &self.shared.api
+    }
+
+    /// Notes for the log whose account this is about.
+    pub(crate) fn about(&self, user_id: UserId) {
+        self.context.user_id.set(Some(user_id));
+    }
+
+    /// Notes for the log which operation was made.
+    pub(crate) fn made(&self, operation_seq: Option<i64>) {
+        self.context.operation_seq.set(operation_seq);
+    }
+
+    /// Refuses a caller without this scope, for calls that need what their body says.
+    pub(crate) fn needs(&self, scope: Scope) -> Result<(), Problem> {
+        authorise(self.key.as_deref(), scope)
+    }
+
+    fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let missing = || Problem::new(Code::Internal);
+        let shared = request.app_data::<Data<Shared>>().ok_or_else(missing)?.clone();
+        let context = request.extensions().get::<Rc<Context>>().cloned().ok_or_else(missing)?;
+        context.operation.set(Some(O::OPERATION));
+        let key = shared.api.access.authenticate(request.headers())?;
+        if let Some(key) = &key {
+            // Set once: there is one caller per request.
+            let _ = context.key.set(Arc::clone(key));
+        }
+        let peer = request.peer_addr().map(|address| address.ip());
+        shared.rate_limit.check(limits::Caller::of(key.as_deref(), peer))?;
+        if let Needs::Scope(scope) = O::OPERATION.needs {
+            authorise(key.as_deref(), scope)?;
+        }
+        Ok(Self { shared, context, key, operation: PhantomData })
+    }
+}
+
+impl<O: Documented> FromRequest for Caller<O> {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of(request))
+    }
+}
+
+impl<O: Documented> Apiv2Schema for Caller<O> {
+    fn name() -> Option<String> {
+        Some(SCHEME.to_owned())
+    }
+
+    fn security_scheme() -> Option<SecurityScheme> {
+        let scope = match O::OPERATION.needs {
+            Needs::Scope(scope) => scope.as_str(),
+            Needs::ScopesOfCommands => "",
+        };
+        Some(SecurityScheme {
+            name: Some("X-Api-Key".to_owned()),
+            type_: "apiKey".to_owned(),
+            in_: Some("header".to_owned()),
+            flow: None,
+            auth_url: None,
+            token_url: None,
+            scopes: BTreeMap::from([(scope.to_owned(), String::new())]),
+            description: None,
+        })
+    }
+}
+
+/// Name and chapter come from the table of operations.
+impl<O: Documented> OperationModifier for Caller<O> {
+    fn update_parameter(operation: &mut DefaultOperationRaw) {
+        operation.operation_id = Some(O::OPERATION.id.to_owned());
+        operation.tags = vec![O::OPERATION.tag.to_owned()];
+    }
+
+    fn update_definitions(_: &mut BTreeMap<String, paperclip::v2::models::DefaultSchemaRaw>) {}
+}

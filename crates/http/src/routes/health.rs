@@ -1,0 +1,35 @@
+//! What operators and orchestrators ask. Needs no key and stands outside the contract.
+
+use actix_web::{
+    HttpResponse,
+    http::header::CONTENT_TYPE,
+    web::{self, Data, ServiceConfig},
+};
+
+use crate::{api::Shared, problem::Problem, server::MetricsText};
+
+/// The format that Prometheus reads.
+const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Mounts liveness and readiness, and the metrics if there are any.
+pub(crate) fn mount(app: &mut ServiceConfig, metrics: Option<MetricsText>) {
+    app.route("/health/live", web::get().to(live)).route("/health/ready", web::get().to(ready));
+    if let Some(metrics) = metrics {
+        let render = move || {
+            let text = metrics();
+            async move { HttpResponse::Ok().insert_header((CONTENT_TYPE, METRICS_TEXT)).body(text) }
+        };
+        app.route("/metrics", web::get().to(render));
+    }
+}
+
+/// The process answers.
+async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({ "status": "live" }))
+}
+
+/// The store can be reached and has the schema that this binary knows.
+async fn ready(shared: Data<Shared>) -> Result<HttpResponse, Problem> {
+    shared.api.ledger.ready().await?;
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "status": "ready" })))
+}

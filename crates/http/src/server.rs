@@ -1,0 +1,100 @@
+//! The process around the contract: workers, connections, timeouts.
+
+use std::{io, net::TcpListener, sync::Arc, time::Duration};
+
+use actix_web::{
+    App, Error, HttpServer,
+    body::BoxBody,
+    dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse},
+    middleware::from_fn,
+    web::Data,
+};
+use paperclip::actix::OpenApiExt;
+
+use crate::{
+    api::{Api, Shared},
+    limits::RateLimit,
+    routes, swagger,
+    trace::trace,
+};
+
+/// Gives the text of `/metrics`.
+pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// How to serve.
+#[derive(Clone)]
+pub struct ServerOptions {
+    /// Threads that answer requests.
+    pub workers: usize,
+    /// Connections at once, over all workers; more wait to be accepted.
+    pub connections_max: usize,
+    /// How long the head of a request may take to arrive.
+    pub head_timeout: Duration,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long an idle connection stays open.
+    pub keep_alive: Duration,
+    /// How long requests may take to end once the server is told to stop.
+    pub shutdown_timeout: Duration,
+    /// The text of `/metrics`, if there is to be such a page.
+    pub metrics: Option<MetricsText>,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism().map_or(2, Into::into),
+            connections_max: 2_000,
+            head_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(15),
+            shutdown_timeout: Duration::from_secs(5),
+            metrics: None,
+        }
+    }
+}
+
+/// A server on this listener. It runs while it is awaited, takes no signals, and stops through its handle.
+pub fn server(api: Api, listener: TcpListener, options: ServerOptions) -> io::Result<Server> {
+    let workers = options.workers.max(1);
+    let shared = shared(api, options.body_timeout);
+    let metrics = options.metrics;
+    let server = HttpServer::new(move || app(shared.clone(), metrics.clone()))
+        .workers(workers)
+        .max_connections((options.connections_max / workers).max(1))
+        .client_request_timeout(options.head_timeout)
+        .keep_alive(options.keep_alive)
+        .shutdown_timeout(options.shutdown_timeout.as_secs())
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+/// What the workers share.
+pub(crate) fn shared(api: Api, body_timeout: Duration) -> Data<Shared> {
+    let rate_limit = RateLimit::new(api.settings.rate_limit_per_second);
+    Data::new(Shared { api, rate_limit, body_timeout })
+}
+
+/// Everything that one worker serves.
+pub(crate) fn app(
+    shared: Data<Shared>,
+    metrics: Option<MetricsText>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<BoxBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .app_data(shared)
+        .wrap_api()
+        .configure(routes::mount)
+        .build()
+        .configure(|app| routes::mount_health(app, metrics))
+        .configure(swagger::mount)
+        .wrap(from_fn(trace))
+}

@@ -1,0 +1,27 @@
+//! What goes over the wire: flat types that mirror the contract, and their conversions to and from the domain.
+//! The domain's own types are never serialised, so that no change inside becomes a promise outside.
+
+mod account;
+mod batch;
+mod commands;
+mod operation;
+mod report;
+mod reservation;
+mod scalar;
+mod service;
+
+pub(crate) use account::BalanceBody;
+pub(crate) use batch::{BatchAnswer, BatchMode, BatchRequest, BatchResult};
+pub(crate) use commands::{
+    CaptureRequest, DepositRequest, ExtendRequest, RefundRequest, ReleaseRequest, ReserveRequest,
+    TransferRequest, WithdrawalRequest,
+};
+pub(crate) use operation::{OperationBody, OperationPage, OperationParameters};
+pub(crate) use report::{ReportBody, ReportRequest, RevenueBody};
+pub(crate) use reservation::{
+    ReservationBody, ReservationPage, ReservationParameters, ReservationsParameters, reservation_location,
+};
+pub(crate) use scalar::{Cursor, Scalar, Wire, present};
+pub(crate) use service::{
+    AddServicesRequest, RenameServiceRequest, ServiceBody, ServicePage, ServiceParameters, ServicesBody,
+};

@@ -1,0 +1,337 @@
+//! Single values: how each looks in JSON, in a query string and in a path, and what is said when it is not one.
+
+use std::{fmt, marker::PhantomData};
+
+use balance_domain::{
+    Amount, Comment, IdempotencyKey, Invalid, Limit, Month, OperationKind, OperationSort, OrderId,
+    ReservationState, ServiceId, ServiceName, Timestamp, Ttl, UserId,
+};
+use paperclip::v2::{
+    models::{DataType, DataTypeFormat, DefaultSchemaRaw},
+    schema::Apiv2Schema,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, de::Visitor};
+
+use crate::problem::Code;
+
+/// A value of the domain on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wire<T>(pub(crate) T);
+
+/// How a value of the domain looks on the wire.
+pub(crate) trait Scalar: Sized {
+    /// Reads a JSON value.
+    fn from_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+    /// Reads a path segment or the value of a query parameter.
+    fn from_text(text: &str) -> Option<Self>;
+    /// Writes a JSON value.
+    fn to_json<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+    /// What is said of anything else.
+    fn fault() -> (Code, String);
+    /// Its type in the OpenAPI document; bounds are added by name when the document is finished.
+    fn schema() -> DefaultSchemaRaw;
+}
+
+impl<'de, T: Scalar> Deserialize<'de> for Wire<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::from_json(deserializer).map(Self)
+    }
+}
+
+impl<T: Scalar> Serialize for Wire<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.to_json(serializer)
+    }
+}
+
+impl<T: Scalar> Apiv2Schema for Wire<T> {
+    fn raw_schema() -> DefaultSchemaRaw {
+        T::schema()
+    }
+}
+
+/// For optional fields: may be left out, but not be null.
+pub(crate) fn present<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Reads text without copying it first.
+struct Text<T>(fn(&str) -> Option<T>, PhantomData<T>);
+
+impl<T> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).ok_or_else(|| E::custom("not valid here"))
+    }
+}
+
+fn read_text<'de, T, D: Deserializer<'de>>(
+    deserializer: D,
+    parse: fn(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    deserializer.deserialize_str(Text(parse, PhantomData))
+}
+
+/// Digits as they are usually written: no sign but minus, no leading zero.
+fn read_integer(text: &str) -> Option<i64> {
+    let number: i64 = text.parse().ok()?;
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_usual = digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    is_usual.then_some(number)
+}
+
+fn typed(data_type: DataType, format: Option<DataTypeFormat>) -> DefaultSchemaRaw {
+    DefaultSchemaRaw { data_type: Some(data_type), format, ..DefaultSchemaRaw::default() }
+}
+
+fn one_of(names: &[&str]) -> DefaultSchemaRaw {
+    DefaultSchemaRaw {
+        enum_: names.iter().map(|name| serde_json::Value::from(*name)).collect(),
+        ..typed(DataType::String, None)
+    }
+}
+
+macro_rules! integer {
+    ($($type:ty: $invalid:expr, $new:expr, $get:expr;)+) => {$(
+        impl Scalar for $type {
+            fn from_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let number = i64::deserialize(deserializer)?;
+                let new: fn(i64) -> Option<Self> = $new;
+                new(number).ok_or_else(|| D::Error::custom($invalid))
+            }
+
+            fn from_text(text: &str) -> Option<Self> {
+                let new: fn(i64) -> Option<Self> = $new;
+                read_integer(text).and_then(new)
+            }
+
+            fn to_json<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let get: fn(&Self) -> i64 = $get;
+                serializer.serialize_i64(get(self))
+            }
+
+            fn fault() -> (Code, String) {
+                ($invalid.into(), $invalid.to_string())
+            }
+
+            fn schema() -> DefaultSchemaRaw {
+                typed(DataType::Integer, Some(DataTypeFormat::Int64))
+            }
+        }
+    )+};
+}
+
+integer! {
+    Amount: Invalid::Amount, |number| Self::new(number).ok(), |amount| amount.get();
+    UserId: Invalid::Id, |number| Self::new(number).ok(), |id| id.get();
+    ServiceId: Invalid::Id, |number| Self::new(number).ok(), |id| id.get();
+    OrderId: Invalid::Id, |number| Self::new(number).ok(), |id| id.get();
+    Ttl: Invalid::Ttl, |number| Self::from_seconds(u32::try_from(number).ok()?).ok(), |ttl| ttl.seconds().into();
+    Limit: Invalid::Limit, |number| Self::new(u16::try_from(number).ok()?).ok(), |limit| limit.get().into();
+}
+
+macro_rules! text {
+    ($($type:ty: $fault:expr, $parse:expr, $write:expr, $schema:expr;)+) => {$(
+        impl Scalar for $type {
+            fn from_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                read_text(deserializer, Self::from_text)
+            }
+
+            fn from_text(text: &str) -> Option<Self> {
+                let parse: fn(&str) -> Option<Self> = $parse;
+                parse(text)
+            }
+
+            fn to_json<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(&$write(self))
+            }
+
+            fn fault() -> (Code, String) {
+                $fault
+            }
+
+            fn schema() -> DefaultSchemaRaw {
+                $schema
+            }
+        }
+    )+};
+}
+
+fn invalid(invalid: Invalid) -> (Code, String) {
+    (invalid.into(), invalid.to_string())
+}
+
+fn unlisted(code: Code, names: &[&str]) -> (Code, String) {
+    (code, format!("this must be one of {}", names.join(", ")))
+}
+
+fn as_is<T>(value: &T) -> &T {
+    value
+}
+
+const KINDS: [&str; 9] = {
+    let mut names = [""; 9];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = OperationKind::ALL[at].as_str();
+        at += 1;
+    }
+    names
+};
+
+const STATES: [&str; 4] = ["active", "captured", "released", "expired"];
+const SORTS: [&str; 4] = ["-created_at", "created_at", "-amount", "amount"];
+
+/// The name of a state.
+const fn state_name(state: &ReservationState) -> &'static str {
+    match state {
+        ReservationState::Active => "active",
+        ReservationState::Captured => "captured",
+        ReservationState::Released => "released",
+        ReservationState::Expired => "expired",
+    }
+}
+
+fn state_of(name: &str) -> Option<ReservationState> {
+    [
+        ReservationState::Active,
+        ReservationState::Captured,
+        ReservationState::Released,
+        ReservationState::Expired,
+    ]
+    .into_iter()
+    .find(|state| state_name(state) == name)
+}
+
+/// The name of an order.
+const fn sort_name(sort: &OperationSort) -> &'static str {
+    match sort {
+        OperationSort::NewestFirst => "-created_at",
+        OperationSort::OldestFirst => "created_at",
+        OperationSort::LargestFirst => "-amount",
+        OperationSort::SmallestFirst => "amount",
+    }
+}
+
+fn sort_of(name: &str) -> Option<OperationSort> {
+    [
+        OperationSort::NewestFirst,
+        OperationSort::OldestFirst,
+        OperationSort::LargestFirst,
+        OperationSort::SmallestFirst,
+    ]
+    .into_iter()
+    .find(|sort| sort_name(sort) == name)
+}
+
+/// A cursor as it was sent; which list it belongs to is checked when that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor(pub(crate) String);
+
+impl Cursor {
+    /// Longer text is no cursor of ours.
+    const BYTES_MAX: usize = 100;
+}
+
+text! {
+    Comment: invalid(Invalid::Comment), |text| Self::new(text).ok(), as_is, typed(DataType::String, None);
+    IdempotencyKey: invalid(Invalid::IdempotencyKey), |text| Self::new(text).ok(), as_is,
+        typed(DataType::String, None);
+    ServiceName: invalid(Invalid::ServiceName), |text| Self::new(text).ok(), as_is, typed(DataType::String, None);
+    Month: invalid(Invalid::Month), |text| text.parse().ok(), as_is, typed(DataType::String, None);
+    Timestamp: invalid(Invalid::Timestamp), |text| text.parse().ok(), as_is,
+        typed(DataType::String, Some(DataTypeFormat::DateTime));
+    OperationKind: unlisted(Code::InvalidKind, &KINDS), Self::from_name, |kind: &Self| kind.as_str(),
+        one_of(&KINDS);
+    ReservationState: unlisted(Code::InvalidState, &STATES), state_of, state_name, one_of(&STATES);
+    OperationSort: unlisted(Code::InvalidSort, &SORTS), sort_of, sort_name, one_of(&SORTS);
+    Cursor: (Code::InvalidCursor, Code::InvalidCursor.title().to_owned()),
+        |text| (text.len() <= Self::BYTES_MAX).then(|| Self(text.to_owned())), |cursor: &Self| cursor.0.clone(),
+        typed(DataType::String, None);
+}
+
+impl Scalar for bool {
+    fn from_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Deserialize::deserialize(deserializer)
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn to_json<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(*self)
+    }
+
+    fn fault() -> (Code, String) {
+        (Code::InvalidType, "this must be true or false".to_owned())
+    }
+
+    fn schema() -> DefaultSchemaRaw {
+        typed(DataType::Boolean, None)
+    }
+}
+
+/// A sum over accounts, in minor units: may be wider than 64 bits.
+impl Scalar for i128 {
+    fn from_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Deserialize::deserialize(deserializer)
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn to_json<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i128(*self)
+    }
+
+    fn fault() -> (Code, String) {
+        (Code::InvalidType, "this must be an integer".to_owned())
+    }
+
+    fn schema() -> DefaultSchemaRaw {
+        typed(DataType::Integer, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_in_text_are_written_as_usual() {
+        for (text, number) in
+            [("1", Some(1)), ("0", Some(0)), ("-5", Some(-5)), ("9223372036854775807", Some(i64::MAX))]
+        {
+            assert_eq!(read_integer(text), number, "{text}");
+        }
+        for refused in
+            ["", "+1", "01", "1.0", "1e2", " 1", "1 ", "0x1", "-", "--1", "9223372036854775808", "١"]
+        {
+            assert_eq!(read_integer(refused), None, "{refused}");
+        }
+    }
+
+    #[test]
+    fn names_of_enumerations_go_both_ways() {
+        for name in STATES {
+            assert_eq!(state_name(&state_of(name).unwrap()), name);
+        }
+        for name in SORTS {
+            assert_eq!(sort_name(&sort_of(name).unwrap()), name);
+        }
+        for name in KINDS {
+            assert_eq!(OperationKind::from_name(name).unwrap().as_str(), name);
+        }
+    }
+}
