@@ -1,0 +1,89 @@
+//! Short words for what the tests do with a store.
+
+use std::{path::Path, sync::Arc};
+
+use balance_domain::{
+    Action, Amount, Audit, AuditSummary, Comment, IdempotencyKey, MoneyCommand, OrderId, ReservationKey,
+    ServiceId, ServiceName, Submission, TimeLimit, Timestamp, Ttl, UserId,
+    ports::{BalanceRepo, ServiceRepo},
+};
+use balance_store_sqlite::{SqliteOptions, SqliteStore};
+
+pub(crate) fn open(path: &Path) -> SqliteStore {
+    SqliteStore::open(path, SqliteOptions::default()).unwrap()
+}
+
+pub(crate) fn user(id: i64) -> UserId {
+    UserId::new(id).unwrap()
+}
+
+pub(crate) fn service(id: i64) -> ServiceId {
+    ServiceId::new(id).unwrap()
+}
+
+pub(crate) fn order(user_id: i64, order_id: i64) -> ReservationKey {
+    ReservationKey {
+        user_id: user(user_id),
+        service_id: service(1),
+        order_id: OrderId::new(order_id).unwrap(),
+    }
+}
+
+pub(crate) fn amount(minor_units: i64) -> Amount {
+    Amount::new(minor_units).unwrap()
+}
+
+/// Seconds after some day.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(1_800_000_000_000_000 + seconds * 1_000_000).unwrap()
+}
+
+pub(crate) fn money(action: Action, key: &str) -> Submission {
+    MoneyCommand { action, key: IdempotencyKey::new(key).unwrap(), comment: None }.into()
+}
+
+pub(crate) fn commented(action: Action, key: &str, comment: &str) -> Submission {
+    let comment = Some(Comment::new(comment).unwrap());
+    MoneyCommand { action, key: IdempotencyKey::new(key).unwrap(), comment }.into()
+}
+
+pub(crate) fn deposit(user_id: i64, minor_units: i64) -> Action {
+    Action::Deposit { user_id: user(user_id), amount: amount(minor_units) }
+}
+
+/// For a minute.
+pub(crate) fn reserve(reservation: ReservationKey, minor_units: i64) -> Action {
+    let time_limit = TimeLimit::Asked(Ttl::from_seconds(60).unwrap());
+    Action::Reserve { reservation, amount: amount(minor_units), time_limit }
+}
+
+pub(crate) fn capture(reservation: ReservationKey) -> Action {
+    Action::Capture { reservation, amount: None, is_final: true }
+}
+
+/// Has all of it accepted.
+pub(crate) async fn accept(store: &SqliteStore, submissions: Vec<Submission>, seconds: i64) {
+    for reply in store.execute(submissions, at(seconds)).await.unwrap() {
+        reply.unwrap();
+    }
+}
+
+pub(crate) async fn add_service(store: &SqliteStore) {
+    let name = ServiceName::new("Delivery").unwrap();
+    store.add_services(vec![(service(1), name)]).await.unwrap().unwrap();
+}
+
+/// Available and reserved money.
+pub(crate) async fn balance(store: &SqliteStore, user_id: i64, seconds: i64) -> Option<(i64, i64)> {
+    let account = store.accounts(vec![user(user_id)], at(seconds)).await.unwrap().remove(0)?.settled();
+    Some((account.available, account.reserved))
+}
+
+/// Folds all operations again; the books must add up.
+pub(crate) async fn audited(store: &SqliteStore) -> AuditSummary {
+    let audit = Arc::new(Audit::default());
+    store.scan(audit.clone()).await.unwrap();
+    let summary = audit.finish();
+    assert!(summary.is_clean(), "{:?}", summary.differences);
+    summary
+}
