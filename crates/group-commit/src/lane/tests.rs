@@ -32,7 +32,7 @@ async fn a_runner_that_dies_is_replaced_and_nobody_hangs() {
         batch_count_max: 1,
         queue_count_max: 100,
         queue_bytes_max: 100,
-        queue_age_max: Duration::from_secs(60),
+        queue_age_max: Duration::from_mins(1),
     };
     let lane = Lane::new(Echo, limits, metrics::for_reads(), Handle::current());
     let one = Size { count: 1, bytes: 1 };

@@ -97,7 +97,7 @@ impl BalanceRepo for Fake {
         self.pass().await;
         (self.script)(&users)?;
         self.committed.lock().unwrap().extend(users);
-        Ok(submissions.iter().map(reply_to).collect())
+        Ok(submissions.iter().map(|submission| Ok(receipts_for(submission))).collect())
     }
 
     async fn accounts(
@@ -164,12 +164,12 @@ fn user_of(command: &Command) -> UserId {
 }
 
 /// One receipt per command that names its user.
-fn reply_to(submission: &Submission) -> Reply {
+fn receipts_for(submission: &Submission) -> Vec<Accepted> {
     let accepted = |command| Accepted {
         receipt: Receipt::Account(Account::unopened(user_of(command))),
         is_replay: false,
     };
-    Ok(submission.0.iter().map(accepted).collect())
+    submission.0.iter().map(accepted).collect()
 }
 
 pub(crate) fn user(id: i64) -> UserId {

@@ -82,9 +82,9 @@ async fn what_was_queued_is_executed_although_the_group_is_dropped() {
 /// The runtime of the lanes, and a group on it.
 fn elsewhere(fake: &Arc<Fake>) -> (Runtime, Arc<GroupCommit>) {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let _entered = runtime.enter();
+    let entered = runtime.enter();
     let group = group(fake, GroupCommitOptions::default());
-    drop(_entered);
+    drop(entered);
     (runtime, group)
 }
 

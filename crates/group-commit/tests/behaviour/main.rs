@@ -1,5 +1,7 @@
 //! What callers can rely on, on a paused clock and with a store that does as it is told.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 mod bounds;
 mod failures;
 mod fake;

@@ -79,7 +79,7 @@ async fn a_batch_is_decided_at_the_latest_time_of_its_calls() {
 async fn lanes_run_side_by_side_and_each_runs_one_batch_at_a_time() {
     let fake = Fake::gated();
     let group = group(&fake, GroupCommitOptions { lanes: 2, ..GroupCommitOptions::default() });
-    let (even, odd): (Vec<i64>, Vec<i64>) = (1..=40).partition(|id| user(*id).bucket() % 2 == 0);
+    let (even, odd): (Vec<i64>, Vec<i64>) = (1..=40).partition(|id| user(*id).bucket().is_multiple_of(2));
     call(&group, &even[..1]).await;
     call(&group, &even[1..2]).await;
     // Whole, although its second user belongs to the other lane.

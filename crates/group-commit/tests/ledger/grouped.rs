@@ -1,0 +1,129 @@
+//! The model of a store, made slow enough for calls to gather, with group commit in front of it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use async_trait::async_trait;
+use balance_domain::{
+    AccountAsOf, ApiKey, ApiKeyId, CatalogueError, IdempotencyKey, Limit, Month, Operation,
+    OperationPosition, OperationQuery, Page, Period, Removal, Reservation, ReservationKey,
+    ReservationPosition, ReservationQuery, RevenueLine, RevenueReport, Service, ServiceId, ServiceName,
+    Submission, Timestamp, UserId,
+    ports::{ApiKeyRepo, BalanceRepo, LedgerSink, Reply, RepoError, ReportRepo, ServiceRepo},
+};
+use balance_group_commit::{GroupCommit, GroupCommitOptions};
+use balance_store_conformance::MemoryStore;
+use tokio::task::yield_now;
+
+/// Writes a port of `$type` that hands every call to `self.$to`, but for methods that are written out.
+macro_rules! pass_on {
+    ($port:ident of $type:ty, to $to:ident { $($method:ident($($name:ident: $arg:ty),*) -> $answer:ty;)* } $($own:tt)*) => {
+        #[async_trait]
+        impl $port for $type {
+            $($own)*
+
+            $(async fn $method(&self, $($name: $arg),*) -> Result<$answer, RepoError> {
+                self.$to.$method($($name),*).await
+            })*
+        }
+    };
+}
+
+/// The same of the ledger, `execute` written out.
+macro_rules! ledger {
+    ($type:ty, reads from $to:ident; $($execute:tt)*) => {
+        pass_on! { BalanceRepo of $type, to $to {
+            accounts(user_ids: Vec<UserId>, now: Timestamp) -> Vec<Option<AccountAsOf>>;
+            reservation(key: ReservationKey, now: Timestamp) -> Option<Reservation>;
+            reservations(query: ReservationQuery, now: Timestamp) -> Page<Reservation, ReservationPosition>;
+            operations(query: OperationQuery) -> Page<Operation, OperationPosition>;
+            operation_by_key(user_id: UserId, key: IdempotencyKey) -> Option<Operation>;
+            due_users(now: Timestamp, users_max: u32) -> Vec<UserId>;
+            scan(sink: Arc<dyn LedgerSink>) -> ();
+            ready() -> ();
+        } $($execute)* }
+    };
+}
+
+/// The model, with commits that take a few turns of the runtime, and panics on demand.
+pub(crate) struct Slow {
+    pub(crate) memory: MemoryStore,
+    /// Panic after each n-th commit; 0 is never.
+    panic_after: usize,
+    commits: AtomicUsize,
+}
+
+impl Slow {
+    pub(crate) fn new(memory: MemoryStore) -> Self {
+        Self { memory, panic_after: 0, commits: AtomicUsize::new(0) }
+    }
+
+    /// Commits, and then every n-th time panics instead of saying so.
+    pub(crate) fn panicking_after(memory: MemoryStore, commits: usize) -> Self {
+        Self { panic_after: commits, ..Self::new(memory) }
+    }
+
+    /// How many batches were committed.
+    pub(crate) fn commits(&self) -> usize {
+        self.commits.load(Ordering::Relaxed)
+    }
+}
+
+ledger! { Slow, reads from memory;
+    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
+        for _ in 0..5 {
+            yield_now().await;
+        }
+        let replies = self.memory.execute(submissions, now).await;
+        let commits = self.commits.fetch_add(1, Ordering::Relaxed) + 1;
+        assert!(self.panic_after == 0 || !commits.is_multiple_of(self.panic_after), "after the commit");
+        replies
+    }
+}
+
+/// All four ports: the ledger through group commit, the rest straight.
+pub(crate) struct Grouped {
+    memory: MemoryStore,
+    group: GroupCommit,
+}
+
+impl Grouped {
+    pub(crate) fn new(memory: MemoryStore) -> Self {
+        let options = GroupCommitOptions { lanes: 3, batch_commands_max: 7, ..GroupCommitOptions::default() };
+        let group = GroupCommit::new(Arc::new(Slow::new(memory.clone())), options);
+        Self { memory, group }
+    }
+
+    pub(crate) async fn drain(&self) -> MemoryStore {
+        self.group.drain().await;
+        self.memory.clone()
+    }
+}
+
+ledger! { Grouped, reads from group;
+    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
+        self.group.execute(submissions, now).await
+    }
+}
+
+pass_on! { ServiceRepo of Grouped, to memory {
+    add_services(services: Vec<(ServiceId, ServiceName)>) -> Result<Vec<Service>, CatalogueError>;
+    service(id: ServiceId) -> Option<Service>;
+    services(after: Option<ServiceId>, limit: Limit) -> Page<Service, ServiceId>;
+    rename_service(id: ServiceId, name: ServiceName) -> Result<Service, CatalogueError>;
+    remove_service(id: ServiceId) -> Result<Removal, CatalogueError>;
+}}
+
+pass_on! { ReportRepo of Grouped, to memory {
+    revenue(period: Period) -> Vec<RevenueLine>;
+    save_report(report: RevenueReport) -> RevenueReport;
+    report(month: Month) -> Option<RevenueReport>;
+}}
+
+pass_on! { ApiKeyRepo of Grouped, to memory {
+    add_api_key(key: ApiKey) -> ();
+    api_keys() -> Vec<ApiKey>;
+    revoke_api_key(id: ApiKeyId, now: Timestamp) -> Option<ApiKey>;
+}}
