@@ -141,4 +141,9 @@ impl Store {
     pub(crate) fn history(&self, user_id: UserId) -> impl Iterator<Item = &RecordedOperation> {
         self.operations.range((user_id, i64::MIN)..=(user_id, i64::MAX)).map(|(_, recorded)| recorded)
     }
+
+    /// The operations that someone asked for.
+    pub(crate) fn history_of_requests(&self) -> Vec<&RecordedOperation> {
+        self.operations.values().filter(|recorded| recorded.fingerprint.is_some()).collect()
+    }
 }
