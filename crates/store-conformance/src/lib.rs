@@ -9,6 +9,7 @@
 mod audited;
 mod harness;
 mod memory;
+mod random;
 mod snapshot;
 mod suite;
 pub mod teller;
@@ -19,5 +20,6 @@ pub mod cases;
 pub use audited::audit;
 pub use harness::{Harness, Store};
 pub use memory::MemoryStore;
+pub use random::{Plan, Tally, differential, metamorphic};
 pub use snapshot::{Pages, snapshot};
 pub use teller::Teller;

@@ -3,6 +3,7 @@
 //! It does not use the domain's decider. The money rules are written here a second time, naively and one
 //! command at a time, so that comparing a store with this model also tests the decider.
 
+mod advice;
 mod api_keys;
 mod book;
 mod catalogue;

@@ -204,6 +204,51 @@ macro_rules! conformance {
     };
 }
 
+/// Makes two tests of random histories for one [`Harness`](crate::Harness): against the model, and against itself
+/// with the batches cut otherwise and spread over three instances.
+///
+/// `sequences` is how many histories an ordinary test run takes. The environment of the test run may ask for
+/// more with `BALANCE_CONFORMANCE_SEQUENCES`, or for one seed again with `BALANCE_CONFORMANCE_SEED`.
+#[macro_export]
+macro_rules! random_histories {
+    ($harness:ty, $sequences:expr) => {
+        mod random_histories {
+            #[allow(unused_imports, reason = "the harness may be named by a full path")]
+            use super::*;
+
+            #[allow(clippy::disallowed_methods, reason = "a test run is configured by its environment")]
+            fn plan() -> $crate::Plan {
+                let sequences = std::env::var("BALANCE_CONFORMANCE_SEQUENCES").ok();
+                let seed = std::env::var("BALANCE_CONFORMANCE_SEED").ok();
+                let package = env!("CARGO_PKG_NAME");
+                $crate::Plan::new($sequences, sequences.as_deref(), seed.as_deref(), package)
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn the_store_answers_as_the_model() {
+                let harness = <$harness as $crate::Harness>::fresh().await;
+                let tally = $crate::differential($crate::Harness::store(&harness), &plan()).await;
+                println!("{tally:?}");
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn cuts_and_instances_make_no_difference() {
+                let harnesses = [
+                    <$harness as $crate::Harness>::fresh().await,
+                    <$harness as $crate::Harness>::fresh().await,
+                    <$harness as $crate::Harness>::fresh().await,
+                ];
+                let mut ways = Vec::new();
+                for (harness, count) in harnesses.iter().zip([1, 1, 3]) {
+                    ways.push($crate::Harness::instances(harness, count).await);
+                }
+                let tally = $crate::metamorphic(ways, &plan()).await;
+                println!("{tally:?}");
+            }
+        }
+    };
+}
+
 #[cfg(test)]
 mod tests {
     /// A case that is written but not listed would never run.

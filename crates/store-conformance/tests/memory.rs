@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use balance_store_conformance::{Harness, MemoryStore, Store, conformance};
+use balance_store_conformance::{Harness, MemoryStore, Store, conformance, random_histories};
 
 struct Memory(MemoryStore);
 
@@ -22,3 +22,4 @@ impl Harness for Memory {
 }
 
 conformance!(Memory);
+random_histories!(Memory, 300);

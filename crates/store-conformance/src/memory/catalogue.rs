@@ -56,21 +56,16 @@ impl ServiceRepo for MemoryStore {
     }
 
     async fn remove_service(&self, id: ServiceId) -> Result<Result<Removal, CatalogueError>, RepoError> {
-        let mut world = self.world();
-        let Some((service, is_used)) = world.services.get_mut(&id) else {
-            return Ok(Err(CatalogueError::NotFound(id)));
-        };
-        if *is_used {
-            service.status = ServiceStatus::Retired;
-            return Ok(Ok(Removal::Retired));
-        }
-        world.services.remove(&id);
-        Ok(Ok(Removal::Deleted))
+        Ok(self.world().remove_service(id))
     }
 }
 
 impl World {
-    fn add_service(&mut self, id: ServiceId, name: ServiceName) -> Result<Service, CatalogueError> {
+    pub(super) fn add_service(
+        &mut self,
+        id: ServiceId,
+        name: ServiceName,
+    ) -> Result<Service, CatalogueError> {
         if self.services.contains_key(&id) {
             return Err(CatalogueError::IdTaken(id));
         }
@@ -82,7 +77,11 @@ impl World {
         Ok(service)
     }
 
-    fn rename_service(&mut self, id: ServiceId, name: ServiceName) -> Result<Service, CatalogueError> {
+    pub(super) fn rename_service(
+        &mut self,
+        id: ServiceId,
+        name: ServiceName,
+    ) -> Result<Service, CatalogueError> {
         let is_taken = self.services.values().any(|(other, _)| other.name == name && other.id != id);
         let Some((service, _)) = self.services.get_mut(&id) else {
             return Err(CatalogueError::NotFound(id));
@@ -92,5 +91,17 @@ impl World {
         }
         service.name = name;
         Ok(service.clone())
+    }
+
+    pub(super) fn remove_service(&mut self, id: ServiceId) -> Result<Removal, CatalogueError> {
+        let Some((service, is_used)) = self.services.get_mut(&id) else {
+            return Err(CatalogueError::NotFound(id));
+        };
+        if *is_used {
+            service.status = ServiceStatus::Retired;
+            return Ok(Removal::Retired);
+        }
+        self.services.remove(&id);
+        Ok(Removal::Deleted)
     }
 }

@@ -87,7 +87,7 @@ impl BalanceRepo for MemoryStore {
 
 impl World {
     /// All commands, or none.
-    fn submit(&mut self, submission: &Submission, now: Timestamp) -> Reply {
+    pub(super) fn submit(&mut self, submission: &Submission, now: Timestamp) -> Reply {
         // A single command that is refused changes nothing: only several may have to be undone.
         let before = (submission.0.len() > 1).then(|| Before::of(self, submission));
         let mut accepted = Vec::new();

@@ -1,0 +1,40 @@
+//! Answers in a form that can be compared.
+
+use balance_domain::{Accepted, Rejection, ports::Reply, ports::SubmitError};
+
+use super::Tally;
+
+/// What a submission was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Accepted(Vec<Accepted>),
+    Rejected { index: usize, rejection: Rejection },
+    Failed(String),
+}
+
+impl From<Reply> for Told {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Ok(accepted) => Self::Accepted(accepted),
+            Err(SubmitError::Rejected { index, rejection }) => Self::Rejected { index, rejection },
+            Err(SubmitError::Failed(error)) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl Tally {
+    pub(super) fn count(&mut self, told: &Told) {
+        match told {
+            Told::Accepted(accepted) => {
+                for accepted in accepted {
+                    if accepted.is_replay {
+                        self.replayed += 1;
+                    } else {
+                        self.accepted += 1;
+                    }
+                }
+            }
+            Told::Rejected { .. } | Told::Failed(_) => self.rejected += 1,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The domain's decider against the model: a store that is nothing but maps around `decide_batch` passes the
+//! suite and answers thousands of random histories as the model does.
+
+#[path = "decided/ledger.rs"]
+mod ledger;
+#[path = "decided/tables.rs"]
+mod tables;
+
+use std::sync::Arc;
+
+use balance_store_conformance::{Harness, Store, conformance, random_histories};
+
+use tables::DecidedStore;
+
+struct Decided(DecidedStore);
+
+#[async_trait::async_trait]
+impl Harness for Decided {
+    async fn fresh() -> Self {
+        Self(DecidedStore::default())
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.0.clone())
+    }
+
+    async fn reopen(self) -> Self {
+        self
+    }
+}
+
+conformance!(Decided);
+random_histories!(Decided, 300);
