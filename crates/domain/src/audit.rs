@@ -3,16 +3,26 @@
 //!
 //! The fold does not use the rules of [`decide`](crate::decide()), only which way each kind of operation moves
 //! money, so that a mistake in a rule shows as a difference instead of being repeated here.
+//!
+//! What it cannot see, because nothing else that is stored depends on it: another text of a key, another time
+//! of an operation between those of its neighbours (but of transfers, reserves and expiries), another deadline of an active
+//! reservation (or of one that was reserved again), the status of an empty account, the fingerprints of a closed
+//! one, whose comments are gone.
+
+mod folded;
+mod request;
 
 use std::{
     collections::{HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
-    Account, AccountStatus, Amount, IdempotencyKey, Operation, OperationKind, RecordedOperation, Reservation,
+    Account, AccountStatus, IdempotencyKey, Operation, OperationKind, RecordedOperation, Reservation,
     ReservationKey, ReservationState, Timestamp, UserId, amount::BALANCE_MAX, ports::LedgerSink,
 };
+use folded::Folded;
 
 /// One thing that is not as the operations say.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,12 +57,17 @@ pub struct AuditSummary {
     pub missing: i128,
     /// Transfers sent minus transfers received: 0 in sound books.
     pub transfers_open: i128,
+    /// Some half of a transfer has no other half of the same users, amount and time.
+    pub transfers_unpaired: bool,
 }
 
 impl AuditSummary {
     /// Whether everything adds up.
     pub const fn is_clean(&self) -> bool {
-        self.differences_total == 0 && self.missing == 0 && self.transfers_open == 0
+        self.differences_total == 0
+            && self.missing == 0
+            && self.transfers_open == 0
+            && !self.transfers_unpaired
     }
 }
 
@@ -77,6 +92,7 @@ impl Audit {
         let mut books = self.books();
         books.close_account();
         let mut summary = books.summary.clone();
+        summary.transfers_unpaired = books.transfers != 0;
         summary.missing = summary.paid_in - summary.held - summary.revenue;
         summary
     }
@@ -117,6 +133,8 @@ struct Books {
     announced: u64,
     summary: AuditSummary,
     current: Option<Current>,
+    /// The sum of a hash of each transfer sent, minus that of each received.
+    transfers: u64,
 }
 
 /// One account: what the store says, and the fold of its operations so far.
@@ -126,20 +144,11 @@ struct Current {
     available: i64,
     reserved: i64,
     last_at: Timestamp,
+    /// The rest that a final capture has yet to give back.
+    owed: Option<(ReservationKey, i64)>,
     keys: HashSet<IdempotencyKey>,
     folded: HashMap<ReservationKey, Folded>,
     stored: HashMap<ReservationKey, Reservation>,
-}
-
-/// The fold of one reservation's operations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Folded {
-    amount: Amount,
-    captured: i64,
-    released: i64,
-    refunded: i64,
-    ended_by: OperationKind,
-    created_at: Timestamp,
 }
 
 impl Books {
@@ -150,14 +159,22 @@ impl Books {
         match operation.kind {
             OperationKind::Deposit => self.summary.paid_in += amount,
             OperationKind::Withdrawal => self.summary.paid_in -= amount,
-            OperationKind::TransferOut => self.summary.transfers_open += amount,
-            OperationKind::TransferIn => self.summary.transfers_open -= amount,
+            OperationKind::TransferOut => {
+                self.summary.transfers_open += amount;
+                let sides = (Some(operation.user_id), operation.counterparty_user_id);
+                self.transfers = self.transfers.wrapping_add(transfer_hash(sides, operation));
+            }
+            OperationKind::TransferIn => {
+                self.summary.transfers_open -= amount;
+                let sides = (operation.counterparty_user_id, Some(operation.user_id));
+                self.transfers = self.transfers.wrapping_sub(transfer_hash(sides, operation));
+            }
             OperationKind::Capture => self.summary.revenue += amount,
             OperationKind::Refund => self.summary.revenue -= amount,
             OperationKind::Reserve | OperationKind::Release | OperationKind::Expire => {}
         }
         let Some(current) = &mut self.current else { return };
-        let found = current.fold(operation);
+        let found = current.fold(recorded);
         let user_id = operation.user_id;
         for what in found {
             self.differ(user_id, format!("operation {}: {what}", operation.seq));
@@ -180,6 +197,13 @@ impl Books {
     }
 }
 
+/// The same for both halves of a transfer, whoever tells of it.
+fn transfer_hash(sides: (Option<UserId>, Option<UserId>), operation: &Operation) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (sides, operation.amount, operation.created_at).hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Current {
     fn new(account: Account) -> Self {
         Self {
@@ -188,6 +212,7 @@ impl Current {
             available: 0,
             reserved: 0,
             last_at: Timestamp::MIN,
+            owed: None,
             keys: HashSet::new(),
             folded: HashMap::new(),
             stored: HashMap::new(),
@@ -195,8 +220,10 @@ impl Current {
     }
 
     /// Adds one operation and says what is wrong with it.
-    fn fold(&mut self, operation: &Operation) -> Vec<String> {
-        let mut found = Vec::new();
+    fn fold(&mut self, recorded: &RecordedOperation) -> Vec<String> {
+        let operation = &recorded.operation;
+        let mut found: Vec<String> =
+            request::faults(recorded, &self.account).into_iter().map(String::from).collect();
         let (available, reserved) = operation.kind.effect(operation.amount);
         self.seq += 1;
         self.available = self.available.saturating_add(available);
@@ -219,48 +246,73 @@ impl Current {
         if operation.created_at < self.last_at {
             found.push("is earlier than the one before it".into());
         }
+        found.extend(self.fold_reservation(recorded));
         self.last_at = operation.created_at;
         if let Some(key) = &operation.idempotency_key
             && !self.keys.insert(key.clone())
         {
             found.push(format!("answers for the key {key} a second time"));
         }
-        found.extend(self.fold_reservation(operation));
         found
     }
 
-    fn fold_reservation(&mut self, operation: &Operation) -> Option<String> {
-        let (Some(service_id), Some(order_id)) = (operation.service_id, operation.order_id) else {
-            return None;
-        };
-        let key = ReservationKey { user_id: operation.user_id, service_id, order_id };
+    fn fold_reservation(&mut self, recorded: &RecordedOperation) -> Vec<String> {
+        let operation = &recorded.operation;
+        let mut found = Vec::new();
+        let key = operation.service_id.zip(operation.order_id).map(|(service_id, order_id)| ReservationKey {
+            user_id: operation.user_id,
+            service_id,
+            order_id,
+        });
+        let is_rest = operation.kind == OperationKind::Release && operation.idempotency_key.is_none();
+        if self.owed.take() != key.filter(|_| is_rest).map(|key| (key, operation.amount.get())) {
+            found.push("gives back what nobody asked for, or not the rest of the capture before it".into());
+        }
+        let (Some(key), Some(after)) = (key, recorded.reservation_after) else { return found };
+        if let Err(what) = self.fold_movement(key, operation, after.expires_at) {
+            found.push(what.into());
+        }
+        let Some(folded) = self.folded.get(&key) else { return found };
+        let mut expected = *folded;
+        if operation.kind == OperationKind::Capture && after.state != ReservationState::Active {
+            self.owed = Some((key, expected.remaining())).filter(|(_, rest)| *rest > 0);
+            expected.released += expected.remaining();
+        }
+        if after.key != key || !expected.matches(&after) {
+            found.push(format!("left {after:?}, the operations say {expected:?}"));
+        }
+        if operation.kind == OperationKind::Expire
+            && operation.created_at != after.expires_at.max(self.last_at)
+        {
+            found.push("is not of the time of the deadline".into());
+        }
+        found
+    }
+
+    fn fold_movement(
+        &mut self,
+        key: ReservationKey,
+        operation: &Operation,
+        expires_at: Timestamp,
+    ) -> Result<(), &'static str> {
         let amount = operation.amount.get();
         if operation.kind == OperationKind::Reserve {
-            let earlier = self.folded.insert(
-                key,
-                Folded {
-                    amount: operation.amount,
-                    captured: 0,
-                    released: 0,
-                    refunded: 0,
-                    ended_by: OperationKind::Reserve,
-                    created_at: operation.created_at,
-                },
-            );
-            return earlier
-                .filter(|earlier| earlier.captured > 0 || earlier.remaining() > 0)
-                .map(|_| "reserves again what is active or captured".into());
+            let made = Folded::new(operation, expires_at);
+            let earlier = self.folded.insert(key, made);
+            let was_over = earlier.is_none_or(|earlier| earlier.captured == 0 && earlier.remaining() == 0);
+            return was_over.then_some(()).ok_or("reserves again what is active or captured");
         }
-        let Some(folded) = self.folded.get_mut(&key) else { return Some("has no reserve before it".into()) };
+        let folded = self.folded.get_mut(&key).ok_or("has no reserve before it")?;
         folded.ended_by = operation.kind;
+        folded.expires_at = expires_at;
         match operation.kind {
             OperationKind::Capture => folded.captured += amount,
             OperationKind::Release | OperationKind::Expire => folded.released += amount,
             OperationKind::Refund => folded.refunded += amount,
-            _ => return Some("names a reservation".into()),
+            _ => return Err("names a reservation"),
         }
-        let sound = folded.remaining() >= 0 && folded.refunded <= folded.captured;
-        (!sound).then(|| "takes more than the reservation has".into())
+        let is_sound = folded.remaining() >= 0 && folded.refunded <= folded.captured;
+        is_sound.then_some(()).ok_or("takes more than the reservation has")
     }
 
     /// Compares the fold of all operations with what is stored beside them.
@@ -277,12 +329,15 @@ impl Current {
         if self.account.status == AccountStatus::Closed && self.account.total() != 0 {
             found.push("is closed with money left".into());
         }
+        if self.owed.is_some() {
+            found.push("the rest of the last capture was not given back".into());
+        }
         for (key, folded) in &self.folded {
             let name = format!("reservation of service {} and order {}", key.service_id, key.order_id);
             match self.stored.get(key) {
                 None => found.push(format!("{name} is missing")),
                 Some(stored) => {
-                    if !folded.matches(stored) {
+                    if !folded.matches(stored) || !folded.ends_with(stored) {
                         found.push(format!("{name} is {stored:?}, the operations say {folded:?}"));
                     }
                 }
@@ -296,29 +351,5 @@ impl Current {
         }
         found.sort_unstable();
         found
-    }
-}
-
-impl Folded {
-    const fn remaining(&self) -> i64 {
-        self.amount.get() - self.captured - self.released
-    }
-
-    fn state(&self) -> ReservationState {
-        match (self.remaining(), self.captured, self.ended_by) {
-            (1.., _, _) => ReservationState::Active,
-            (_, 1.., _) => ReservationState::Captured,
-            (_, _, OperationKind::Expire) => ReservationState::Expired,
-            _ => ReservationState::Released,
-        }
-    }
-
-    /// The deadline is not compared: extensions leave no operation.
-    fn matches(&self, stored: &Reservation) -> bool {
-        stored.state == self.state()
-            && stored.amount == self.amount
-            && (stored.captured, stored.released, stored.refunded)
-                == (self.captured, self.released, self.refunded)
-            && stored.created_at == self.created_at
     }
 }

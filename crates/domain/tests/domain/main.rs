@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the words that tests are written in belong to the tests")]
 
+mod audit;
 mod batches;
 mod deadlines;
 mod fingerprints;

@@ -147,12 +147,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 2, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn books_are_sound_after_every_batch(steps in script(small(), 12)) {
+    fn books_are_sound_after_every_batch(steps in script(&small(), 12)) {
         play(&steps, |store, _, _, _| books_are_sound(store));
     }
 
     #[test]
-    fn books_are_sound_where_amounts_meet_their_limits(steps in script(huge(), 12)) {
+    fn books_are_sound_where_amounts_meet_their_limits(steps in script(&huge(), 12)) {
         play(&steps, |store, _, answers, _| {
             books_are_sound(store);
             assert!(!answers.iter().any(|answer| matches!(answer, Answer::Failed(_))), "{answers:?}");
@@ -160,14 +160,14 @@ proptest! {
     }
 
     #[test]
-    fn a_repeat_gets_the_first_answer_at_once_and_ever_after(steps in script(small(), 10)) {
+    fn a_repeat_gets_the_first_answer_at_once_and_ever_after(steps in script(&small(), 10)) {
         let mut memory = Memory::default();
         let (mut store, seconds) = play(&steps, |_, batch, answers, _| memory.compare(batch, answers));
         memory.ask_again(&mut store, &steps, at(seconds + 1_000_000));
     }
 
     #[test]
-    fn a_rejected_submission_is_as_if_it_had_not_been_there(steps in script(small(), 8)) {
+    fn a_rejected_submission_is_as_if_it_had_not_been_there(steps in script(&small(), 8)) {
         let mut before = Store::new();
         play(&steps, |after, batch, answers, now| {
             let rows = || before.load(&Needs::of(batch), now);
@@ -189,7 +189,7 @@ proptest! {
 
     #[test]
     fn how_submissions_are_cut_into_batches_makes_no_difference(
-        steps in script(small(), 10),
+        steps in script(&small(), 10),
         cuts in proptest::collection::vec(1..6_usize, 1..20),
     ) {
         let (last, earlier) = (steps.len() / 2, &steps[..steps.len() / 2]);
@@ -211,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn a_submission_that_panics_takes_no_other_with_it(steps in script(small(), 6), bomb in 0..40_u8) {
+    fn a_submission_that_panics_takes_no_other_with_it(steps in script(&small(), 6), bomb in 0..40_u8) {
         let (store, seconds) = play(&steps[..steps.len() - 1], |_, _, _, _| {});
         let (batch, now) = (&steps[steps.len() - 1].batch, at(seconds));
         let bomb = key(&format!("k{bomb}"));
@@ -234,7 +234,7 @@ proptest! {
     }
 
     #[test]
-    fn a_reader_is_told_what_the_expiry_will_write_down(steps in script(small(), 8), later in 0..900_i64) {
+    fn a_reader_is_told_what_the_expiry_will_write_down(steps in script(&small(), 8), later in 0..900_i64) {
         let (mut store, seconds) = play(&steps, |_, _, _, _| {});
         let now = at(seconds + later);
         let told: Vec<Account> = store.accounts.values().map(|account| settled(&store, *account, now)).collect();
@@ -267,7 +267,7 @@ fn scripts_reach_every_kind_of_operation_and_every_rejection() {
     // How often each outcome was met.
     let (mut kinds, mut codes, mut replays) = (BTreeMap::new(), BTreeMap::new(), 0);
     for amounts in [small(), huge()] {
-        let scripts = script(amounts, 12);
+        let scripts = script(&amounts, 12);
         for _ in 0..150 {
             let steps = scripts.new_tree(&mut runner).unwrap().current();
             let (store, _) = play(&steps, |_, _, answers, _| {

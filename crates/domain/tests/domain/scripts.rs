@@ -41,10 +41,10 @@ pub(crate) fn huge() -> BoxedStrategy<i64> {
 }
 
 /// A script of up to so many steps, after users 1 and 2 were given something.
-pub(crate) fn script(amounts: BoxedStrategy<i64>, steps_max: usize) -> impl Strategy<Value = Vec<Step>> {
+pub(crate) fn script(amounts: &BoxedStrategy<i64>, steps_max: usize) -> impl Strategy<Value = Vec<Step>> {
     let funding = vec(amounts.clone(), 2);
     let plan = prop_oneof![
-        9 => (command(&amounts), any::<u8>()).prop_map(|(command, key)| Plan::New(command, key)),
+        9 => (command(amounts), any::<u8>()).prop_map(|(command, key)| Plan::New(command, key)),
         2 => (0..40_usize).prop_map(Plan::Repeat),
     ];
     let submission = prop_oneof![3 => vec(plan.clone(), 1), 1 => vec(plan, 2..5)];
