@@ -134,3 +134,19 @@ fn line(row: &Row<'_>) -> rusqlite::Result<RevenueLine> {
 fn unreadable(index: usize, error: balance_domain::Invalid) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(index, Type::Integer, Box::new(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema;
+
+    #[test]
+    fn revenue_is_read_from_its_index_alone() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection).unwrap();
+        let plan = schema::plan(&connection, MOVEMENTS);
+        let wanted = "USING COVERING INDEX operations_revenue (created_at>? AND created_at<?)";
+        assert!(plan.contains(wanted), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+    }
+}

@@ -97,3 +97,19 @@ impl Owned for Reservation {
         self.key.user_id
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema;
+
+    #[test]
+    fn nothing_is_sorted() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection).unwrap();
+        for sql in [ACCOUNTS, OPERATIONS, RESERVATIONS] {
+            let plan = schema::plan(&connection, sql);
+            assert!(!plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+        }
+    }
+}

@@ -10,8 +10,8 @@ use crate::error::repo_error;
 const MIGRATIONS: [(&str, &str); 1] =
     [("V1__ledger", include_str!("../../../migrations/sqlite/V1__ledger.sql"))];
 
-/// The schema version that this binary knows.
-const VERSION: i64 = MIGRATIONS.len() as i64;
+/// The schema version that this binary knows: the number of the last migration.
+const VERSION: i64 = 1;
 
 /// Brings the schema to the version that this binary knows. All missing migrations and their records are one
 /// transaction: a crash in the middle leaves the schema as it was. A newer or altered schema is refused.
@@ -55,6 +55,18 @@ fn recorded_version(connection: &Connection) -> Result<Option<i64>, RepoError> {
         .map_err(repo_error)
 }
 
+/// What SQLite is going to do for a statement, one step per line.
+#[cfg(test)]
+pub(crate) fn plan(connection: &Connection, sql: &str) -> String {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let mut steps = statement.raw_query();
+    let mut lines = Vec::new();
+    while let Some(step) = steps.next().unwrap() {
+        lines.push(step.get::<_, String>("detail").unwrap());
+    }
+    lines.join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -83,6 +95,7 @@ mod tests {
         for (index, (name, _)) in MIGRATIONS.iter().enumerate() {
             assert!(name.starts_with(&format!("V{}__", index + 1)), "{name}");
         }
+        assert_eq!(usize::try_from(VERSION).unwrap(), MIGRATIONS.len());
     }
 
     #[test]

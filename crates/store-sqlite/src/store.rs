@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How to open the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
     /// Bring the schema up to date first. Otherwise a schema that is not up to date is refused.
     pub migrate: bool,

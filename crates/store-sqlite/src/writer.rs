@@ -109,3 +109,6 @@ fn serve(mut session: Session, mut work: mpsc::Receiver<Work>) {
         session.checkpoint_if_due();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
 //! The suite that every store of the ledger must pass, on a file of its own each.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use std::sync::Arc;
 

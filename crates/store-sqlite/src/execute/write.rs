@@ -1,6 +1,9 @@
 //! Writes the sum of a batch's decisions: every row once, accounts before what refers to them.
 
-use balance_domain::{Account, AccountStatus, Changes, RecordedOperation, Reservation, ServiceId, UserId};
+use balance_domain::{
+    Account, AccountStatus, Changes, Comment, IdempotencyKey, OrderId, RecordedOperation, Reservation,
+    ReservationState, ServiceId, UserId,
+};
 use rusqlite::{Connection, params};
 
 use crate::rows::state_name;
@@ -76,7 +79,9 @@ fn write_reservations(connection: &Connection, reservations: &[Reservation]) -> 
             reservation.created_at.micros(),
             reservation.expires_at.micros(),
         );
-        if update.execute(row)? == 0 {
+        // Nothing happened to it yet: nearly always it is new.
+        let looks_new = reservation.state == ReservationState::Active && reservation.captured == 0;
+        if looks_new || update.execute(row)? == 0 {
             replace.execute(row)?;
         }
     }
@@ -94,10 +99,10 @@ fn append_operations(connection: &Connection, operations: &[RecordedOperation]) 
             operation.available_after,
             operation.reserved_after,
             operation.service_id.map(ServiceId::get),
-            operation.order_id.map(balance_domain::OrderId::get),
+            operation.order_id.map(OrderId::get),
             operation.counterparty_user_id.map(UserId::get),
-            operation.comment.as_ref().map(|comment| comment.as_str()),
-            operation.idempotency_key.as_ref().map(|key| key.as_str()),
+            operation.comment.as_ref().map(Comment::as_str),
+            operation.idempotency_key.as_ref().map(IdempotencyKey::as_str),
             operation.created_at.micros(),
             fingerprint.as_ref().map(|fingerprint| fingerprint.0.as_slice()),
             after.map(|reservation| state_name(reservation.state)),

@@ -99,7 +99,8 @@ impl Statement {
         statement.restrict(" AND seq <= ", part.seqs.last);
         if part.is_late {
             // Word for word as in the migration: that is how SQLite knows that the index has all of these rows.
-            statement.sql.push_str(&format!(" AND seq > {EARLY}"));
+            statement.sql.push_str(" AND seq > ");
+            statement.sql.push_str(&EARLY.to_string());
         }
         statement.filter(query);
         if order.is_by_amount() {
@@ -168,11 +169,6 @@ impl Statement {
             Order::Amount { descending: false } => " ORDER BY amount, seq LIMIT ",
         });
         self.bind(i64::try_from(rows_max).unwrap_or(i64::MAX));
-    }
-
-    #[cfg(test)]
-    pub(super) fn sql(&self) -> &str {
-        &self.sql
     }
 }
 

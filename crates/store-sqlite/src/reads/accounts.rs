@@ -65,4 +65,22 @@ pub(super) fn due_users(
 }
 
 #[cfg(test)]
-pub(super) const QUERIES: [&str; 3] = [ACCOUNT, DUE, DUE_USERS];
+mod tests {
+    use super::*;
+    use crate::schema;
+
+    #[test]
+    fn each_question_is_answered_from_its_index_without_a_sort() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection).unwrap();
+        for (sql, search) in [
+            (ACCOUNT, "SEARCH accounts USING INTEGER PRIMARY KEY (rowid=?)"),
+            (DUE, "INDEX reservations_active (user_id=? AND expires_at<?)"),
+            (DUE_USERS, "INDEX reservations_due (expires_at<?)"),
+        ] {
+            let plan = schema::plan(&connection, sql);
+            assert!(plan.contains(search), "{sql}: {plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+        }
+    }
+}

@@ -82,3 +82,23 @@ fn page_values(query: &ReservationQuery, now: Timestamp) -> Vec<Value> {
     }
     values
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema;
+
+    #[test]
+    fn pages_are_read_in_the_order_of_their_index() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection).unwrap();
+        let ended = [ReservationState::Captured, ReservationState::Released, ReservationState::Expired];
+        for state in ended.map(Some).into_iter().chain([None]) {
+            let plan = schema::plan(&connection, &page_sql(state, true));
+            assert!(plan.contains("INDEX reservations_by_time (user_id=? AND "), "{state:?}: {plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{state:?}: {plan}");
+        }
+        let plan = schema::plan(&connection, &page_sql(Some(ReservationState::Active), true));
+        assert!(plan.contains("INDEX reservations_active (user_id=? AND expires_at>?)"), "{plan}");
+    }
+}

@@ -8,21 +8,23 @@ use std::{
     },
 };
 
-use balance_domain::ports::RepoError;
+use balance_domain::ports::{Cause, RepoError};
 use rusqlite::Connection;
 
 use super::Broken;
 use crate::error::{is_certain_at_commit, is_failed_sync, repo_error};
 
-/// Pages in the log at which it is copied back into the file: 32 MiB. Large enough that a page which many
+/// Pages in the log at which it is copied back into the file: 64 MiB. Large enough that a page which many
 /// commits touch is copied once, small enough that readers search the log quickly.
-const LOG_PAGES_MAX: u32 = 8_192;
+const LOG_PAGES_MAX: u32 = 16_384;
 
 /// The writing connection, on its thread.
 pub(crate) struct Session {
     connection: Connection,
     /// Pages in the log after the last commit.
     log_pages: Arc<AtomicU32>,
+    /// [`LOG_PAGES_MAX`], less in tests.
+    pub(super) log_pages_max: u32,
     broken: Broken,
 }
 
@@ -47,7 +49,7 @@ pub(super) fn count_log_pages(connection: &mut Connection) -> rusqlite::Result<A
 
 impl Session {
     pub(super) fn new(connection: Connection, log_pages: Arc<AtomicU32>, broken: Broken) -> Self {
-        Self { connection, log_pages, broken }
+        Self { connection, log_pages, log_pages_max: LOG_PAGES_MAX, broken }
     }
 
     /// One write transaction. An error, a panic or [`Verdict::Discard`] leaves no trace of it; any error but
@@ -83,7 +85,7 @@ impl Session {
             self.leave_transaction();
             return Err(repo_error(error));
         }
-        let cause: balance_domain::ports::Cause = error.into();
+        let cause = Cause::from(error);
         self.broken.set(cause.clone());
         self.leave_transaction();
         Err(RepoError::Unknown(cause))
@@ -102,7 +104,7 @@ impl Session {
     /// Copies the log back into the file once it is long. After the answers, so that nobody waits for it but
     /// the next batch.
     pub(super) fn checkpoint_if_due(&mut self) {
-        if self.log_pages.load(Ordering::Relaxed) < LOG_PAGES_MAX || self.broken.check().is_err() {
+        if self.log_pages.load(Ordering::Relaxed) < self.log_pages_max || self.broken.check().is_err() {
             return;
         }
         match self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
@@ -110,6 +112,11 @@ impl Session {
             Err(error) if is_failed_sync(&error) => self.broken.set(error.into()),
             Err(error) => tracing::warn!(%error, "the log could not be copied back; trying again later"),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     fn batch(&self, sql: &'static str) -> rusqlite::Result<()> {

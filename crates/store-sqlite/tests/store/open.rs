@@ -57,7 +57,7 @@ fn without_migrations_an_empty_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("balance.db");
     let options = SqliteOptions { migrate: false, ..SqliteOptions::default() };
-    let refused = SqliteStore::open(&path, options.clone()).err().unwrap();
+    let refused = SqliteStore::open(&path, options).err().unwrap();
     assert!(refused.to_string().contains("run the migrations"), "{refused}");
     SqliteStore::migrate(&path).unwrap();
     drop(SqliteStore::open(&path, options).unwrap());

@@ -27,10 +27,7 @@ fn late_plan(query: &OperationQuery) -> String {
     schema::migrate(&mut connection).unwrap();
     let (_, late) = Seqs { first: 1, last: 1_000_000 }.split();
     let statement = Statement::new(query, late, 51);
-    let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statement.sql())).unwrap();
-    let lines =
-        explain.query_map(params_from_iter(statement.values), |row| row.get::<_, String>("detail")).unwrap();
-    lines.map(Result::unwrap).collect::<Vec<_>>().join("\n")
+    schema::plan(&connection, &statement.sql)
 }
 
 fn check(query: &OperationQuery, search: &str) {
@@ -106,5 +103,5 @@ fn the_bound_of_the_indexes_is_the_bound_of_the_queries() {
     assert_eq!(migration.matches(&format!("WHERE seq > {EARLY}")).count(), 4);
     let (_, late) = Seqs { first: 1, last: 2 * EARLY }.split();
     let statement = Statement::new(&query(OperationSort::NewestFirst, OperationFilter::default()), late, 1);
-    assert!(statement.sql().contains(&format!("seq > {EARLY}")), "{}", statement.sql());
+    assert!(statement.sql.contains(&format!("seq > {EARLY}")), "{}", statement.sql);
 }

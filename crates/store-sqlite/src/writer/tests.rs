@@ -1,0 +1,158 @@
+//! The writer after things that must not happen: panics, a full disk, a disk in doubt.
+
+use balance_domain::{
+    Action, Amount, Comment, IdempotencyKey, MoneyCommand, Submission, Timestamp, UserId,
+    ports::{BalanceRepo, RepoError},
+};
+use rusqlite::ErrorCode;
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::{SqliteOptions, SqliteStore};
+
+fn store() -> (SqliteStore, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("balance.db"), SqliteOptions::default()).unwrap();
+    (store, folder)
+}
+
+fn deposit(key: String) -> Submission {
+    let action = Action::Deposit { user_id: UserId::new(1).unwrap(), amount: Amount::MIN };
+    let comment = Comment::new("c".repeat(Comment::BYTES_MAX)).ok();
+    MoneyCommand { action, key: IdempotencyKey::new(key).unwrap(), comment }.into()
+}
+
+fn deposits(name: &str, count: usize) -> Vec<Submission> {
+    (0..count).map(|n| deposit(format!("{name}-{n}"))).collect()
+}
+
+const NOW: Timestamp = Timestamp::MAX;
+
+async fn recorded(store: &SqliteStore) -> i64 {
+    let account = store.accounts(vec![UserId::new(1).unwrap()], NOW).await.unwrap().remove(0);
+    account.map_or(0, |account| account.recorded.seq)
+}
+
+fn insert_service(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.execute("INSERT INTO services (id, name, retired, used) VALUES (7, 'half', 0, 0)", [])
+}
+
+#[tokio::test]
+async fn a_panic_fails_one_caller_and_is_rolled_back() {
+    let (store, _folder) = store();
+    let panicked: Result<(), _> = store
+        .writer()
+        .run(|session| {
+            session.transaction(|connection| {
+                insert_service(connection).unwrap();
+                panic!("on purpose");
+            })
+        })
+        .await;
+    assert!(matches!(panicked, Err(RepoError::Unknown(_))), "{panicked:?}");
+    let left: i64 = store
+        .readers()
+        .read(|connection| connection.query_row("SELECT count(*) FROM services", [], |row| row.get(0)))
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+    assert!(store.execute(deposits("after", 1), NOW).await.unwrap()[0].is_ok());
+}
+
+#[tokio::test]
+async fn a_full_disk_executes_nothing_and_work_goes_on_when_there_is_space() {
+    let (store, _folder) = store();
+    store.execute(deposits("before", 1), NOW).await.unwrap()[0].as_ref().unwrap();
+    set_pages_max(&store, 1).await;
+    let refused = store.execute(deposits("full", 200), NOW).await;
+    assert!(matches!(refused, Err(RepoError::Unavailable(_))), "{refused:?}");
+    assert_eq!(recorded(&store).await, 1, "reads go on, and nothing was executed");
+    store.ready().await.unwrap();
+
+    set_pages_max(&store, 1_000_000).await;
+    let replies = store.execute(deposits("full", 200), NOW).await.unwrap();
+    assert!(replies.iter().all(|reply| reply.as_ref().is_ok_and(|accepted| !accepted[0].is_replay)));
+    assert_eq!(recorded(&store).await, 201);
+}
+
+/// The file may not grow past this many pages, or past what it has: SQLite then fails as on a full disk.
+async fn set_pages_max(store: &SqliteStore, pages: u32) {
+    store
+        .writer()
+        .run(move |session| {
+            session.connection().pragma_update(None, "max_page_count", pages).map_err(repo_error)
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_in_doubt_refuses_writes_until_the_file_is_opened_anew() {
+    let (store, folder) = store();
+    store.execute(deposits("before", 1), NOW).await.unwrap()[0].as_ref().unwrap();
+    store.writer().broken.set("a sync failed".into());
+    let refused = store.execute(deposits("after", 1), NOW).await;
+    assert!(matches!(refused, Err(RepoError::Unavailable(_))), "{refused:?}");
+    assert!(matches!(store.ready().await, Err(RepoError::Unavailable(_))));
+    assert_eq!(recorded(&store).await, 1, "reads go on");
+    drop(store);
+
+    let store = SqliteStore::open(&folder.path().join("balance.db"), SqliteOptions::default()).unwrap();
+    assert!(store.execute(deposits("after", 1), NOW).await.unwrap()[0].is_ok());
+}
+
+#[tokio::test]
+async fn a_caller_who_left_does_not_stop_the_work() {
+    let (store, _folder) = store();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let blocker = tokio::spawn({
+        let store = store.clone();
+        async move {
+            let hold = move |_: &mut Session| {
+                begun.send(()).unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                Ok(())
+            };
+            store.writer().run(hold).await
+        }
+    });
+    tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
+    let gone =
+        tokio::time::timeout(std::time::Duration::from_millis(10), store.execute(deposits("gone", 1), NOW));
+    assert!(gone.await.is_err());
+    blocker.await.unwrap().unwrap();
+    assert!(store.execute(deposits("gone", 1), NOW).await.unwrap()[0].as_ref().unwrap()[0].is_replay);
+}
+
+#[tokio::test]
+async fn the_log_is_copied_back_once_it_is_long() {
+    let (store, folder) = store();
+    let set = |session: &mut Session| {
+        session.log_pages_max = 100;
+        Ok(())
+    };
+    store.writer().run(set).await.unwrap();
+    for round in 0..40 {
+        store.execute(deposits(&format!("round-{round}"), 50), NOW).await.unwrap();
+    }
+    let length = |name| std::fs::metadata(folder.path().join(name)).unwrap().len();
+    assert!(length("balance.db") > 2 << 20, "the file grows: {} bytes", length("balance.db"));
+    assert!(length("balance.db-wal") < 1 << 20, "the log begins anew: {} bytes", length("balance.db-wal"));
+}
+
+#[test]
+fn the_second_line_is_a_constraint() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    crate::schema::migrate(&mut connection).unwrap();
+    for sql in [
+        "INSERT INTO accounts VALUES (1, 0, -1, 0, 1, 0)",
+        "INSERT INTO accounts VALUES (1, 0, 0, -1, 1, 0)",
+        "INSERT INTO reservations VALUES (1, 1, 1, 'active', 5, 3, 3, 0, 0, 0)",
+        "INSERT INTO reservations VALUES (1, 1, 1, 'active', 5, 5, 0, 0, 0, 0)",
+        "INSERT INTO reservations VALUES (1, 1, 1, 'captured', 5, 3, 1, 0, 0, 0)",
+        "INSERT INTO reservations VALUES (1, 1, 1, 'captured', 5, 5, 0, 6, 0, 0)",
+    ] {
+        let refused = connection.execute(sql, []).unwrap_err();
+        assert_eq!(refused.sqlite_error_code(), Some(ErrorCode::ConstraintViolation), "{sql}");
+    }
+}
