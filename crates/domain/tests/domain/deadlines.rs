@@ -96,3 +96,16 @@ fn a_clock_that_steps_back_shortens_no_reservation_and_reorders_no_history() {
     let received = store.history(user(2)).next().unwrap().operation.created_at;
     assert_eq!(received, at(1_000), "both sides of a transfer have one time");
 }
+
+/// The other side's clock was ahead: the transfer takes its time, and what follows on this side comes no earlier.
+#[test]
+fn an_expiry_is_never_recorded_before_the_operation_that_stands_before_it() {
+    let mut store = funded(100);
+    run(&mut store, 1_000, [deposit("ahead", 2, 1)]);
+    run(&mut store, 0, [reserve_for("a", order(1, 1, 1), 10, 60), transfer("t", 1, 2, 5)]);
+    run(&mut store, 60, [expire(1)]);
+    let times: Vec<_> =
+        store.history(user(1)).map(|r| (r.operation.kind, r.operation.created_at)).skip(2).collect();
+    assert_eq!(times, [(OperationKind::TransferOut, at(1_000)), (OperationKind::Expire, at(1_000))]);
+    assert!(store.audit().is_clean());
+}
