@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
+use balance_domain::{AccountingZone, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -66,13 +67,20 @@ impl FinalState {
                 Err(error) => finals.unreadable.push(format!("user {user_id}, key {key}: {error:#}")),
             }
         }
-        for month in &scope.months {
-            match target.report(month).await {
+        for month in finals.months(&scope.zone) {
+            match target.report(&month).await {
                 Ok(report) => finals.reports.push(report),
                 Err(error) => finals.unreadable.push(format!("report of {month}: {error:#}")),
             }
         }
         finals
+    }
+
+    /// The months in which anything happened.
+    fn months(&self, zone: &AccountingZone) -> BTreeSet<String> {
+        let times =
+            self.operations.values().flatten().filter_map(|op| op.created_at.parse::<Timestamp>().ok());
+        times.map(|at| zone.month_of(at).to_string()).collect()
     }
 
     /// A reservation may expire between two reads: then they are made again.
@@ -94,12 +102,12 @@ impl FinalState {
 }
 
 /// Whom and what a run touches.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Scope {
     /// Every user of the run.
     pub users: Vec<i64>,
     /// Every service of the run.
     pub services: Vec<i64>,
-    /// The months in which it ran, `YYYY-MM`.
-    pub months: Vec<String>,
+    /// The zone whose months are reported on.
+    pub zone: AccountingZone,
 }

@@ -9,5 +9,8 @@ pub mod final_state;
 pub mod history;
 pub mod load;
 pub mod pgproxy;
+pub mod report;
+pub mod runs;
 pub mod sabotage;
+pub mod supervisor;
 pub mod target;

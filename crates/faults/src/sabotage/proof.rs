@@ -68,15 +68,11 @@ async fn run(
     seed: u64,
     zone: &AccountingZone,
 ) -> anyhow::Result<Verdict> {
-    let (month, next_month) = (Month::new(2026, 11)?, Month::new(2026, 12)?);
+    let month = Month::new(2026, 11)?;
     let books = Arc::new(ProofLedger::new(bug));
     let ledger = Ledger::new(books.clone(), Arc::new(EdgeClock::new(zone, month)));
     let target: Arc<dyn Target> = Arc::new(LedgerTarget::new(ledger.clone(), books.clone(), zone.clone()));
-    let scope = Scope {
-        users: (1..=6).collect(),
-        services: vec![1, 2, 3],
-        months: vec![month.to_string(), next_month.to_string()],
-    };
+    let scope = Scope { users: (1..=6).collect(), services: vec![1, 2, 3], zone: zone.clone() };
     target.add_services(&scope.services).await?;
     let load = Load::new(
         vec![Arc::clone(&target)],

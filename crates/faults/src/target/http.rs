@@ -70,7 +70,7 @@ impl HttpTarget {
     async fn all<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Vec<T>> {
         let (mut rows, mut cursor) = (Vec::new(), String::new());
         loop {
-            let Some(page) = self.get::<PageBody<T>>(&format!("{path}&limit=200{cursor}")).await? else {
+            let Some(page) = self.get::<PageBody<T>>(&format!("{path}limit=200{cursor}")).await? else {
                 return Ok(rows);
             };
             rows.extend(page.data);
@@ -204,7 +204,7 @@ impl Target for HttpTarget {
     }
 
     async fn operations(&self, user_id: i64) -> anyhow::Result<Vec<OperationView>> {
-        self.all(&format!("/users/{user_id}/operations?sort=created_at")).await
+        self.all(&format!("/users/{user_id}/operations?sort=created_at&")).await
     }
 
     async fn operation_by_key(&self, user_id: i64, key: &str) -> anyhow::Result<Option<OperationView>> {
@@ -316,8 +316,7 @@ fn batch_outcome(result: Value) -> Outcome {
             let status =
                 result.get("status").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
             let status = status.and_then(|code| StatusCode::from_u16(code).ok());
-            let problem = part("problem").unwrap_or(result);
-            let body = serde_json::to_vec(&problem).unwrap_or_default();
+            let body = serde_json::to_vec(&result).unwrap_or_default();
             return refused(status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), &body);
         }
     };
@@ -338,6 +337,6 @@ fn report_view(month: &str, report: &Value) -> Option<ReportView> {
             refunded: number(line.get("refunded")?)?,
         })
     };
-    let lines = report.get("lines").or_else(|| report.get("services"))?.as_array()?;
+    let lines = report.get("services")?.as_array()?;
     Some(ReportView { month: month.to_owned(), lines: lines.iter().map(line).collect::<Option<_>>()? })
 }

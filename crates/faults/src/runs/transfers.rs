@@ -1,0 +1,62 @@
+//! Two instances on one database, transfers between the same few accounts in both directions: no deadlock
+//! reaches a caller, and every sum is exact. Nothing is broken on purpose here.
+
+use std::time::Duration;
+
+use crate::{
+    load::Weights,
+    report::{Reporter, RunReport},
+    runs::{
+        RunOptions, progress,
+        round::{Round, Shape},
+    },
+    supervisor::{Stage, StageOptions, Store},
+};
+
+/// Calls of one round, so that a history fits into memory with ease.
+const CALLS_PER_ROUND: u64 = 50_000;
+
+/// Makes so many calls, nearly all of them transfers.
+pub async fn opposing_transfers(options: &RunOptions, calls: u64) -> anyhow::Result<RunReport> {
+    let name = "opposing-transfers";
+    let mut reporter = Reporter::new(name, options.seed, "transfer (or read) on two instances");
+    let mut stage = Stage::start(StageOptions {
+        binary: options.binary.clone(),
+        store: Store::Postgres,
+        instances: 2,
+        with_proxy: false,
+        sweep_interval: Duration::from_millis(500),
+        keep: options.keep.clone(),
+    })
+    .await?;
+    let bar = progress(name, calls);
+    let mut done = 0;
+    for round_number in 0..calls.div_ceil(CALLS_PER_ROUND) {
+        let shape = Shape {
+            processes: 32,
+            users: 4,
+            weights: Weights::TRANSFERS,
+            calls_max: CALLS_PER_ROUND.min(calls - done),
+            repeats_percent: 5,
+            is_faultless: true,
+            key_share_percent: 2,
+        };
+        let mut round = Round::start(&stage, round_number, options.seed, shape).await?;
+        let watching = tokio::spawn({
+            let (bar, load) = (bar.clone(), round.load.clone());
+            async move {
+                loop {
+                    bar.set_position(done + load.calls());
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+        });
+        round.join().await?;
+        watching.abort();
+        done += round.load.calls();
+        reporter.trials(round.load.calls());
+        round.finish(&mut stage, &mut reporter).await?;
+    }
+    reporter.figure("deadlocks_broken_by_postgres", stage.database.deadlocks().await?);
+    Ok(reporter.finish())
+}
