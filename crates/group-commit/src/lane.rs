@@ -7,7 +7,6 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
 };
 
 use balance_domain::ports::RepoError;
@@ -21,6 +20,7 @@ use tokio::{
 use crate::{
     metrics::{LaneMetrics, number},
     queue::{Call, Limits, Queue, Size, Turn},
+    unwind::caught,
 };
 
 /// How a batch of requests is run.
@@ -36,7 +36,7 @@ pub(crate) trait Work: Send + Sync + 'static {
         requests: Vec<Self::Request>,
     ) -> impl Future<Output = Vec<Result<Self::Answer, RepoError>>> + Send;
 
-    /// What a caller is told whose request was taken by a runner that died.
+    /// What a caller is told whose request was taken by a runner that panicked or was dropped.
     fn lost() -> RepoError;
 }
 
@@ -102,7 +102,8 @@ impl<W: Work> Lane<W> {
     }
 
     /// Runs the request in the caller's own task if a slot is free: no hand-over, no wait. For work that may be
-    /// cancelled with its caller.
+    /// cancelled with its caller. The slot is in use until the caller has polled the future to its end or dropped
+    /// it, so a caller must not set one aside and wait for another meanwhile.
     pub(crate) async fn direct_or_submit(self: &Arc<Self>, request: W::Request, size: Size) -> AnswerOf<W> {
         match self.admit(request, size)? {
             Admission::Wait(reply) => reply.await.unwrap_or_else(|_| Err(W::lost())),
@@ -242,8 +243,15 @@ impl<W: Work> Slot<W> {
         Self { lane, is_runner, is_held: true }
     }
 
-    /// Runs batch after batch until nothing waits.
+    /// Runs batch after batch until nothing waits. A panic costs the batch that it struck, not those behind it.
     async fn run(mut self) {
+        while let Err(panic) = caught(self.run_turns()).await {
+            tracing::error!(panic, "a group commit runner panicked and goes on");
+        }
+        self.is_held = false;
+    }
+
+    async fn run_turns(&self) {
         while let Some(turn) = self.lane.next_turn() {
             self.lane.refuse_too_old(turn.too_old);
             self.lane.run_batch(turn.batch).await;
@@ -252,12 +260,6 @@ impl<W: Work> Slot<W> {
             // others that are ready have run. `examples/overhead.rs` measures what it brings.
             task::yield_now().await;
         }
-        self.is_held = false;
-    }
-
-    /// Whether the runtime threw the runner away, which it does only when it shuts down.
-    fn was_cancelled(&self) -> bool {
-        self.is_runner && !thread::panicking()
     }
 }
 
@@ -266,11 +268,10 @@ impl<W: Work> Drop for Slot<W> {
         if !self.is_held {
             return;
         }
-        if self.is_runner {
-            tracing::error!(cancelled = self.was_cancelled(), "a group commit runner ended early");
-        }
         let mut state = self.lane.lock();
-        let orphans = if self.was_cancelled() { state.queue.take_all() } else { VecDeque::new() };
+        // A runner survives its panics, so only a runtime that shuts down drops one. Another runner would be
+        // dropped as well: nobody is left to execute what waits.
+        let orphans = if self.is_runner { state.queue.take_all() } else { VecDeque::new() };
         if state.queue.is_empty() {
             self.lane.give_back(&mut state);
             drop(state);

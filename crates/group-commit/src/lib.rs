@@ -18,7 +18,8 @@
 //! - One submission that makes the store panic or fail internally does not take its neighbours down: the batch
 //!   is divided and run again. `division.rs` says why that is safe.
 //! - A read joins only a batch that was not sent yet, so that it sees every reply given before it started.
-//! - No caller waits for ever: a runner that dies is replaced, and those it left behind are told.
+//! - No caller waits for ever on this crate's account: a runner survives a panic, and those whose batch it struck
+//!   are told; so are all that wait when the runtime shuts down. The store is trusted to bound its own time.
 
 mod division;
 mod lane;

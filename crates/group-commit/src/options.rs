@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::queue::Limits;
 
-/// Bounds of [`GroupCommit`](crate::GroupCommit). A zero counts as one, except for `queue_age_max`.
+/// The shortest waiting time that can be told from ordinary scheduling.
+const QUEUE_AGE_MIN: Duration = Duration::from_millis(10);
+
+/// Bounds of [`GroupCommit`](crate::GroupCommit). A zero counts as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupCommitOptions {
     /// How many batches of commands may commit side by side, `1 ..=` [`GroupCommitOptions::LANES_MAX`]: 1 for a
@@ -17,7 +20,8 @@ pub struct GroupCommitOptions {
     /// How many bytes (roughly) may wait in one lane. Same exception.
     pub queue_bytes_max: usize,
     /// How long a call may wait in a queue. One that waited longer is refused when its turn comes, and while
-    /// it is there nothing joins the queue behind it.
+    /// it is there nothing joins the queue behind it. At least 10 ms: less would refuse calls that only wait for
+    /// a thread.
     pub queue_age_max: Duration,
     /// How many merged reads of balances may run side by side.
     pub read_batches_max: usize,
@@ -37,7 +41,7 @@ impl GroupCommitOptions {
             batch_count_max: self.batch_commands_max.max(1),
             queue_count_max: self.queue_commands_max.max(1),
             queue_bytes_max: self.queue_bytes_max.max(1),
-            queue_age_max: self.queue_age_max,
+            queue_age_max: self.queue_age_max.max(QUEUE_AGE_MIN),
         }
     }
 
@@ -47,7 +51,7 @@ impl GroupCommitOptions {
             batch_count_max: self.read_batch_users_max.max(1),
             queue_count_max: self.read_queue_users_max.max(1),
             queue_bytes_max: self.queue_bytes_max.max(1),
-            queue_age_max: self.queue_age_max,
+            queue_age_max: self.queue_age_max.max(QUEUE_AGE_MIN),
         }
     }
 }

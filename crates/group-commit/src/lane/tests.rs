@@ -1,4 +1,4 @@
-//! A runner that dies by a defect of this crate. No store can bring that about, so the work here panics itself.
+//! A runner that meets a defect of this crate. No store can bring that about, so the work here panics itself.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ impl Work for Echo {
 }
 
 #[tokio::test]
-async fn a_runner_that_dies_is_replaced_and_nobody_hangs() {
+async fn a_runner_survives_a_panic_and_nobody_hangs() {
     let limits = Limits {
         in_flight_max: 1,
         batch_count_max: 1,

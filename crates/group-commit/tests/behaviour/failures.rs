@@ -181,3 +181,27 @@ async fn replies_that_belong_to_nobody_knows_whom_are_given_to_nobody() {
     let answer = group.execute(vec![about(1), about(2)], at(1)).await;
     assert!(matches!(answer, Err(RepoError::Unknown(_))), "{answer:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn doubt_after_a_panic_stays_however_often_the_batch_is_divided() {
+    let runs = AtomicUsize::new(0);
+    let fake = Fake::with(0, move |users| match (users, runs.fetch_add(1, Ordering::Relaxed)) {
+        ([1], _) => Ok(()),
+        (_, 1) => panic!("perhaps after the commit"),
+        _ => Err(RepoError::Internal("no such table".into())),
+    });
+    for result in behind_a_commit(&fake, &[&[2], &[3], &[4], &[5]]).await {
+        assert!(matches!(result, Err(RepoError::Unknown(_))), "{result:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_fails_in_different_ways_is_unknown() {
+    let fake = Fake::with(0, |users| match users {
+        [1] => Ok(()),
+        [3] => Err(RepoError::Unknown("the commit failed".into())),
+        _ => Err(RepoError::Internal("refused text".into())),
+    });
+    let results = behind_a_commit(&fake, &[&[2, 3]]).await;
+    assert!(matches!(results[0], Err(RepoError::Unknown(_))), "{:?}", results[0]);
+}

@@ -109,3 +109,28 @@ fn a_runtime_that_ends_early_leaves_nobody_waiting() {
         group.drain().await;
     });
 }
+
+/// The runtime is dropped by the panic: whoever takes that for a runner's own panic starts another runner on
+/// a runtime that is gone, which is dropped, and so on until the stack ends.
+#[test]
+fn a_runtime_that_ends_in_a_panic_does_not_take_the_process_down() {
+    let fake = Fake::gated();
+    let kept = std::sync::Mutex::new(None);
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let group = group(&fake, GroupCommitOptions::default());
+            *kept.lock().unwrap() = Some(group.clone());
+            call(&group, &[1]).await;
+            call(&group, &[2]).await;
+        });
+        panic!("the service ends");
+    }));
+    assert!(ended.is_err());
+    let group = kept.lock().unwrap().take().unwrap();
+    Builder::new_current_thread().build().unwrap().block_on(async {
+        group.drain().await;
+        assert!(matches!(group.execute(vec![about(3)], at(1)).await, Err(RepoError::Unavailable(_))));
+    });
+    assert_eq!(fake.batches(), [vec![1]]);
+}
