@@ -92,6 +92,8 @@ fn a_clock_that_steps_back_shortens_no_reservation_and_reorders_no_history() {
     let receipt = run(&mut store, 0, [reserve_for("a", order(1, 1, 1), 10, 60)]).remove(0);
     let (reservation, _) = reservation_of(&receipt);
     assert_eq!((reservation.created_at, reservation.expires_at), (at(1_000), at(1_060)));
+    let receipt = run(&mut store, 10, [extend(order(1, 1, 1), 90)]).remove(0);
+    assert_eq!(reservation_of(&receipt).0.expires_at, at(1_090), "an extension counts from there as well");
     run(&mut store, 500, [transfer("t", 1, 2, 1)]);
     let received = store.history(user(2)).next().unwrap().operation.created_at;
     assert_eq!(received, at(1_000), "both sides of a transfer have one time");
