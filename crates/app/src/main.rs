@@ -1,1 +1,75 @@
-fn main() {}
+//! The binary `balance`: reads the configuration, wires the adapters to the domain, and runs one command.
+//!
+//! Reading order: [`cli`] (what can be asked), [`settings`] (the configuration), [`stores`] (which store),
+//! [`serve`] (the service: wiring, background work, stopping).
+
+mod audit;
+mod cli;
+mod clock;
+mod keys;
+mod report;
+mod serve;
+mod settings;
+mod stores;
+mod telemetry;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+
+use crate::{
+    cli::{Cli, Command},
+    settings::{Settings, Source},
+    stores::Stores,
+};
+
+/// Something could not be done. 1 is kept for an audit that found differences.
+const COULD_NOT_RUN: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    run(cli).unwrap_or_else(|error| {
+        eprintln!("balance: {error:#}");
+        ExitCode::from(COULD_NOT_RUN)
+    })
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let command = cli.command.unwrap_or(Command::Serve);
+    if let Command::Openapi = command {
+        return print(&balance_http::openapi_json());
+    }
+    let settings = Settings::load(Source::of_process(cli.config))?;
+    match command {
+        Command::Serve => serve::run(&settings),
+        Command::Config => print(&settings.as_toml),
+        command => run_once(command, &settings),
+    }
+}
+
+/// A command that needs the store for a while.
+#[tokio::main]
+async fn run_once(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> {
+    if let Command::Migrate = command {
+        stores::migrate(settings).await?;
+        eprintln!("the schema is up to date");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let stores = Stores::open(settings)?;
+    match command {
+        Command::Audit => return audit::run(stores.balances.as_ref()).await,
+        Command::Report { month } => report::run(month, settings, &stores).await?,
+        Command::Keys { command } => keys::run(command, stores.api_keys.as_ref()).await?,
+        Command::Backup { path } => stores.backup(&path).await?,
+        Command::Serve | Command::Migrate | Command::Openapi | Command::Config => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,86 @@
+//! `balance audit`: proves the ledger and says what differs.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use balance_domain::{
+    Audit, AuditSummary,
+    ports::{BalanceRepo, LedgerSink},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Scans the whole ledger. Progress goes to stderr if that is a terminal, the summary to stdout.
+pub(crate) async fn run(repo: &dyn BalanceRepo) -> anyhow::Result<ExitCode> {
+    let audit = Arc::new(Audit::default());
+    let bar = ProgressBar::no_length()
+        .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} accounts, {eta} left")?);
+    let watching = tokio::spawn(watch(Arc::clone(&audit), bar.clone()));
+    let scanned = repo.scan(Arc::clone(&audit) as Arc<dyn LedgerSink>).await;
+    watching.abort();
+    bar.finish_and_clear();
+    scanned?;
+    let summary = audit.finish();
+    report(&summary, &mut io::stdout().lock())?;
+    Ok(if summary.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The bar hides itself when stderr is no terminal.
+async fn watch(audit: Arc<Audit>, bar: ProgressBar) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        ticks.tick().await;
+        let (announced, seen) = audit.progress();
+        bar.set_length(announced.max(seen));
+        bar.set_position(seen);
+    }
+}
+
+fn report(summary: &AuditSummary, out: &mut impl Write) -> io::Result<()> {
+    for difference in &summary.differences {
+        writeln!(out, "{difference}")?;
+    }
+    let unlisted = summary.differences_total - summary.differences.len() as u64;
+    if unlisted > 0 {
+        writeln!(out, "… and {unlisted} more")?;
+    }
+    writeln!(out, "accounts      {}", summary.accounts)?;
+    writeln!(out, "operations    {}", summary.operations)?;
+    writeln!(out, "reservations  {}", summary.reservations)?;
+    writeln!(out, "paid in       {} minor units (deposits minus withdrawals)", summary.paid_in)?;
+    writeln!(out, "held          {} (available and reserved)", summary.held)?;
+    writeln!(out, "revenue       {} (captures minus refunds)", summary.revenue)?;
+    writeln!(out, "missing       {} (paid in minus held minus revenue)", summary.missing)?;
+    writeln!(out, "in transfer   {} (sent minus received)", summary.transfers_open)?;
+    writeln!(out, "differences   {}", summary.differences_total)?;
+    writeln!(out, "{}", if summary.is_clean() { "clean: everything adds up" } else { "NOT CLEAN" })
+}
+
+#[cfg(test)]
+mod tests {
+    use balance_domain::{Account, AccountStatus, Timestamp, UserId};
+
+    use super::*;
+
+    #[test]
+    fn money_from_nowhere_is_named() {
+        let audit = Audit::default();
+        audit.account(Account {
+            user_id: UserId::new(7).unwrap(),
+            status: AccountStatus::Open,
+            available: 5,
+            reserved: 0,
+            seq: 0,
+            last_at: Timestamp::MIN,
+        });
+        let summary = audit.finish();
+        let mut out = Vec::new();
+        report(&summary, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.starts_with("user 7: "), "{out}");
+        assert!(out.contains("missing       -5 ") && out.ends_with("NOT CLEAN\n"), "{out}");
+    }
+}

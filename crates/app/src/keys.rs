@@ -1,0 +1,168 @@
+//! API keys as people handle them: the token, the administrator's own key, and the commands.
+
+use std::{
+    fmt,
+    io::{self, Write as _},
+};
+
+use anyhow::{Context as _, bail};
+use balance_domain::{
+    ApiKey, ApiKeyId, Scope, SecretHash, Timestamp,
+    ports::{ApiKeyRepo, Clock},
+};
+
+use crate::{
+    cli::{KeysCommand, NewKey},
+    clock::SystemClock,
+};
+
+const MICROS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// A key that is given by configuration instead of being kept in the store. Only the hash of its secret stays
+/// in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct AdminKey {
+    id: ApiKeyId,
+    secret_hash: SecretHash,
+}
+
+impl AdminKey {
+    /// Reads `bal_<12 hex digits>_<64 hex digits>`; says nothing of what it refuses.
+    pub(crate) fn parse(token: &str) -> Result<Self, String> {
+        let parts = token.strip_prefix("bal_").and_then(|rest| rest.split_once('_'));
+        let parsed = parts.and_then(|(id, secret)| {
+            let is_hex = secret.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            let id = ApiKeyId::new(id).ok()?;
+            (is_hex && secret.len() == 64).then(|| Self { id, secret_hash: SecretHash::of(secret) })
+        });
+        parsed.ok_or_else(|| "is not written bal_<12 hex digits>_<64 hex digits>, in lower case".into())
+    }
+
+    /// The key as the store would keep it.
+    pub(crate) fn to_api_key(&self) -> ApiKey {
+        ApiKey {
+            id: self.id.clone(),
+            name: "admin_key of the configuration".into(),
+            scopes: vec![Scope::Admin],
+            secret_hash: self.secret_hash,
+            created_at: Timestamp::MIN,
+            expires_at: None,
+            revoked_at: None,
+        }
+    }
+}
+
+/// Runs `balance keys …`.
+pub(crate) async fn run(command: KeysCommand, keys: &dyn ApiKeyRepo) -> anyhow::Result<()> {
+    let now = SystemClock.now();
+    let mut out = io::stdout().lock();
+    match command {
+        KeysCommand::Create(new) => {
+            let (key, token) = mint(new, now)?;
+            eprint!("{}", Table(std::slice::from_ref(&key), now));
+            keys.add_api_key(key).await?;
+            eprintln!("This token is shown once:");
+            writeln!(out, "{token}")?;
+        }
+        KeysCommand::List => write!(out, "{}", Table(&keys.api_keys().await?, now))?,
+        KeysCommand::Revoke { id } => match keys.revoke_api_key(id.clone(), now).await? {
+            Some(key) => write!(out, "{}", Table(&[key], now))?,
+            None => bail!("there is no key {id}"),
+        },
+    }
+    Ok(())
+}
+
+/// A new key and the token to send, which is not kept.
+fn mint(new: NewKey, now: Timestamp) -> anyhow::Result<(ApiKey, String)> {
+    let (id, secret) = (hex::<6>()?, hex::<32>()?);
+    let token = format!("bal_{id}_{secret}");
+    let expires_at = new.expires_in_days.map(|days| {
+        let micros = now.micros().saturating_add(i64::from(days) * MICROS_PER_DAY);
+        Timestamp::from_micros(micros).unwrap_or(Timestamp::MAX)
+    });
+    let mut scopes = new.scopes;
+    scopes.sort_unstable();
+    scopes.dedup();
+    let key = ApiKey {
+        id: ApiKeyId::new(id)?,
+        name: new.name,
+        scopes,
+        secret_hash: SecretHash::of(&secret),
+        created_at: now,
+        expires_at,
+        revoked_at: None,
+    };
+    Ok((key, token))
+}
+
+/// `N` bytes of the operating system's randomness.
+fn hex<const N: usize>() -> anyhow::Result<String> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).context("the operating system gives no random numbers")?;
+    let digits = bytes.into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    Ok(digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect())
+}
+
+/// Keys for people to read.
+struct Table<'a>(&'a [ApiKey], Timestamp);
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(keys, now) = *self;
+        writeln!(f, "{:<12}  {:<7}  {:<27}  {:<27}  name · scopes", "id", "state", "created", "expires")?;
+        for key in keys {
+            let state = match (key.revoked_at, key.is_live(now)) {
+                (Some(_), _) => "revoked",
+                (None, true) => "live",
+                (None, false) => "expired",
+            };
+            let created = key.created_at.to_string();
+            let expires = key.expires_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+            let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+            let (id, name, scopes) = (key.id.as_str(), &key.name, scopes.join(","));
+            writeln!(f, "{id:<12}  {state:<7}  {created:<27}  {expires:<27}  {name} · {scopes}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new(scopes: Vec<Scope>, expires_in_days: Option<u32>) -> NewKey {
+        NewKey { name: "billing".into(), scopes, expires_in_days }
+    }
+
+    #[test]
+    fn a_token_opens_what_is_kept_of_it_and_is_never_the_same() {
+        let now = SystemClock.now();
+        let (key, token) =
+            mint(new(vec![Scope::Report, Scope::Deposit, Scope::Report], Some(1)), now).unwrap();
+        let opened = AdminKey::parse(&token).unwrap();
+        assert_eq!((&opened.id, opened.secret_hash), (&key.id, key.secret_hash));
+        assert_eq!(key.scopes, [Scope::Deposit, Scope::Report]);
+        assert_eq!(key.expires_at.unwrap().micros() - now.micros(), 86_400_000_000);
+        assert!(!Table(&[key], now).to_string().contains(&token[17..]));
+        assert_ne!(mint(new(vec![Scope::Admin], None), now).unwrap().1, token);
+    }
+
+    #[test]
+    fn admin_keys_are_whole_tokens() {
+        let (id, secret) = ("0123456789ab", "0123456789abcdef".repeat(4));
+        assert!(AdminKey::parse(&format!("bal_{id}_{secret}")).is_ok());
+        for refused in [
+            String::new(),
+            secret.clone(),
+            format!("{id}_{secret}"),
+            format!("bal_{id}"),
+            format!("bal_{id}_{}", &secret[1..]),
+            format!("bal_{id}_{secret}0"),
+            format!("bal_{id}_{}", secret.to_uppercase()),
+            format!("bal_{}_{secret}", &id[1..]),
+        ] {
+            assert!(!AdminKey::parse(&refused).unwrap_err().contains("0123"), "{refused}");
+        }
+    }
+}

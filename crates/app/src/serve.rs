@@ -1,0 +1,223 @@
+//! `balance serve`: puts the parts together, keeps them running, and takes them apart in the right order.
+
+mod access;
+mod background;
+mod signals;
+mod sweeper;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow, bail};
+use balance_domain::{
+    Ledger, Reports,
+    ports::{BalanceRepo, Clock},
+};
+use balance_group_commit::{GroupCommit, GroupCommitOptions};
+use balance_http::{Access, AccessMode, Api, Currency, HttpSettings, Server, ServerOptions};
+use balance_report_csv::CsvReports;
+use tokio::{net::TcpSocket, task::JoinSet};
+
+use self::{access::Keys, background::Connection, signals::Signals};
+use crate::{
+    clock::SystemClock,
+    settings::Settings,
+    stores::Stores,
+    telemetry::{Metrics, Telemetry},
+};
+
+/// How long a start waits for a database before it serves without: others may depend on the port being open.
+const START_WAITS: Duration = Duration::from_secs(1);
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 4096;
+
+/// A stop that was cut short by a second signal, as shells tell it.
+const INTERRUPTED: u8 = 130;
+
+/// Serves until a signal comes.
+pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let telemetry = Telemetry::start(settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(serve(settings, telemetry.metrics()));
+    // What still runs was given its time; the store has answered everything that it confirmed.
+    runtime.shutdown_background();
+    if let Err(error) = &outcome {
+        tracing::error!(error = format!("{error:#}"), "the service cannot run");
+    }
+    outcome
+}
+
+async fn serve(settings: &Settings, metrics: Metrics) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen()?;
+    let parts = Parts::assemble(settings)?;
+    let mut background = JoinSet::new();
+    let connection =
+        Connection::keep(&parts.stores, &parts.access, settings.migrate_on_start, &mut background);
+    let is_connected = connection.first(START_WAITS).await;
+    parts.check_start(&connection, is_connected)?;
+
+    let listener = listen(settings.listen)?;
+    let address = listener.local_addr()?;
+    let server = parts.server(settings, listener, metrics.clone())?;
+    parts.start_janitors(settings, metrics, &mut background);
+    announce(settings, address, is_connected, parts.access.mode());
+    let code = run_until_stopped(server, &parts, settings.shutdown, &mut signals).await?;
+    background.shutdown().await;
+    Ok(code)
+}
+
+/// Everything that was put together.
+struct Parts {
+    stores: Stores,
+    keys: Arc<Keys>,
+    group_commit: Arc<GroupCommit>,
+    ledger: Ledger,
+    reports: Reports,
+    access: Access,
+}
+
+impl Parts {
+    fn assemble(settings: &Settings) -> anyhow::Result<Self> {
+        let stores = Stores::open(settings)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let batching = &settings.batching;
+        let options = GroupCommitOptions {
+            lanes: batching.lanes,
+            batch_commands_max: batching.batch_commands_max,
+            queue_commands_max: batching.queue_commands_max,
+            queue_age_max: batching.queue_age_max,
+            ..GroupCommitOptions::default()
+        };
+        balance_group_commit::describe();
+        let group_commit = Arc::new(GroupCommit::new(Arc::clone(&stores.balances), options));
+        let ledger = Ledger::new(Arc::clone(&group_commit) as Arc<dyn BalanceRepo>, Arc::clone(&clock));
+        let sink = Arc::new(CsvReports::new(settings.report_folder.clone()));
+        let zone = settings.accounting_zone.clone();
+        let reports = Reports::new(Arc::clone(&stores.reports), sink, Arc::clone(&clock), zone);
+        let is_exposed = !settings.listen.ip().is_loopback();
+        let keys = Arc::new(Keys::new(Arc::clone(&stores.api_keys), settings.admin_key.clone(), is_exposed));
+        let access = Access::new(Arc::clone(&keys) as _, clock);
+        Ok(Self { stores, keys, group_commit, ledger, reports, access })
+    }
+
+    /// A file that cannot be used now never will be; a server may come back.
+    fn check_start(&self, connection: &Connection, is_connected: bool) -> anyhow::Result<()> {
+        if self.keys.is_wide_open() {
+            bail!(access::WIDE_OPEN);
+        }
+        if !is_connected && !self.stores.is_remote() {
+            let error = connection.last_error().unwrap_or_else(|| "it does not answer".into());
+            return Err(anyhow!("{error}").context("the database cannot be used"));
+        }
+        Ok(())
+    }
+
+    fn server(&self, settings: &Settings, listener: TcpListener, metrics: Metrics) -> anyhow::Result<Server> {
+        let http = &settings.http;
+        let currency = Currency::new(&settings.currency).context("currency")?;
+        let api = Api {
+            ledger: self.ledger.clone(),
+            services: Arc::clone(&self.stores.services),
+            reports: self.reports.clone(),
+            access: self.access.clone(),
+            settings: HttpSettings {
+                body_bytes_max: http.body_bytes_max,
+                batch_bytes_max: http.batch_bytes_max,
+                rate_limit_per_second: http.requests_per_second,
+                ..HttpSettings::new(currency, settings.reservation_ttl)
+            },
+        };
+        let options = ServerOptions {
+            workers: http.workers,
+            connections_max: http.connections_max,
+            // The rest is for what the requests have left in the queue.
+            shutdown_timeout: settings.shutdown * 3 / 4,
+            metrics: Some(Arc::new(move || metrics.render())),
+            ..ServerOptions::default()
+        };
+        Ok(balance_http::server(api, listener, options)?)
+    }
+
+    fn start_janitors(&self, settings: &Settings, metrics: Metrics, background: &mut JoinSet<()>) {
+        if let Some(every) = settings.sweep_interval {
+            background.spawn(sweeper::run(self.ledger.clone(), every));
+        }
+        background.spawn(background::tidy(metrics));
+    }
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bound = || -> std::io::Result<TcpListener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)?.into_std()
+    };
+    bound().map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            anyhow!(
+                "{address} is in use by another program: choose another address with listen (BALANCE_LISTEN)"
+            )
+        }
+        _ => anyhow!(error).context(format!("cannot listen on {address}")),
+    })
+}
+
+/// The lines for the person who started this; the log has the same as events.
+fn announce(settings: &Settings, address: SocketAddr, is_connected: bool, access: AccessMode) {
+    let version = env!("CARGO_PKG_VERSION");
+    let state = if is_connected { "is ready" } else { "serves, but cannot reach its database yet" };
+    eprintln!("balance {version} {state}: http://{address}/api/v1");
+    eprintln!("Swagger page: http://{address}/swagger/index.html");
+    if access == AccessMode::Open {
+        eprintln!(
+            "No API key exists: everybody on this machine may do everything. `balance keys create` makes one."
+        );
+    }
+    tracing::info!(version, %address, is_connected, lanes = settings.batching.lanes, "serving");
+}
+
+/// Serves until a signal, then stops in order: no new connections, accepted requests, queued work.
+async fn run_until_stopped(
+    server: Server,
+    parts: &Parts,
+    patience: Duration,
+    signals: &mut Signals,
+) -> anyhow::Result<ExitCode> {
+    let handle = server.handle();
+    let mut serving = tokio::spawn(server);
+    tokio::select! {
+        ended = &mut serving => {
+            ended??;
+            bail!("the HTTP server ended by itself");
+        }
+        () = signals.next() => {}
+    }
+    eprintln!("balance is stopping; a second signal quits at once");
+    tracing::info!("stopping");
+    let finish = async {
+        handle.stop(true).await;
+        let ended = serving.await;
+        parts.group_commit.drain().await;
+        ended
+    };
+    tokio::select! {
+        ended = finish => {
+            ended??;
+            tracing::info!("stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        () = tokio::time::sleep(patience) => {
+            bail!("some requests were not finished within shutdown_seconds")
+        }
+        () = signals.next() => {
+            tracing::warn!("a second signal: quitting at once");
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The API keys that are in force: those of the store and the one of the configuration. Sees to it that a service
+//! which others can reach is never open to everybody.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use async_trait::async_trait;
+use balance_domain::{
+    ApiKey, ApiKeyId, Timestamp,
+    ports::{ApiKeyRepo, RepoError},
+};
+
+use crate::keys::AdminKey;
+
+/// Why a service that others can reach lets nobody in.
+pub(super) const WIDE_OPEN: &str = "no API key exists, and other machines can reach this service: make a key with \
+    `balance keys create --name NAME --scope admin`, or set admin_key (BALANCE_ADMIN_KEY)";
+
+/// Reads the keys of the store and adds that of the configuration.
+pub(super) struct Keys {
+    inner: Arc<dyn ApiKeyRepo>,
+    admin: Option<AdminKey>,
+    is_exposed: bool,
+    is_wide_open: AtomicBool,
+}
+
+impl Keys {
+    /// `is_exposed`: other machines can reach the service.
+    pub(super) fn new(inner: Arc<dyn ApiKeyRepo>, admin: Option<AdminKey>, is_exposed: bool) -> Self {
+        Self { inner, admin, is_exposed, is_wide_open: AtomicBool::new(false) }
+    }
+
+    /// Whether the last look found that everybody on the network would be let in.
+    pub(super) fn is_wide_open(&self) -> bool {
+        self.is_wide_open.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl ApiKeyRepo for Keys {
+    async fn add_api_key(&self, key: ApiKey) -> Result<(), RepoError> {
+        self.inner.add_api_key(key).await
+    }
+
+    /// An error keeps [`balance_http::Access`] closed, or as it was.
+    async fn api_keys(&self) -> Result<Vec<ApiKey>, RepoError> {
+        let mut keys = self.inner.api_keys().await?;
+        keys.extend(self.admin.as_ref().map(AdminKey::to_api_key));
+        let is_wide_open = self.is_exposed && keys.is_empty();
+        self.is_wide_open.store(is_wide_open, Ordering::Relaxed);
+        if is_wide_open { Err(RepoError::Unavailable(WIDE_OPEN.into())) } else { Ok(keys) }
+    }
+
+    async fn revoke_api_key(&self, id: ApiKeyId, now: Timestamp) -> Result<Option<ApiKey>, RepoError> {
+        self.inner.revoke_api_key(id, now).await
+    }
+}

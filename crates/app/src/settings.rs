@@ -1,0 +1,297 @@
+//! The configuration: defaults, a TOML file, and the environment on top. Parsed once, here; everything that is
+//! wrong is told at once.
+
+mod keys;
+mod parser;
+mod show;
+mod source;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use balance_domain::{AccountingZone, Ttl};
+use secrecy::SecretString;
+
+pub(crate) use self::source::Source;
+use self::{
+    keys::KEYS,
+    parser::{Parser, one_of},
+};
+use crate::keys::AdminKey;
+
+/// One thing that is wrong with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// The key, in the file and in the environment.
+    what: String,
+    /// Why it cannot be used.
+    why: String,
+}
+
+impl Problem {
+    fn new(what: &str, why: impl Into<String>) -> Self {
+        Self { what: what.to_owned(), why: why.into() }
+    }
+}
+
+/// Everything that is wrong with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problems(Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration has {} problem(s):", self.0.len())?;
+        self.0.iter().try_for_each(|Problem { what, why }| write!(f, "\n  - {what}: {why}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Where the money is.
+#[derive(Clone, Debug)]
+pub(crate) enum Database {
+    /// One file.
+    Sqlite(PathBuf),
+    /// A server; the URL may hold a password.
+    Postgres(SecretString),
+}
+
+/// How logs are written to stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// JSON unless stdout is a terminal.
+    Auto,
+    /// One JSON object per line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// When a new log file begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogRotation {
+    /// At midnight UTC.
+    Daily,
+    /// At the full hour.
+    Hourly,
+    /// Not at all.
+    Never,
+}
+
+/// Logs in a folder.
+#[derive(Clone, Debug)]
+pub(crate) struct LogFile {
+    pub(crate) folder: PathBuf,
+    pub(crate) rotation: LogRotation,
+    pub(crate) files_max: usize,
+}
+
+/// Bounds of the HTTP server. A rate of 0 is no limit.
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    pub(crate) workers: usize,
+    pub(crate) connections_max: usize,
+    pub(crate) body_bytes_max: usize,
+    pub(crate) batch_bytes_max: usize,
+    pub(crate) requests_per_second: u32,
+}
+
+/// Bounds of group commit.
+#[derive(Clone, Debug)]
+pub(crate) struct Batching {
+    pub(crate) lanes: usize,
+    pub(crate) batch_commands_max: usize,
+    pub(crate) queue_commands_max: usize,
+    pub(crate) queue_age_max: Duration,
+}
+
+/// Connections and patience.
+#[derive(Clone, Debug)]
+pub(crate) struct Pool {
+    pub(crate) connections_max: usize,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) wait_timeout: Duration,
+    pub(crate) statement_timeout: Duration,
+    pub(crate) deadline: Duration,
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// The configuration, meant and checked. The keys and their defaults are in `settings/keys.rs`.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) database: Database,
+    pub(crate) admin_key: Option<AdminKey>,
+    pub(crate) currency: String,
+    pub(crate) accounting_zone: AccountingZone,
+    pub(crate) reservation_ttl: Ttl,
+    pub(crate) report_folder: PathBuf,
+    pub(crate) migrate_on_start: bool,
+    pub(crate) allow_unsafe_durability: bool,
+    pub(crate) sweep_interval: Option<Duration>,
+    pub(crate) shutdown: Duration,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) log_file: Option<LogFile>,
+    pub(crate) http: Http,
+    pub(crate) batching: Batching,
+    pub(crate) pool: Pool,
+    /// The configuration as a file would give it, secrets hidden.
+    pub(crate) as_toml: String,
+}
+
+impl Settings {
+    /// Reads and checks everything.
+    pub(crate) fn load(source: Source) -> Result<Self, Problems> {
+        let (given, problems) = source.read();
+        let mut parser = Parser::new(given, problems);
+        let settings = Self::parse(&mut parser);
+        let problems = parser.into_problems();
+        if problems.is_empty() { Ok(settings) } else { Err(Problems(problems)) }
+    }
+
+    fn parse(parser: &mut Parser) -> Self {
+        let database = parser.value("database_url", parse_database);
+        let behind_proxy = parser.value("behind_proxy", parser::boolean);
+        Self {
+            listen: parser.value("listen", |text| parse_listen(text, behind_proxy)),
+            batching: parse_batching(parser, &database),
+            database,
+            admin_key: parser.optional("admin_key", AdminKey::parse),
+            currency: parser.value("currency", parse_currency),
+            accounting_zone: parser.value("accounting_zone", |text| {
+                AccountingZone::new(text).map_err(|error| error.to_string())
+            }),
+            reservation_ttl: parser.value("reservation_ttl_seconds", |text| {
+                let seconds = parser::whole(1, u64::from(Ttl::SECONDS_MAX))(text)?;
+                let seconds = u32::try_from(seconds).map_err(|error| error.to_string())?;
+                Ttl::from_seconds(seconds).map_err(|error| error.to_string())
+            }),
+            report_folder: parser.value("report_folder", parser::path),
+            migrate_on_start: parser.value("migrate_on_start", parser::boolean),
+            allow_unsafe_durability: parser.value("allow_unsafe_durability", parser::boolean),
+            sweep_interval: parser
+                .value("sweep_interval_ms", parser::milliseconds(0, 3_600_000))
+                .into_positive(),
+            shutdown: parser
+                .value("shutdown_seconds", |text| parser::whole(1, 600)(text).map(Duration::from_secs)),
+            log: parser.value("log", parse_log),
+            log_format: parser.value(
+                "log_format",
+                one_of(&[("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)]),
+            ),
+            log_file: parse_log_file(parser),
+            http: parse_http(parser),
+            pool: parse_pool(parser),
+            as_toml: show::Toml(parser.given()).to_string(),
+        }
+    }
+}
+
+/// Nothing for zero.
+trait IntoPositive: Sized {
+    fn into_positive(self) -> Option<Self>;
+}
+
+impl IntoPositive for Duration {
+    fn into_positive(self) -> Option<Self> {
+        (!self.is_zero()).then_some(self)
+    }
+}
+
+fn parse_listen(text: &str, behind_proxy: bool) -> Result<SocketAddr, String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| format!("{text:?} is not an address with a port, like 127.0.0.1:8080"))?;
+    if !address.ip().is_loopback() && !behind_proxy {
+        return Err(format!(
+            "{address} can be reached from other machines, and the service speaks plain HTTP: put a proxy \
+             with TLS in front and set behind_proxy (BALANCE_BEHIND_PROXY) to true"
+        ));
+    }
+    Ok(address)
+}
+
+/// Says nothing of the value: it may hold a password.
+fn parse_database(url: &str) -> Result<Database, String> {
+    if let Some(path) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+        return Ok(Database::Sqlite(path.into()));
+    }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok(Database::Postgres(url.to_owned().into()));
+    }
+    Err("is neither sqlite:PATH nor postgres://USER:PASSWORD@HOST/DATABASE".into())
+}
+
+fn parse_currency(text: &str) -> Result<String, String> {
+    let is_code = text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase());
+    if is_code {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is not a code of three capital letters"))
+    }
+}
+
+fn parse_log(text: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(format!("{text:?} is not a log filter such as info or info,balance_http=debug")),
+    }
+}
+
+fn parse_log_file(parser: &mut Parser) -> Option<LogFile> {
+    let rotation =
+        [("daily", LogRotation::Daily), ("hourly", LogRotation::Hourly), ("never", LogRotation::Never)];
+    let rotation = parser.value("log_file.rotation", one_of(&rotation));
+    let files_max = parser.count("log_file.files_max", 1, 10_000);
+    let folder = parser.value("log_file.folder", parser::path);
+    (folder != Path::new("off")).then_some(LogFile { folder, rotation, files_max })
+}
+
+fn parse_http(parser: &mut Parser) -> Http {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Http {
+        workers: match parser.count("http.workers", 0, 1024) {
+            0 => cores,
+            workers => workers,
+        },
+        connections_max: parser.count("http.connections_max", 1, 1_000_000),
+        body_bytes_max: parser.count("http.body_bytes_max", 1024, 16 << 20),
+        batch_bytes_max: parser.count("http.batch_bytes_max", 1024, 64 << 20),
+        requests_per_second: parser.rate("http.requests_per_second"),
+    }
+}
+
+fn parse_batching(parser: &mut Parser, database: &Database) -> Batching {
+    let usual = match database {
+        Database::Sqlite(_) => 1,
+        Database::Postgres(_) => 4,
+    };
+    Batching {
+        lanes: match parser.count("group_commit.lanes", 0, 256) {
+            0 => usual,
+            lanes => lanes,
+        },
+        batch_commands_max: parser.count("group_commit.batch_commands_max", 1, 100_000),
+        queue_commands_max: parser.count("group_commit.queue_commands_max", 1, 10_000_000),
+        queue_age_max: parser.value("group_commit.queue_age_ms_max", parser::milliseconds(1, 600_000)),
+    }
+}
+
+fn parse_pool(parser: &mut Parser) -> Pool {
+    let patience = || parser::milliseconds(1, 600_000);
+    Pool {
+        connections_max: parser.count("database.connections_max", 1, 10_000),
+        connect_timeout: parser.value("database.connect_timeout_ms", patience()),
+        wait_timeout: parser.value("database.wait_timeout_ms", patience()),
+        statement_timeout: parser.value("database.statement_timeout_ms", patience()),
+        deadline: parser.value("database.deadline_ms", patience()),
+        ca_file: parser.optional("database.ca_file", parser::path),
+    }
+}
+
+#[cfg(test)]
+mod tests;

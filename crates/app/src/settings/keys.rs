@@ -1,0 +1,125 @@
+//! Every configuration key: name, default, what it is for. The one list that reading, `balance config` and the
+//! example file share.
+
+/// One key. Sections are written with a dot: `http.workers`.
+pub(crate) struct Key {
+    /// The name in the file.
+    pub(crate) name: &'static str,
+    /// The value when nobody gives one, as text; empty is "none".
+    pub(crate) default: &'static str,
+    /// Never printed.
+    pub(crate) is_secret: bool,
+    /// For people, one or more lines.
+    pub(crate) help: &'static str,
+}
+
+impl Key {
+    /// The name of the environment variable: `http.workers` is `BALANCE_HTTP__WORKERS`.
+    pub(crate) fn environment_name(&self) -> String {
+        environment_name(self.name)
+    }
+}
+
+/// The environment variable for a key of this name, known or not.
+pub(crate) fn environment_name(key: &str) -> String {
+    format!("BALANCE_{}", key.replace('.', "__").to_uppercase())
+}
+
+const fn key(name: &'static str, default: &'static str, help: &'static str) -> Key {
+    Key { name, default, is_secret: false, help }
+}
+
+const fn secret(name: &'static str, default: &'static str, help: &'static str) -> Key {
+    Key { name, default, is_secret: true, help }
+}
+
+/// All keys, those of one section together and those without a section first, as TOML wants them.
+pub(crate) const KEYS: &[Key] = &[
+    key(
+        "listen",
+        "127.0.0.1:8080",
+        "Address and port of the HTTP server; port 0 takes any free one.\n\
+         Any other address than a loopback one needs behind_proxy and at least one API key.",
+    ),
+    key(
+        "behind_proxy",
+        "false",
+        "Says that a proxy with TLS stands in front. The service itself speaks plain HTTP.",
+    ),
+    secret(
+        "database_url",
+        "sqlite:data/balance.db",
+        "Where the money is: sqlite:PATH (one file, no server) or postgres://USER:PASSWORD@HOST/DATABASE.",
+    ),
+    secret(
+        "admin_key",
+        "",
+        "An API key with every scope that is not kept in the store, for the first steps:\n\
+         bal_<12 hex digits>_<64 hex digits>. `balance keys create` makes proper ones.",
+    ),
+    key("currency", "RUB", "ISO 4217 code that balances are labelled with. There is one currency."),
+    key("accounting_zone", "Europe/Moscow", "IANA time zone in which accounting months begin and end."),
+    key(
+        "reservation_ttl_seconds",
+        "600",
+        "How long money stays reserved when a request names no time limit, 1 to 2592000.",
+    ),
+    key("report_folder", "data/reports", "Folder for the CSV files of the monthly reports."),
+    key(
+        "migrate_on_start",
+        "true",
+        "Bring the schema up to date at start. With false, run `balance migrate` before a new version.",
+    ),
+    key(
+        "allow_unsafe_durability",
+        "false",
+        "Start even if the database is set to lose confirmed operations in a crash (fsync=off and the like).",
+    ),
+    key(
+        "sweep_interval_ms",
+        "1000",
+        "How often expired reservations are written down; 0 is never. Answers are right either way.",
+    ),
+    key(
+        "shutdown_seconds",
+        "20",
+        "How long a stop may take to finish requests that were accepted, 1 to 600.",
+    ),
+    key(
+        "log",
+        "info,actix_server=warn,refinery_core=warn",
+        "What is logged: a level, or a filter such as info,balance_http=debug.",
+    ),
+    key("log_format", "auto", "Logs on stdout: json, text, or auto (text on a terminal, json elsewhere)."),
+    key("log_file.folder", "data/logs", "Folder for logs as JSON lines, beside those on stdout, or off."),
+    key("log_file.rotation", "daily", "A new file daily, hourly or never (UTC)."),
+    key("log_file.files_max", "14", "How many files are kept, 1 to 10000."),
+    key("http.workers", "0", "Threads that serve requests; 0 is one per core."),
+    key("http.connections_max", "2000", "Connections served at a time."),
+    key("http.body_bytes_max", "65536", "Largest request body in bytes."),
+    key("http.batch_bytes_max", "1048576", "Largest body of POST /batches in bytes."),
+    key(
+        "http.requests_per_second",
+        "0",
+        "Requests per second of one API key before 429, as many at once; 0 is no limit.",
+    ),
+    key(
+        "group_commit.lanes",
+        "0",
+        "Batches that are written side by side; 0 is 1 on SQLite and 4 on PostgreSQL.",
+    ),
+    key("group_commit.batch_commands_max", "1000", "Commands in one transaction."),
+    key("group_commit.queue_commands_max", "20000", "Commands that may wait in a lane before 503."),
+    key("group_commit.queue_age_ms_max", "2000", "How long a command may wait before 503, in milliseconds."),
+    key("database.connections_max", "16", "Connections to PostgreSQL; threads that read from SQLite."),
+    key("database.connect_timeout_ms", "3000", "Time to connect to PostgreSQL, in milliseconds."),
+    key("database.wait_timeout_ms", "2000", "Time to wait for a free connection, in milliseconds."),
+    key("database.statement_timeout_ms", "10000", "Time for one statement on PostgreSQL, in milliseconds."),
+    key("database.deadline_ms", "5000", "Time for one call, its repetitions included, in milliseconds."),
+    key(
+        "database.ca_file",
+        "",
+        "Certificates (PEM) to trust for TLS to PostgreSQL, in the place of the system's. TLS is asked for with\n\
+         sslmode in the URL.",
+    ),
+];

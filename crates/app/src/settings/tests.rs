@@ -1,0 +1,143 @@
+//! Defaults, sources and complaints.
+
+use std::{ffi::OsString, fs, net::SocketAddr};
+
+use secrecy::ExposeSecret;
+
+use super::*;
+
+fn load(file: Option<&str>, environment: &[(&str, &str)]) -> Result<Settings, String> {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = file.map(|text| {
+        let path = folder.path().join("balance.toml");
+        fs::write(&path, text).unwrap();
+        path
+    });
+    let environment =
+        environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
+    Settings::load(Source { file, environment }).map_err(|problems| problems.to_string())
+}
+
+#[test]
+fn with_nothing_configured_it_serves_one_machine_from_one_file() {
+    let settings = load(None, &[]).unwrap();
+    assert_eq!(settings.listen, SocketAddr::from(([127, 0, 0, 1], 8080)));
+    assert!(matches!(settings.database, Database::Sqlite(path) if path.ends_with("data/balance.db")));
+    assert_eq!(settings.reservation_ttl.seconds(), 600);
+    assert_eq!(settings.batching.lanes, 1);
+    assert!(settings.admin_key.is_none() && !settings.allow_unsafe_durability && settings.migrate_on_start);
+}
+
+#[test]
+fn the_environment_goes_before_the_file_and_the_file_before_defaults() {
+    let file = "currency = \"USD\"\nlisten = \"127.0.0.1:1\"\n[http]\nworkers = 3\nconnections_max = 7\n";
+    let environment = [("BALANCE_LISTEN", "127.0.0.1:2"), ("BALANCE_HTTP__WORKERS", "5")];
+    let settings = load(Some(file), &environment).unwrap();
+    assert_eq!(settings.currency, "USD");
+    assert_eq!(settings.listen.port(), 2);
+    assert_eq!((settings.http.workers, settings.http.connections_max), (5, 7));
+    assert_eq!(settings.http.body_bytes_max, 65_536);
+}
+
+#[test]
+fn every_problem_is_told_at_once_by_both_names_of_its_key() {
+    let file = "currency = \"rub\"\nlissten = \"127.0.0.1:1\"\nlisten = [1, 2]\n[http]\nworkers = -1\n";
+    let environment = [
+        ("BALANCE_ACCOUNTING_ZONE", "Europe/Nowhere"),
+        ("BALANCE_RESERVATION_TTL_SECONDS", "0"),
+        ("BALANCE_LOG", "info,=,="),
+        ("BALANCE_LOG_FILE__ROTATION", "weekly"),
+        ("BALANCE_MIGRATE_ON_START", "perhaps"),
+        ("BALANCE_GROUP_COMMIT__LANES", "1000"),
+        ("BALANCE_DATABASE__POOL", "5"),
+    ];
+    let problems = load(Some(file), &environment).unwrap_err();
+    for key in [
+        "currency (BALANCE_CURRENCY)",
+        "lissten (BALANCE_LISSTEN): there is no such key",
+        "listen (BALANCE_LISTEN): is not a single value",
+        "http.workers (BALANCE_HTTP__WORKERS): \"-1\" is not a whole number from 0 to 1024",
+        "accounting_zone (BALANCE_ACCOUNTING_ZONE)",
+        "reservation_ttl_seconds (BALANCE_RESERVATION_TTL_SECONDS)",
+        "log (BALANCE_LOG)",
+        "log_file.rotation (BALANCE_LOG_FILE__ROTATION): \"weekly\" is none of daily, hourly, never",
+        "migrate_on_start (BALANCE_MIGRATE_ON_START)",
+        "group_commit.lanes (BALANCE_GROUP_COMMIT__LANES)",
+        "database.pool (BALANCE_DATABASE__POOL): there is no such key",
+    ] {
+        assert!(problems.contains(key), "{key} is not among {problems}");
+    }
+    assert!(problems.starts_with("the configuration has 11 problem(s):"), "{problems}");
+}
+
+#[test]
+fn secrets_are_in_no_complaint_and_not_in_what_is_shown() {
+    const CANARY: &str = "canary-5e1f";
+    let admin = format!("bal_0123456789ab_{}", "ca".repeat(32));
+    for environment in [
+        [("BALANCE_DATABASE_URL", "mysql://canary-5e1f@host/db"), ("BALANCE_ADMIN_KEY", "bal_canary-5e1f")],
+        [("BALANCE_DATABASE_URL", "canary-5e1f"), ("BALANCE_ADMIN_KEY", "canary-5e1f")],
+    ] {
+        let problems = load(None, &environment).unwrap_err();
+        assert!(problems.contains("database_url") && problems.contains("admin_key"), "{problems}");
+        assert!(!problems.contains(CANARY), "{problems}");
+    }
+    let broken = load(Some("database_url = \"postgres://u:canary-5e1f@h/d\nx"), &[]).unwrap_err();
+    assert!(broken.contains("balance.toml") && !broken.contains(CANARY), "{broken}");
+
+    let url = "postgres://u:canary-5e1f@h/d";
+    let settings = load(None, &[("BALANCE_DATABASE_URL", url), ("BALANCE_ADMIN_KEY", &admin)]).unwrap();
+    assert!(matches!(&settings.database, Database::Postgres(kept) if kept.expose_secret() == url));
+    let shown = format!("{}{settings:?}", settings.as_toml);
+    assert!(!shown.contains(CANARY) && !shown.contains("cacaca"), "{shown}");
+}
+
+#[test]
+fn other_machines_need_a_proxy() {
+    for address in ["0.0.0.0:8080", "192.0.2.1:80", "[::]:8080"] {
+        let problems = load(None, &[("BALANCE_LISTEN", address)]).unwrap_err();
+        assert!(problems.contains("behind_proxy (BALANCE_BEHIND_PROXY)"), "{problems}");
+        load(None, &[("BALANCE_LISTEN", address), ("BALANCE_BEHIND_PROXY", "true")]).unwrap();
+    }
+    load(None, &[("BALANCE_LISTEN", "[::1]:8080")]).unwrap();
+}
+
+/// Kubernetes sets these for a service that is named `balance`.
+#[test]
+fn variables_that_an_orchestrator_sets_are_not_ours() {
+    let environment = [
+        ("BALANCE_SERVICE_HOST", "10.0.0.1"),
+        ("BALANCE_SERVICE_PORT_HTTP", "8080"),
+        ("BALANCE_PORT", "tcp://10.0.0.1:8080"),
+        ("BALANCE_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("BALANCE_CONFIG", "/etc/balance.toml"),
+        ("BALANCE_CURRENCY", ""),
+        ("BALANCED", "x"),
+    ];
+    assert_eq!(load(None, &environment).unwrap().currency, "RUB");
+}
+
+#[test]
+fn what_is_shown_gives_the_same_configuration_again() {
+    let environment = [
+        ("BALANCE_LISTEN", "127.0.0.1:9999"),
+        ("BALANCE_LOG_FILE__FOLDER", "a \"quoted\" \\ folder"),
+        ("BALANCE_SWEEP_INTERVAL_MS", "0"),
+    ];
+    let first = load(None, &environment).unwrap();
+    let again = load(Some(&first.as_toml), &[]).unwrap();
+    assert_eq!(first.as_toml, again.as_toml);
+    assert_eq!(again.log_file.unwrap().folder, PathBuf::from("a \"quoted\" \\ folder"));
+    assert_eq!((again.listen.port(), again.sweep_interval), (9999, None));
+}
+
+#[test]
+fn the_example_file_lists_every_key_with_its_default() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/balance.example.toml");
+    let shown = load(None, &[]).unwrap().as_toml;
+    assert_eq!(
+        fs::read_to_string(example).unwrap(),
+        shown,
+        "run: balance config > deploy/balance.example.toml"
+    );
+}

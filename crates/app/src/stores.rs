@@ -1,0 +1,119 @@
+//! The store that the configuration names, as the ports that everybody else asks.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context as _, bail};
+use balance_domain::ports::{ApiKeyRepo, BalanceRepo, RepoError, ReportRepo, ServiceRepo};
+use balance_store_postgres::{PostgresOptions, PostgresStore};
+use balance_store_sqlite::{SqliteOptions, SqliteStore};
+use secrecy::ExposeSecret;
+
+use crate::settings::{Database, Settings};
+
+/// One store behind all of its ports.
+#[derive(Clone)]
+pub(crate) struct Stores {
+    pub(crate) balances: Arc<dyn BalanceRepo>,
+    pub(crate) services: Arc<dyn ServiceRepo>,
+    pub(crate) reports: Arc<dyn ReportRepo>,
+    pub(crate) api_keys: Arc<dyn ApiKeyRepo>,
+    engine: Engine,
+}
+
+#[derive(Clone)]
+enum Engine {
+    Sqlite(SqliteStore),
+    Postgres(PostgresStore),
+}
+
+impl Stores {
+    /// Opens the file, or gets ready to connect to the server, which need not be there yet.
+    pub(crate) fn open(settings: &Settings) -> anyhow::Result<Self> {
+        match &settings.database {
+            Database::Sqlite(path) => {
+                let options = SqliteOptions {
+                    migrate: settings.migrate_on_start,
+                    readers: settings.pool.connections_max.min(64),
+                };
+                Ok(Self::over_sqlite(SqliteStore::open(path, options).map_err(explained)?))
+            }
+            Database::Postgres(url) => Ok(Self::over_postgres(open_postgres(settings, url.expose_secret())?)),
+        }
+    }
+
+    /// Brings the schema up to date. A file is opened with its schema up to date already.
+    pub(crate) async fn migrate(&self) -> Result<(), RepoError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(store) => store.migrate().await,
+        }
+    }
+
+    /// Whether the store is a server that may come and go, rather than a file that was opened.
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.engine, Engine::Postgres(_))
+    }
+
+    /// Writes a consistent copy of the file.
+    pub(crate) async fn backup(&self, path: &Path) -> anyhow::Result<()> {
+        match &self.engine {
+            Engine::Sqlite(store) => Ok(store.backup(path).await?),
+            Engine::Postgres(_) => {
+                bail!("a PostgreSQL database is backed up with its own tools: pg_dump or pg_basebackup")
+            }
+        }
+    }
+
+    fn over_sqlite(store: SqliteStore) -> Self {
+        Self {
+            balances: Arc::new(store.clone()),
+            services: Arc::new(store.clone()),
+            reports: Arc::new(store.clone()),
+            api_keys: Arc::new(store.clone()),
+            engine: Engine::Sqlite(store),
+        }
+    }
+
+    fn over_postgres(store: PostgresStore) -> Self {
+        Self {
+            balances: Arc::new(store.clone()),
+            services: Arc::new(store.clone()),
+            reports: Arc::new(store.clone()),
+            api_keys: Arc::new(store.clone()),
+            engine: Engine::Postgres(store),
+        }
+    }
+}
+
+/// The schema alone, for `balance migrate`.
+pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    match &settings.database {
+        Database::Sqlite(path) => SqliteStore::migrate(path).map_err(explained),
+        Database::Postgres(url) => Ok(open_postgres(settings, url.expose_secret())?.migrate().await?),
+    }
+}
+
+fn open_postgres(settings: &Settings, url: &str) -> anyhow::Result<PostgresStore> {
+    let pool = &settings.pool;
+    let options = PostgresOptions {
+        ca_file: pool.ca_file.clone(),
+        connections_max: pool.connections_max,
+        wait_timeout: pool.wait_timeout,
+        connect_timeout: pool.connect_timeout,
+        deadline: pool.deadline,
+        statement_timeout: pool.statement_timeout,
+        allow_unsafe_durability: settings.allow_unsafe_durability,
+        ..PostgresOptions::new(url)
+    };
+    PostgresStore::new(options).context("the database cannot be used")
+}
+
+/// What to do about a file that another process has.
+fn explained(error: RepoError) -> anyhow::Error {
+    let is_in_use = error.to_string().contains("in use by another process");
+    let error = anyhow::Error::new(error);
+    if is_in_use {
+        return error.context("the database file belongs to a running service: stop that first");
+    }
+    error
+}

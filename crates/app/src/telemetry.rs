@@ -1,0 +1,140 @@
+//! Logs and metrics. Neither may ever hold up money: log lines that cannot be written in time are dropped and
+//! counted, metrics are rendered when somebody asks.
+
+use std::io::{self, IsTerminal};
+
+use anyhow::Context as _;
+use metrics::{counter, describe_counter};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
+use tracing_appender::{
+    non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard},
+    rolling::{RollingFileAppender, Rotation},
+};
+use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::settings::{LogFile, LogFormat, LogRotation, Settings};
+
+/// Seconds; from a lone command on a fast disk to a request that waited for a database.
+const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// The log files and the recorder of a running service. Dropping it writes out what is still buffered.
+pub(crate) struct Telemetry {
+    metrics: Metrics,
+    _flush: Vec<WorkerGuard>,
+}
+
+impl Telemetry {
+    /// Starts logging to stdout and, if configured, to files; starts recording metrics.
+    pub(crate) fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let (stdout, flush_stdout) = non_blocking(io::stdout());
+        let mut flush = vec![flush_stdout];
+        let mut lost = vec![("stdout", stdout.error_counter())];
+        let mut layers = vec![stdout_layer(stdout, settings.log_format)];
+        if let Some(log_file) = &settings.log_file {
+            let (file, flush_file) = non_blocking(appender(log_file)?);
+            flush.push(flush_file);
+            lost.push(("file", file.error_counter()));
+            layers.push(json(file));
+        }
+        let filter = EnvFilter::try_new(&settings.log).context("log")?;
+        tracing_subscriber::registry().with(layers.with_filter(filter)).try_init()?;
+        log_panics();
+        Ok(Self { metrics: Metrics::record(lost)?, _flush: flush })
+    }
+
+    /// What `/metrics` answers with.
+    pub(crate) fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+}
+
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+fn stdout_layer(writer: NonBlocking, format: LogFormat) -> BoxedLayer {
+    let is_text = match format {
+        LogFormat::Auto => io::stdout().is_terminal(),
+        LogFormat::Json => false,
+        LogFormat::Text => true,
+    };
+    if !is_text {
+        return json(writer);
+    }
+    let is_colourful = io::stdout().is_terminal();
+    tracing_subscriber::fmt::layer().with_ansi(is_colourful).with_writer(writer).boxed()
+}
+
+fn json(writer: NonBlocking) -> BoxedLayer {
+    tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false)
+        .with_writer(writer)
+        .boxed()
+}
+
+fn appender(log_file: &LogFile) -> anyhow::Result<RollingFileAppender> {
+    let rotation = match log_file.rotation {
+        LogRotation::Daily => Rotation::DAILY,
+        LogRotation::Hourly => Rotation::HOURLY,
+        LogRotation::Never => Rotation::NEVER,
+    };
+    let folder = &log_file.folder;
+    std::fs::create_dir_all(folder).with_context(|| format!("log_file.folder {}", folder.display()))?;
+    RollingFileAppender::builder()
+        .rotation(rotation)
+        .filename_prefix("balance")
+        .filename_suffix("jsonl")
+        .max_log_files(log_file.files_max)
+        .build(folder)
+        .with_context(|| format!("log_file.folder {}", folder.display()))
+}
+
+/// A full buffer drops lines instead of holding up whoever logs.
+fn non_blocking(writer: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default().lossy(true).finish(writer)
+}
+
+/// A panic is contained where it happens; here it only becomes a line of the log.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let message = panic.payload_as_str().unwrap_or("without a message");
+        tracing::error!(place, "panic: {message}");
+    }));
+}
+
+/// All metrics of the process, in the text format of Prometheus.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    handle: PrometheusHandle,
+    process: Collector,
+    lost: Vec<(&'static str, ErrorCounter)>,
+}
+
+impl Metrics {
+    fn record(lost: Vec<(&'static str, ErrorCounter)>) -> anyhow::Result<Self> {
+        let handle = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?
+            .install_recorder()?;
+        let process = Collector::default();
+        process.describe();
+        describe_counter!("balance_log_lines_lost_total", "Log lines dropped because a sink was too slow");
+        Ok(Self { handle, process, lost })
+    }
+
+    /// The figures of this moment.
+    pub(crate) fn render(&self) -> String {
+        self.process.collect();
+        for (sink, lost) in &self.lost {
+            counter!("balance_log_lines_lost_total", "sink" => *sink).absolute(lost.dropped_lines() as u64);
+        }
+        self.handle.render()
+    }
+
+    /// Folds what histograms have gathered; to be called every few seconds so that memory stays flat while
+    /// nobody asks for metrics.
+    pub(crate) fn tidy(&self) {
+        self.handle.run_upkeep();
+    }
+}

@@ -1,0 +1,15 @@
+//! Databases on the one PostgreSQL that the tests of this binary share.
+
+use balance_postgres_harness::shared;
+
+/// A new empty database; its URL.
+pub(crate) fn new_database() -> String {
+    let server = shared();
+    server.url(&server.create_database(None))
+}
+
+/// Runs SQL as superuser in the database of this URL and gives what it prints.
+pub(crate) fn run_sql(url: &str, sql: &str) -> String {
+    let (_, database) = url.rsplit_once('/').unwrap();
+    shared().psql(database, sql)
+}

@@ -1,0 +1,16 @@
+//! The real binary, over HTTP, on every store: what a company that runs it would see.
+//!
+//! Each test of [`on_every_store!`] runs on an embedded SQLite file and on a real PostgreSQL of its own database.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod access;
+mod concurrency;
+mod configuration;
+mod defects;
+mod harness;
+mod input;
+mod kills;
+mod life;
+mod raw_http;
+mod secrets;
+mod stopping;
