@@ -11,10 +11,16 @@ mod observe;
 mod script;
 mod told;
 
-use std::ops::RangeInclusive;
+use std::{
+    collections::BTreeMap,
+    ops::{AddAssign, RangeInclusive},
+};
 
 pub use differential::differential;
 pub use metamorphic::metamorphic;
+
+/// How many histories share a store.
+const SEQUENCES_PER_STORE: usize = 100;
 
 /// Which random histories to run.
 #[derive(Clone, Debug)]
@@ -49,6 +55,17 @@ impl Plan {
         }
     }
 
+    /// The same histories in parts, each for a fresh store: a store of many histories is slow to read where a
+    /// question is about all of it.
+    pub fn parts(&self) -> Vec<Self> {
+        let starts = self.seeds().step_by(SEQUENCES_PER_STORE);
+        let part = |first_seed: u64| {
+            let sequences = (self.seeds().end - first_seed).min(SEQUENCES_PER_STORE as u64);
+            Self { first_seed, sequences, ..self.clone() }
+        };
+        starts.map(part).collect()
+    }
+
     fn seeds(&self) -> std::ops::Range<u64> {
         self.first_seed..self.first_seed + self.sequences
     }
@@ -59,7 +76,7 @@ impl Plan {
 }
 
 /// What a run went through.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Histories.
     pub sequences: u64,
@@ -69,6 +86,21 @@ pub struct Tally {
     pub accepted: u64,
     /// Commands that were answered as repeats.
     pub replayed: u64,
-    /// Submissions that were rejected.
-    pub rejected: u64,
+    /// Submissions that were rejected, by the code of the rejection.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Submissions that the store failed on.
+    pub failed: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.sequences += other.sequences;
+        self.commands += other.commands;
+        self.accepted += other.accepted;
+        self.replayed += other.replayed;
+        self.failed += other.failed;
+        for (code, count) in other.rejected {
+            *self.rejected.entry(code).or_default() += count;
+        }
+    }
 }

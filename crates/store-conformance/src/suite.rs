@@ -226,23 +226,29 @@ macro_rules! random_histories {
 
             #[tokio::test(flavor = "multi_thread")]
             async fn the_store_answers_as_the_model() {
-                let harness = <$harness as $crate::Harness>::fresh().await;
-                let tally = $crate::differential($crate::Harness::store(&harness), &plan()).await;
+                let mut tally = $crate::Tally::default();
+                for part in plan().parts() {
+                    let harness = <$harness as $crate::Harness>::fresh().await;
+                    tally += $crate::differential($crate::Harness::store(&harness), &part).await;
+                }
                 println!("{tally:?}");
             }
 
             #[tokio::test(flavor = "multi_thread")]
             async fn cuts_and_instances_make_no_difference() {
-                let harnesses = [
-                    <$harness as $crate::Harness>::fresh().await,
-                    <$harness as $crate::Harness>::fresh().await,
-                    <$harness as $crate::Harness>::fresh().await,
-                ];
-                let mut ways = Vec::new();
-                for (harness, count) in harnesses.iter().zip([1, 1, 3]) {
-                    ways.push($crate::Harness::instances(harness, count).await);
+                let mut tally = $crate::Tally::default();
+                for part in plan().parts() {
+                    let harnesses = [
+                        <$harness as $crate::Harness>::fresh().await,
+                        <$harness as $crate::Harness>::fresh().await,
+                        <$harness as $crate::Harness>::fresh().await,
+                    ];
+                    let mut ways = Vec::new();
+                    for (harness, count) in harnesses.iter().zip([1, 1, 3]) {
+                        ways.push($crate::Harness::instances(harness, count).await);
+                    }
+                    tally += $crate::metamorphic(ways, &part).await;
                 }
-                let tally = $crate::metamorphic(ways, &plan()).await;
                 println!("{tally:?}");
             }
         }

@@ -2,7 +2,10 @@
 
 use balance_domain::{BALANCE_MAX, Comment, OperationKind, Rejection};
 
-use crate::teller::{Teller, key, operation_of, order, transfer_of, user};
+use crate::{
+    snapshot::snapshot,
+    teller::{Teller, key, operation_of, order, transfer_of, user},
+};
 
 /// Both sides change at one instant, and each history names the other side.
 pub async fn both_histories_show_a_transfer(teller: Teller) {
@@ -71,6 +74,8 @@ pub async fn a_refused_transfer_touches_neither_side(teller: Teller) {
     assert_eq!(teller.refused(transfer_of(1, 2, 10)).await, Rejection::InsufficientFunds { available: 9 });
     assert_eq!(teller.account(2).await, None);
     assert_eq!(teller.balance(1).await, (9, 0));
+    let scanned = snapshot(teller.store()).await;
+    assert_eq!(scanned.into_keys().collect::<Vec<_>>(), [user(1)], "nor does the scan know the receiver");
 }
 
 /// The receiver's bound counts its reserved money, and comes after the payer's.

@@ -1,7 +1,9 @@
 //! What the generator of random histories asks of the model while it writes one: synchronous, and loose where
 //! only aim is needed.
 
-use balance_domain::{Account, Reservation, ServiceId, ServiceName, Submission, Timestamp, UserId};
+use balance_domain::{
+    Account, IdempotencyKey, Reservation, ServiceId, ServiceName, Submission, Timestamp, UserId,
+};
 
 use super::MemoryStore;
 
@@ -17,6 +19,10 @@ impl MemoryStore {
 
     pub(crate) fn account_now(&self, user_id: UserId) -> Option<Account> {
         self.world().books.get(&user_id).map(super::Book::account)
+    }
+
+    pub(crate) fn knows(&self, user_id: UserId, key: &IdempotencyKey) -> bool {
+        self.world().answers.contains_key(&(user_id, key.clone()))
     }
 
     pub(crate) fn reservations_of(&self, users: &[UserId]) -> Vec<Reservation> {

@@ -5,8 +5,8 @@
 use std::ops::RangeInclusive;
 
 use balance_domain::{
-    Account, Action, Amount, BALANCE_MAX, Command, Comment, IdempotencyKey, MoneyCommand, Reservation,
-    ReservationKey, ReservationState, Submission, TimeLimit, Timestamp, Ttl, UserId,
+    Account, AccountStatus, Action, Amount, BALANCE_MAX, Command, Comment, IdempotencyKey, MoneyCommand,
+    Reservation, ReservationKey, ReservationState, ServiceId, Submission, TimeLimit, Timestamp, Ttl, UserId,
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
@@ -68,6 +68,17 @@ impl Writer {
                 _ => self.remove_service(),
             }
         }
+        self.settle();
+    }
+
+    /// The last deadline has come: whatever is still open expires.
+    fn settle(&mut self) {
+        let last = self.open_reservations().iter().map(|open| open.expires_at).max();
+        let now = last.map_or(self.now, |last| last.max(self.now));
+        let submissions =
+            self.ids.users().into_iter().map(|user_id| Command::Expire { user_id }.into()).collect();
+        self.steps.push(Step::Look { now });
+        self.steps.push(Step::Submit { now, submissions });
     }
 
     fn chance(&mut self, percent: u32) -> bool {
@@ -176,10 +187,10 @@ impl Writer {
 
     fn command(&mut self) -> Command {
         match self.rng.random_range(0..100) {
-            0..4 => Command::Close { user_id: self.emptiest_user() },
-            4..7 => Command::Expire { user_id: self.user() },
-            7..12 => Command::Extend { reservation: self.reservation(), ttl: self.ttl() },
-            12..32 if !self.sent.is_empty() => Command::Money(self.repeat()),
+            0..3 => Command::Close { user_id: self.emptiest_user() },
+            3..6 => Command::Expire { user_id: self.user() },
+            6..11 => Command::Extend { reservation: self.reservation(), ttl: self.ttl() },
+            11..31 if !self.sent.is_empty() => Command::Money(self.repeat()),
             _ => {
                 let command = self.new_command();
                 self.sent.push(command.clone());
@@ -190,8 +201,7 @@ impl Writer {
 
     /// The same again, or the same key with one thing altered.
     fn repeat(&mut self) -> MoneyCommand {
-        let sent = self.sent.clone();
-        let mut command = self.pick(&sent);
+        let mut command = self.sent_before();
         match self.rng.random_range(0..6) {
             0..3 => {}
             3 => command.comment = self.comment(),
@@ -199,6 +209,17 @@ impl Writer {
             _ => command.action = self.action(),
         }
         command
+    }
+
+    /// Of two tries one that was accepted: only such a key belongs to a request.
+    fn sent_before(&mut self) -> MoneyCommand {
+        let position = self.rng.random_range(0..self.sent.len());
+        let command = self.sent[position].clone();
+        if self.played.knows(command.action.user_id(), &command.key) {
+            return command;
+        }
+        let position = self.rng.random_range(0..self.sent.len());
+        self.sent[position].clone()
     }
 
     fn altered(&mut self, action: &Action) -> Action {
@@ -232,11 +253,14 @@ impl Writer {
     fn action(&mut self) -> Action {
         let user_id = self.user();
         match self.rng.random_range(0..100) {
-            0..20 => Action::Deposit { user_id, amount: self.income(user_id) },
+            0..20 => {
+                let user_id = self.any_user();
+                Action::Deposit { user_id, amount: self.income(user_id) }
+            }
             20..31 => Action::Withdraw { user_id, amount: self.amount(user_id) },
-            31..46 => Action::Transfer { from: user_id, to: self.user(), amount: self.amount(user_id) },
+            31..46 => Action::Transfer { from: user_id, to: self.any_user(), amount: self.amount(user_id) },
             46..68 => {
-                let reservation = self.any_reservation();
+                let reservation = self.new_reservation();
                 let amount = self.amount(reservation.user_id);
                 Action::Reserve { reservation, amount, time_limit: self.time_limit() }
             }
@@ -254,7 +278,14 @@ impl Writer {
 
     // Values
 
+    /// Mostly one who takes part already.
     fn user(&mut self) -> UserId {
+        let mut open = self.accounts();
+        open.retain(|account| account.status == AccountStatus::Open);
+        if !open.is_empty() && self.chance(85) { self.pick(&open).user_id } else { self.any_user() }
+    }
+
+    fn any_user(&mut self) -> UserId {
         self.pick(&self.ids.users())
     }
 
@@ -272,6 +303,16 @@ impl Writer {
         let mut all = self.played.reservations_of(&self.ids.users());
         all.retain(|reservation| reservation.state == ReservationState::Active);
         all
+    }
+
+    /// Mostly for a service that exists.
+    fn new_reservation(&mut self) -> ReservationKey {
+        let mut key = self.any_reservation();
+        let known: Vec<ServiceId> = self.played.service_ids();
+        if !known.is_empty() && self.chance(85) {
+            key.service_id = self.pick(&known);
+        }
+        key
     }
 
     fn any_reservation(&mut self) -> ReservationKey {

@@ -34,7 +34,8 @@ impl Tally {
                     }
                 }
             }
-            Told::Rejected { .. } | Told::Failed(_) => self.rejected += 1,
+            Told::Rejected { rejection, .. } => *self.rejected.entry(rejection.code()).or_default() += 1,
+            Told::Failed(_) => self.failed += 1,
         }
     }
 }

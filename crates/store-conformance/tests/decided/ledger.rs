@@ -1,12 +1,12 @@
 //! The ledger port: the script that every store runs, on maps. Load, decide, write.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use balance_domain::{
     AccountAsOf, Changes, IdempotencyKey, LoadedService, Needs, Operation, OperationPosition, OperationQuery,
     OperationSort, Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery, Rows,
-    Submission, Timestamp, UserId, decide_batch,
+    Submission, Timestamp, UserId, decide_batch_by,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError},
 };
 
@@ -14,9 +14,8 @@ use crate::tables::{DecidedStore, Tables};
 
 impl Tables {
     fn load(&self, needs: &Needs, now: Timestamp) -> Rows {
-        let due = self.reservations.values().filter(|reservation| {
-            needs.accounts.contains(&reservation.key.user_id) && reservation.is_due(now)
-        });
+        let of_accounts = needs.accounts.iter().flat_map(|user| self.reservations_of(*user));
+        let due = of_accounts.filter(|reservation| reservation.is_due(now));
         let named = needs.reservations.iter().filter_map(|key| self.reservations.get(key));
         let keyed = needs.keys.iter().filter_map(|scope| Some((scope.0, *self.keys.get(scope)?)));
         let services = needs.services.iter().filter_map(|id| self.services.get(id));
@@ -58,7 +57,7 @@ impl Tables {
     fn as_of(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
         let mut account =
             AccountAsOf { recorded: *self.accounts.get(&user_id)?, due_count: 0, due_remaining: 0 };
-        for due in self.reservations.values().filter(|r| r.key.user_id == user_id && r.is_due(now)) {
+        for due in self.reservations_of(user_id).filter(|r| r.is_due(now)) {
             account.due_count += 1;
             account.due_remaining += due.remaining();
         }
@@ -70,8 +69,10 @@ impl Tables {
 impl BalanceRepo for DecidedStore {
     async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
         let mut tables = self.tables();
+        let ahead = if submissions.len() > 1 { self.batches_ahead } else { 0 };
+        let now = Timestamp::from_micros(now.micros() + ahead).unwrap();
         let rows = tables.load(&Needs::of(&submissions), now);
-        let decided = decide_batch(rows, &submissions, now);
+        let decided = decide_batch_by(self.decider, rows, &submissions, now);
         tables.write(decided.changes);
         Ok(decided.replies)
     }
@@ -101,9 +102,7 @@ impl BalanceRepo for DecidedStore {
         let tables = self.tables();
         let place = |r: &Reservation| (r.created_at, r.key.service_id, r.key.order_id);
         let mut rows: Vec<Reservation> = tables
-            .reservations
-            .values()
-            .filter(|reservation| reservation.key.user_id == query.user_id)
+            .reservations_of(query.user_id)
             .map(|reservation| reservation.as_of(now))
             .filter(|reservation| query.state.is_none_or(|state| state == reservation.state))
             .filter(|reservation| {
@@ -170,12 +169,9 @@ impl BalanceRepo for DecidedStore {
         let tables = self.tables();
         let mut due: Vec<&Reservation> = tables.reservations.values().filter(|r| r.is_due(now)).collect();
         due.sort_by_key(|reservation| reservation.expires_at);
-        let mut users: Vec<UserId> = Vec::new();
-        for reservation in due {
-            if !users.contains(&reservation.key.user_id) {
-                users.push(reservation.key.user_id);
-            }
-        }
+        let mut seen = BTreeSet::new();
+        let mut users: Vec<UserId> = due.into_iter().map(|reservation| reservation.key.user_id).collect();
+        users.retain(|user| seen.insert(*user));
         users.truncate(users_max.try_into().unwrap());
         Ok(users)
     }
@@ -188,7 +184,7 @@ impl BalanceRepo for DecidedStore {
             for recorded in tables.operations.get(&account.user_id).into_iter().flatten() {
                 sink.operation(recorded.clone());
             }
-            for reservation in tables.reservations.values().filter(|r| r.key.user_id == account.user_id) {
+            for reservation in tables.reservations_of(account.user_id) {
                 sink.reservation(*reservation);
             }
         }

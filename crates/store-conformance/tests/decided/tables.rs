@@ -7,19 +7,31 @@ use std::{
 
 use async_trait::async_trait;
 use balance_domain::{
-    Account, ApiKey, ApiKeyId, CatalogueError, IdempotencyKey, Limit, Month, OperationKind, Page, Period,
-    RecordedOperation, Removal, Reservation, ReservationKey, RevenueLine, RevenueReport, Service, ServiceId,
-    ServiceName, ServiceStatus, Timestamp, UserId,
+    Account, ApiKey, ApiKeyId, CatalogueError, Command, Decision, IdempotencyKey, Limit, Month,
+    OperationKind, OrderId, Page, Period, RecordedOperation, Rejection, Removal, Reservation, ReservationKey,
+    RevenueLine, RevenueReport, Service, ServiceId, ServiceName, ServiceStatus, State, Timestamp, UserId,
     ports::{ApiKeyRepo, RepoError, ReportRepo, ServiceRepo},
 };
 
+/// The decider, or a sabotaged one.
+pub(crate) type Decider = fn(&State, &Command, Timestamp) -> Result<Decision, Rejection>;
+
 /// Maps behind one lock.
-#[derive(Clone, Default)]
-pub(crate) struct DecidedStore(Arc<Mutex<Tables>>);
+#[derive(Clone)]
+pub(crate) struct DecidedStore {
+    tables: Arc<Mutex<Tables>>,
+    pub(crate) decider: Decider,
+    /// A fault that only batches of several submissions have: microseconds that their clock is ahead.
+    pub(crate) batches_ahead: i64,
+}
 
 impl DecidedStore {
+    pub(crate) fn new(decider: Decider) -> Self {
+        Self { tables: Arc::default(), decider, batches_ahead: 0 }
+    }
+
     pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
-        self.0.lock().unwrap()
+        self.tables.lock().unwrap()
     }
 }
 
@@ -37,6 +49,14 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
+    /// The keys are ordered by user first.
+    pub(crate) fn reservations_of(&self, user_id: UserId) -> impl Iterator<Item = &Reservation> {
+        let (service_id, order_id) = (ServiceId::new(1).unwrap(), OrderId::new(1).unwrap());
+        let first = ReservationKey { user_id, service_id, order_id };
+        let behind = self.reservations.range(first..);
+        behind.map(|(_, reservation)| reservation).take_while(move |r| r.key.user_id == user_id)
+    }
+
     fn is_named(&self, name: &ServiceName) -> Option<ServiceId> {
         self.services.values().find(|service| service.name == *name).map(|service| service.id)
     }

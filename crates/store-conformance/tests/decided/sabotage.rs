@@ -1,0 +1,119 @@
+//! Proof that the random histories find faults: deciders that are wrong in one small way are caught.
+
+use std::sync::Arc;
+
+use balance_domain::{Changes, Command, Decision, Receipt, Rejection, State, Timestamp, decide};
+use balance_store_conformance::{Plan, Store, differential, metamorphic};
+
+use crate::tables::{DecidedStore, Decider};
+
+type Decided = Result<Decision, Rejection>;
+
+fn plan() -> Plan {
+    Plan::new(50, None, None, "balance-store-conformance")
+}
+
+async fn caught(decider: Decider) {
+    differential(Arc::new(DecidedStore::new(decider)), &plan()).await;
+}
+
+fn committed(decided: Decided, sabotage: impl FnOnce(&mut Changes, &mut Receipt)) -> Decided {
+    decided.map(|mut decision| {
+        if let Decision::Commit(changes, receipt) = &mut decision {
+            sabotage(changes, receipt);
+        }
+        decision
+    })
+}
+
+fn one_microsecond_late(state: &State, command: &Command, now: Timestamp) -> Decided {
+    decide(state, command, Timestamp::from_micros(now.micros() + 1).unwrap())
+}
+
+fn forgets_that_services_are_used(state: &State, command: &Command, now: Timestamp) -> Decided {
+    committed(decide(state, command, now), |changes, _| changes.services_used.clear())
+}
+
+fn keeps_the_text_of_closed_accounts(state: &State, command: &Command, now: Timestamp) -> Decided {
+    committed(decide(state, command, now), |changes, _| changes.closed.clear())
+}
+
+fn ignores_that_a_key_was_reused(state: &State, command: &Command, now: Timestamp) -> Decided {
+    if let Command::Money(money) = command
+        && let Some(first) = state.answered(money.action.user_id(), &money.key)
+    {
+        return Ok(Decision::Replay(first.receipt.clone()));
+    }
+    decide(state, command, now)
+}
+
+fn calls_expired_released(state: &State, command: &Command, now: Timestamp) -> Decided {
+    decide(state, command, now).map_err(|rejection| match rejection {
+        Rejection::ReservationExpired => Rejection::ReservationReleased,
+        other => other,
+    })
+}
+
+fn refuses_the_last_unit(state: &State, command: &Command, now: Timestamp) -> Decided {
+    let decided = decide(state, command, now);
+    if let Ok(Decision::Commit(changes, Receipt::Operation(_))) = &decided
+        && let Some(payer) = changes.accounts.first()
+        && payer.available == 0
+    {
+        return Err(Rejection::InsufficientFunds { available: state.account(payer.user_id).available });
+    }
+    decided
+}
+
+fn loses_the_comment_of_the_receiver(state: &State, command: &Command, now: Timestamp) -> Decided {
+    committed(decide(state, command, now), |changes, _| {
+        if let [_, income] = changes.operations.as_mut_slice() {
+            income.operation.comment = None;
+        }
+    })
+}
+
+fn keeps_the_reservation_of_the_first_half(state: &State, command: &Command, now: Timestamp) -> Decided {
+    committed(decide(state, command, now), |changes, _| {
+        if let [first, _] = changes.operations.as_mut_slice()
+            && let Some(reservation) = &mut first.reservation_after
+        {
+            reservation.released = 0;
+        }
+    })
+}
+
+macro_rules! caught {
+    ($($decider:ident)*) => {
+        $(
+            mod $decider {
+                #[tokio::test]
+                #[should_panic(expected = "differs")]
+                async fn is_caught() {
+                    super::caught(super::$decider).await;
+                }
+            }
+        )*
+    };
+}
+
+caught! {
+    one_microsecond_late
+    forgets_that_services_are_used
+    keeps_the_text_of_closed_accounts
+    ignores_that_a_key_was_reused
+    calls_expired_released
+    refuses_the_last_unit
+    loses_the_comment_of_the_receiver
+    keeps_the_reservation_of_the_first_half
+}
+
+#[tokio::test]
+#[should_panic(expected = "differs from the first")]
+async fn a_batch_with_a_clock_of_its_own_is_caught() {
+    let sound = DecidedStore::new(decide);
+    let mut faulty = DecidedStore::new(decide);
+    faulty.batches_ahead = 1;
+    let ways: Vec<Vec<Arc<dyn Store>>> = vec![vec![Arc::new(sound)], vec![Arc::new(faulty)]];
+    metamorphic(ways, &plan()).await;
+}
