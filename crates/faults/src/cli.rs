@@ -3,7 +3,7 @@
 use std::{
     io::{self, Write},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -242,7 +242,7 @@ async fn sabotage_table(seed: u64) -> anyhow::Result<bool> {
     Ok(proven == proofs.len())
 }
 
-fn check_files(history: &PathBuf, finals: &PathBuf, is_faultless: bool) -> anyhow::Result<bool> {
+fn check_files(history: &Path, finals: &Path, is_faultless: bool) -> anyhow::Result<bool> {
     let records: Vec<Record> = read_log(history)?;
     let text = std::fs::read(finals).with_context(|| format!("opening {}", finals.display()))?;
     let finals: FinalState = serde_json::from_slice(&text).context("reading the final state")?;

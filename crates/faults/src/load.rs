@@ -140,23 +140,27 @@ impl Load {
         }
         while !self.is_over() {
             let retried = if random.random_ratio(1, 4) { lock(&shared.unresolved).pop() } else { None };
-            let outcome = match retried {
-                Some(call) => self.retry(process, instance, call).await,
-                None => {
-                    let call = shared.mix.next(process, &mut random);
-                    let is_repeated = matches!(call, Call::Money(_))
-                        && random.random_ratio(shared.options.repeats_percent.min(100), 100);
-                    if is_repeated {
-                        self.call_twice(process, instance, call, &mut random).await
-                    } else {
-                        self.call(process, instance, call).await
-                    }
-                }
+            let outcome = if let Some(call) = retried {
+                self.retry(process, instance, call).await
+            } else {
+                self.call_or_repeat(process, instance, &mut random).await
             };
             if !outcome.is_definite() {
                 instance = (instance + 1) % shared.targets.len();
                 tokio::time::sleep(shared.options.pause).await;
             }
+        }
+    }
+
+    async fn call_or_repeat(&self, process: u32, instance: usize, random: &mut SmallRng) -> Outcome {
+        let options = &self.shared.options;
+        let call = self.shared.mix.next(process, random);
+        let is_repeated =
+            matches!(call, Call::Money(_)) && random.random_ratio(options.repeats_percent.min(100), 100);
+        if is_repeated {
+            self.call_twice(process, instance, call, random).await
+        } else {
+            self.call(process, instance, call).await
         }
     }
 

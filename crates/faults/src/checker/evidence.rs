@@ -64,6 +64,9 @@ impl Asked<'_> {
     }
 }
 
+/// What a transfer's payment says: node, amount, time.
+type Payment = (usize, i64, i64);
+
 /// Everything, indexed.
 pub(super) struct Evidence<'a> {
     pub(super) records: &'a [Record],
@@ -146,7 +149,7 @@ impl<'a> Evidence<'a> {
 
     /// The n-th `transfer_out` from one user to another belongs to the n-th `transfer_in` there.
     fn join_transfers(&mut self, verdict: &mut Verdict) {
-        let mut sent: HashMap<(i64, i64), Vec<(usize, i64, i64)>> = HashMap::new();
+        let mut sent: HashMap<(i64, i64), Vec<Payment>> = HashMap::new();
         for op in self.users.values().flatten().filter(|op| op.kind == OperationKind::TransferOut) {
             let pair = (op.view.user_id, op.view.counterparty_user_id.unwrap_or_default());
             sent.entry(pair).or_default().push((op.node, op.view.amount, op.at));

@@ -16,7 +16,7 @@ pub(super) fn check(evidence: &Evidence<'_>, verdict: &mut Verdict) {
         }
         match evidence.asked.get(scope) {
             None => {
-                verdict.report(Condition::Keys, format!("nobody sent key {} of user {}", scope.1, scope.0))
+                verdict.report(Condition::Keys, format!("nobody sent key {} of user {}", scope.1, scope.0));
             }
             Some(asked) if !asked.may_have_effect() => {
                 let what = format!("user {} was told no for {:?}, yet it happened", scope.0, asked.call);

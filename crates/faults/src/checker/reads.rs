@@ -190,7 +190,7 @@ fn explains(version: i64, recorded: (i64, i64), held: &BTreeMap<OrderRef, Held>,
             None => uncertain.push(entry.remaining),
         }
     }
-    if missing_count == 0 || missing_count < 0 || missing_sum < 0 {
+    if missing_count <= 0 || missing_sum < 0 {
         return missing_count == 0 && missing_sum == 0;
     }
     if uncertain.len() > UNCERTAIN_MAX {

@@ -70,7 +70,8 @@ impl Folded {
             return Err("takes more than is left".into());
         }
         if self.remaining() == 0 {
-            self.view.state = if self.view.captured > 0 { "captured" } else { ended }.to_owned();
+            let state = if self.view.captured > 0 { "captured" } else { ended };
+            state.clone_into(&mut self.view.state);
         }
         match (self.deadline, decided_at) {
             (Some(deadline), _) if op.kind == OperationKind::Expire && op.at != deadline.max(before_at) => {

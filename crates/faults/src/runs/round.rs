@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long a key may stay undecided once all faults are over.
-const RESOLVE_WITHIN: Duration = Duration::from_secs(60);
+const RESOLVE_WITHIN: Duration = Duration::from_mins(1);
 /// How long no call may be accepted once all faults are over.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
 

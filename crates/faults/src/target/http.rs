@@ -303,10 +303,10 @@ fn batch_outcomes(body: &[u8], commands: usize) -> Vec<Outcome> {
     if results.len() != commands {
         return unreadable(format!("{} results for {commands} commands", results.len()));
     }
-    results.into_iter().map(batch_outcome).collect()
+    results.iter().map(batch_outcome).collect()
 }
 
-fn batch_outcome(result: Value) -> Outcome {
+fn batch_outcome(result: &Value) -> Outcome {
     let replayed = result.get("replayed").and_then(Value::as_bool).unwrap_or_default();
     let part = |name: &str| result.get(name).filter(|part| !part.is_null()).cloned();
     let answer = match (part("operation"), part("reservation")) {
@@ -316,7 +316,7 @@ fn batch_outcome(result: Value) -> Outcome {
             let status =
                 result.get("status").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
             let status = status.and_then(|code| StatusCode::from_u16(code).ok());
-            let body = serde_json::to_vec(&result).unwrap_or_default();
+            let body = serde_json::to_vec(result).unwrap_or_default();
             return refused(status.unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), &body);
         }
     };
