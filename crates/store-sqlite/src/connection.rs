@@ -49,7 +49,7 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     set(connection, "foreign_keys", "ON")?;
     // 64 MiB: holds the dirty pages of a large batch and the upper levels of every B-tree.
     set(connection, "cache_size", "-65536")?;
-    // Check-points are ours (see writer.rs): SQLite's own ignore a failed sync.
+    // Check-points are ours (see writer/checkpoint.rs): SQLite's own ignore a failed sync.
     set(connection, "wal_autocheckpoint", "0")?;
     // The log shrinks back to 64 MiB after a long read has held it up.
     set(connection, "journal_size_limit", "67108864")?;

@@ -1,6 +1,7 @@
 //! The one thread that writes. It owns the writing connection and takes one piece of work after the other, each
 //! one transaction; an answer leaves it only after COMMIT.
 
+mod checkpoint;
 mod session;
 
 use std::{
@@ -13,7 +14,7 @@ use balance_domain::ports::{Cause, RepoError};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{error::repo_error, file::LockedFile};
+use crate::file::LockedFile;
 pub(crate) use session::{Session, Verdict};
 
 /// Work that waits for the thread; a caller past it waits for a place. Each piece may be a whole batch.
@@ -35,10 +36,9 @@ pub(crate) struct Broken(Arc<OnceLock<Cause>>);
 
 impl Writer {
     /// Starts the thread. The lock on the file is released after the connection is closed.
-    pub(crate) fn start(mut connection: Connection, file: LockedFile) -> Result<Self, RepoError> {
+    pub(crate) fn start(connection: Connection, file: LockedFile) -> Result<Self, RepoError> {
         let broken = Broken::default();
-        let pages = session::count_log_pages(&mut connection).map_err(repo_error)?;
-        let session = Session::new(connection, pages, broken.clone());
+        let session = Session::start(file.path(), connection, broken.clone())?;
         let (queue, work) = mpsc::channel(QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
@@ -105,8 +105,7 @@ fn serve(mut session: Session, mut work: mpsc::Receiver<Work>) {
         if catch_unwind(AssertUnwindSafe(|| work(&mut session))).is_err() {
             tracing::error!("a piece of work of the writer panicked; it was rolled back");
         }
-        session.leave_transaction();
-        session.checkpoint_if_due();
+        session.tidy();
     }
 }
 

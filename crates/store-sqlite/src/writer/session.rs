@@ -2,29 +2,20 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    path::Path,
 };
 
 use balance_domain::ports::{Cause, RepoError};
 use rusqlite::Connection;
 
-use super::Broken;
-use crate::error::{is_certain_at_commit, is_failed_sync, repo_error};
-
-/// Pages in the log at which it is copied back into the file: 64 MiB. Large enough that a page which many
-/// commits touch is copied once, small enough that readers search the log quickly.
-const LOG_PAGES_MAX: u32 = 16_384;
+use super::{Broken, checkpoint::Checkpoints};
+use crate::error::{is_certain_at_commit, repo_error};
 
 /// The writing connection, on its thread.
 pub(crate) struct Session {
+    /// Dropped first: the writer's connection closes last.
+    pub(super) checkpoints: Checkpoints,
     connection: Connection,
-    /// Pages in the log after the last commit.
-    log_pages: Arc<AtomicU32>,
-    /// [`LOG_PAGES_MAX`], less in tests.
-    pub(super) log_pages_max: u32,
     broken: Broken,
 }
 
@@ -36,20 +27,10 @@ pub(crate) enum Verdict<T> {
     Discard(T),
 }
 
-/// Has the connection count the pages of its log, commit by commit.
-pub(super) fn count_log_pages(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicU32>> {
-    let pages = Arc::new(AtomicU32::new(0));
-    let counter = Arc::clone(&pages);
-    connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
-        counter.store(pages.unsigned_abs(), Ordering::Relaxed);
-        Ok(())
-    }))?;
-    Ok(pages)
-}
-
 impl Session {
-    pub(super) fn new(connection: Connection, log_pages: Arc<AtomicU32>, broken: Broken) -> Self {
-        Self { connection, log_pages, log_pages_max: LOG_PAGES_MAX, broken }
+    pub(super) fn start(path: &Path, mut connection: Connection, broken: Broken) -> Result<Self, RepoError> {
+        let checkpoints = Checkpoints::start(path, &mut connection, broken.clone())?;
+        Ok(Self { checkpoints, connection, broken })
     }
 
     /// One write transaction. An error, a panic or [`Verdict::Discard`] leaves no trace of it; any error but
@@ -92,7 +73,7 @@ impl Session {
     }
 
     /// Rolls back what is still open. Some errors of SQLite have done so already.
-    pub(super) fn leave_transaction(&mut self) {
+    fn leave_transaction(&mut self) {
         if self.connection.is_autocommit() {
             return;
         }
@@ -101,17 +82,10 @@ impl Session {
         }
     }
 
-    /// Copies the log back into the file once it is long. After the answers, so that nobody waits for it but
-    /// the next batch.
-    pub(super) fn checkpoint_if_due(&mut self) {
-        if self.log_pages.load(Ordering::Relaxed) < self.log_pages_max || self.broken.check().is_err() {
-            return;
-        }
-        match self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-            Ok(()) => self.log_pages.store(0, Ordering::Relaxed),
-            Err(error) if is_failed_sync(&error) => self.broken.set(error.into()),
-            Err(error) => tracing::warn!(%error, "the log could not be copied back; trying again later"),
-        }
+    /// Between transactions, after the answers: nobody waits for it but the next batch.
+    pub(super) fn tidy(&mut self) {
+        self.leave_transaction();
+        self.checkpoints.advance(&self.connection);
     }
 
     #[cfg(test)]

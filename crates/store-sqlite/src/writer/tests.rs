@@ -8,6 +8,7 @@ use rusqlite::ErrorCode;
 use tempfile::TempDir;
 
 use super::*;
+use crate::error::repo_error;
 use crate::store::{SqliteOptions, SqliteStore};
 
 fn store() -> (SqliteStore, TempDir) {
@@ -128,11 +129,12 @@ async fn a_caller_who_left_does_not_stop_the_work() {
 async fn the_log_is_copied_back_once_it_is_long() {
     let (store, folder) = store();
     let set = |session: &mut Session| {
-        session.log_pages_max = 100;
+        session.checkpoints.round_pages = 100;
+        session.checkpoints.due_at = 100;
         Ok(())
     };
     store.writer().run(set).await.unwrap();
-    for round in 0..40 {
+    for round in 0..100 {
         store.execute(deposits(&format!("round-{round}"), 50), NOW).await.unwrap();
     }
     let length = |name| std::fs::metadata(folder.path().join(name)).unwrap().len();
