@@ -172,8 +172,9 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn announce(settings: &Settings, address: SocketAddr, is_connected: bool, access: AccessMode) {
     let version = env!("CARGO_PKG_VERSION");
     let state = if is_connected { "is ready" } else { "serves, but cannot reach its database yet" };
-    eprintln!("balance {version} {state}: http://{address}/api/v1");
-    eprintln!("Swagger page: http://{address}/swagger/index.html");
+    eprintln!(
+        "balance {version} {state}: http://{address}/api/v1, Swagger page http://{address}/swagger/index.html"
+    );
     if access == AccessMode::Open {
         eprintln!(
             "No API key exists: everybody on this machine may do everything. `balance keys create` makes one."

@@ -39,6 +39,9 @@ impl Telemetry {
         }
         let filter = EnvFilter::try_new(&settings.log).context("log")?;
         tracing_subscriber::registry().with(layers.with_filter(filter)).try_init()?;
+        // Older libraries log through `log`. Below a warning the driver of PostgreSQL writes out the values of
+        // every statement: names, comments, keys. No filter may let those through.
+        log::set_max_level(log::LevelFilter::Warn);
         log_panics();
         Ok(Self { metrics: Metrics::record(lost)?, _flush: flush })
     }

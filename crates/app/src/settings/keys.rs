@@ -87,7 +87,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "log",
-        "info,actix_server=warn,refinery_core=warn",
+        "info,actix_server=warn",
         "What is logged: a level, or a filter such as info,balance_http=debug.",
     ),
     key("log_format", "auto", "Logs on stdout: json, text, or auto (text on a terminal, json elsewhere)."),

@@ -77,7 +77,7 @@ fn plan(kind: u64, user: u64, other: u64, amount: u64, order: u64) -> Vec<(Strin
     let mut reserve = reservation.clone();
     reserve["amount"] = json!(amount);
     let transfer = json!({"from_user_id": user, "to_user_id": other, "amount": amount});
-    let end = if order % 2 == 0 { "capture" } else { "release" };
+    let end = if order.is_multiple_of(2) { "capture" } else { "release" };
     match kind {
         0 => vec![(format!("/users/{user}/deposits"), json!({"amount": amount, "comment": "load"}))],
         1 => vec![(format!("/users/{user}/withdrawals"), json!({"amount": amount}))],
