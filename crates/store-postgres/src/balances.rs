@@ -1,0 +1,123 @@
+//! The ledger port: batches go to `execute`, each read to its own module.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_trait::async_trait;
+use balance_domain::{
+    AccountAsOf, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page, Reservation,
+    ReservationKey, ReservationPosition, ReservationQuery, Submission, Timestamp, UserId,
+    ports::{BalanceRepo, LedgerSink, Reply, RepoError},
+};
+use tokio_postgres::Row;
+
+use crate::{
+    PostgresStore,
+    failure::Failure,
+    rows::{self, column},
+    statements::{DUE_USERS, OPERATION_BY_KEY, READ_ACCOUNTS},
+    values::{At, bucket, users},
+};
+
+#[async_trait]
+impl BalanceRepo for PostgresStore {
+    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
+        self.run(&submissions, now).await
+    }
+
+    async fn accounts(
+        &self,
+        user_ids: Vec<UserId>,
+        now: Timestamp,
+    ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+        let mut distinct = user_ids.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let (buckets, users) = users(&distinct);
+        let rows = self.read(READ_ACCOUNTS, &[&buckets, &users, &At(now)]).await?;
+        let found = rows.iter().map(|row| {
+            let account = account_as_of(row)?;
+            Ok((account.recorded.user_id, account))
+        });
+        let found = found.collect::<Result<HashMap<_, _>, Failure>>().map_err(Failure::into_error)?;
+        Ok(user_ids.iter().map(|user| found.get(user).copied()).collect())
+    }
+
+    async fn reservation(
+        &self,
+        key: ReservationKey,
+        now: Timestamp,
+    ) -> Result<Option<Reservation>, RepoError> {
+        self.one_reservation(key, now).await
+    }
+
+    async fn reservations(
+        &self,
+        query: ReservationQuery,
+        now: Timestamp,
+    ) -> Result<Page<Reservation, ReservationPosition>, RepoError> {
+        self.reservations_page(&query, now).await
+    }
+
+    async fn operations(
+        &self,
+        query: OperationQuery,
+    ) -> Result<Page<Operation, OperationPosition>, RepoError> {
+        self.operations_page(&query).await
+    }
+
+    async fn operation_by_key(
+        &self,
+        user_id: UserId,
+        key: IdempotencyKey,
+    ) -> Result<Option<Operation>, RepoError> {
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+            [&bucket(user_id), &user_id.get(), &key.as_str()];
+        let rows = self.read(OPERATION_BY_KEY, &values).await?;
+        rows.first().map(rows::operation).transpose().map_err(Failure::into_error)
+    }
+
+    /// Reads reservations rather than users, and more of them while too few users turn up.
+    async fn due_users(&self, now: Timestamp, users_max: u32) -> Result<Vec<UserId>, RepoError> {
+        let users_max = usize::try_from(users_max).unwrap_or(usize::MAX);
+        let mut rows_max = i64::try_from(users_max.saturating_mul(2)).unwrap_or(i64::MAX);
+        loop {
+            let rows = self.read(DUE_USERS, &[&At(now), &rows_max]).await?;
+            let is_all = i64::try_from(rows.len()).is_ok_and(|read| read < rows_max);
+            let mut users = first_of_each(&rows).map_err(Failure::into_error)?;
+            if is_all || users.len() >= users_max {
+                users.truncate(users_max);
+                return Ok(users);
+            }
+            rows_max = rows_max.saturating_mul(4);
+        }
+    }
+
+    async fn scan(&self, sink: Arc<dyn LedgerSink>) -> Result<(), RepoError> {
+        self.scan_all(sink.as_ref()).await
+    }
+
+    async fn ready(&self) -> Result<(), RepoError> {
+        self.check_schema().await
+    }
+}
+
+/// [`READ_ACCOUNTS`].
+fn account_as_of(row: &Row) -> Result<AccountAsOf, Failure> {
+    Ok(AccountAsOf {
+        recorded: rows::account(row, 0)?,
+        due_count: column(row, 6)?,
+        due_remaining: column(row, 7)?,
+    })
+}
+
+fn first_of_each(rows: &[Row]) -> Result<Vec<UserId>, Failure> {
+    let mut seen = std::collections::HashSet::new();
+    let mut users = Vec::new();
+    for row in rows {
+        let user: UserId = rows::id(row, 0)?;
+        if seen.insert(user) {
+            users.push(user);
+        }
+    }
+    Ok(users)
+}

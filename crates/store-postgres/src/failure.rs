@@ -1,0 +1,137 @@
+//! What an error means for the work at hand. Judged by SQLSTATE alone, never by message text.
+
+use balance_domain::ports::{Cause, RepoError};
+use tokio_postgres::error::SqlState;
+
+/// Why an attempt did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The connection broke, or no answer came in time: what was sent may have been executed.
+    #[error("{0}")]
+    Lost(Cause),
+    /// The server says that it does not accept work now.
+    #[error("{0}")]
+    Away(Cause),
+    /// The server has committed and warns that this is not as durable as it should be.
+    #[error("{0}")]
+    Unconfirmed(Cause),
+    /// All connections stayed busy for too long.
+    #[error("all connections are busy")]
+    Busy,
+    /// Others were in the way: deadlock, lock wait, serialization.
+    #[error("{0}")]
+    Contention(Cause),
+    /// A unique key exists already: somebody else was faster.
+    #[error("{0}")]
+    Duplicate(Cause),
+    /// The server refuses a value, or a stored row makes no sense: some command of the batch is poisoned.
+    #[error("{0}")]
+    Data(Cause),
+    /// A defect of ours: repeating does not help.
+    #[error("{0}")]
+    Defect(Cause),
+}
+
+impl Failure {
+    /// What the caller is told when nothing was executed.
+    pub(crate) fn into_error(self) -> RepoError {
+        match self {
+            Self::Lost(cause) | Self::Away(cause) | Self::Contention(cause) => RepoError::Unavailable(cause),
+            Self::Unconfirmed(cause) => RepoError::Unknown(cause),
+            Self::Busy => RepoError::Overloaded,
+            Self::Duplicate(cause) | Self::Data(cause) | Self::Defect(cause) => RepoError::Internal(cause),
+        }
+    }
+
+    /// What the caller is told when an earlier attempt may have been executed.
+    pub(crate) fn into_unknown(self) -> RepoError {
+        match self {
+            Self::Busy => RepoError::Unknown("all connections are busy".into()),
+            Self::Lost(cause)
+            | Self::Away(cause)
+            | Self::Unconfirmed(cause)
+            | Self::Contention(cause)
+            | Self::Duplicate(cause)
+            | Self::Data(cause)
+            | Self::Defect(cause) => RepoError::Unknown(cause),
+        }
+    }
+
+    /// A stored row that the domain cannot be made of.
+    pub(crate) fn damaged(what: impl Into<Cause>) -> Self {
+        Self::Data(what.into())
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.code().cloned() {
+            Some(state) => of_state(&state, error.into()),
+            None => Self::Lost(error.into()),
+        }
+    }
+}
+
+fn of_state(state: &SqlState, cause: Cause) -> Failure {
+    if *state == SqlState::UNIQUE_VIOLATION {
+        return Failure::Duplicate(cause);
+    }
+    let contention = [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::QUERY_CANCELED,
+    ];
+    if contention.contains(state) {
+        return Failure::Contention(cause);
+    }
+    // A plan or statement that went stale under a schema change: a new connection has fresh ones.
+    let stale = [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME];
+    let away = [SqlState::READ_ONLY_SQL_TRANSACTION, SqlState::INVALID_CATALOG_NAME];
+    if stale.contains(state) || away.contains(state) {
+        return Failure::Away(cause);
+    }
+    match state.code().get(..2) {
+        // Connection, authorisation, resources, operator intervention, system errors.
+        Some("08" | "28" | "53" | "57" | "58") => Failure::Away(cause),
+        _ if *state == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Failure::Away(cause),
+        Some("22" | "23" | "54") => Failure::Data(cause),
+        _ => Failure::Defect(cause),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: &str) -> Failure {
+        of_state(&SqlState::from_code(code), "cause".into())
+    }
+
+    #[test]
+    fn states_mean_what_the_manual_says() {
+        for code in ["40001", "40P01", "55P03", "57014"] {
+            assert!(matches!(of(code), Failure::Contention(_)), "{code}");
+        }
+        for code in [
+            "08006", "25006", "25P03", "28P01", "3D000", "53300", "53100", "57P01", "57P02", "57P03", "58030",
+        ] {
+            assert!(matches!(of(code), Failure::Away(_)), "{code}");
+        }
+        for code in ["22021", "22003", "23514", "23502", "54000"] {
+            assert!(matches!(of(code), Failure::Data(_)), "{code}");
+        }
+        assert!(matches!(of("23505"), Failure::Duplicate(_)));
+        for code in ["42P01", "42601", "XX000", "25P02"] {
+            assert!(matches!(of(code), Failure::Defect(_)), "{code}");
+        }
+    }
+
+    #[test]
+    fn an_open_outcome_stays_open_whatever_comes_after_it() {
+        for code in ["57P01", "23514", "40P01", "XX000"] {
+            assert!(matches!(of(code).into_unknown(), RepoError::Unknown(_)), "{code}");
+        }
+        assert!(matches!(Failure::Busy.into_unknown(), RepoError::Unknown(_)));
+    }
+}

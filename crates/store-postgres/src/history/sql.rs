@@ -1,0 +1,106 @@
+//! The statements of history pages, put together from fixed parts: no text of a caller is among them.
+
+use balance_domain::OperationSort;
+
+/// Which rows a page is chosen from, and how they are reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// All rows, through the index of the order asked for.
+    InOrder,
+    /// One service's or order's, through its index, which is in the order of time.
+    ServiceInOrder,
+    OrderInOrder,
+    /// Few rows, sorted.
+    FewOfWindow,
+    FewOfService,
+    FewOfOrder,
+    FewOfAmounts,
+}
+
+/// The first `seq` at or behind each of two instants: `(is_end, seq)`, the second only if `$4` is not null.
+/// Bisection over the account's operations, one look into the primary key for each halving.
+pub(super) const WINDOW: &str = "\
+WITH RECURSIVE search (is_end, instant, low, high) AS (
+    SELECT given.is_end, given.instant, 1::bigint, a.seq + 1
+    FROM accounts a CROSS JOIN (VALUES (false, $3::timestamptz), (true, $4::timestamptz)) AS given (is_end, instant)
+    WHERE a.bucket = $1 AND a.user_id = $2 AND given.instant IS NOT NULL
+    UNION ALL
+    SELECT s.is_end, s.instant,
+        CASE WHEN o.created_at < s.instant THEN o.seq + 1 ELSE s.low END,
+        CASE WHEN o.created_at < s.instant THEN s.high ELSE o.seq END
+    FROM search s
+    CROSS JOIN LATERAL (
+        SELECT seq, created_at FROM operations
+        WHERE bucket = $1 AND user_id = $2 AND seq = (s.low + s.high) / 2
+        OFFSET 0
+    ) AS o
+    WHERE s.low < s.high
+)
+SELECT is_end, low FROM search WHERE low = high";
+
+/// How many operations of a service there are, counted up to `$3`.
+pub(super) const COUNT_SERVICE: &str = "\
+SELECT count(*) FROM (
+    SELECT FROM operations WHERE bucket = $1 AND user_id = $2 AND service_id = $4 LIMIT $3
+) AS counted";
+
+/// The same of an order.
+pub(super) const COUNT_ORDER: &str = "\
+SELECT count(*) FROM (
+    SELECT FROM operations WHERE bucket = $1 AND user_id = $2 AND order_id = $4 LIMIT $3
+) AS counted";
+
+/// The same of a range of amounts.
+pub(super) const COUNT_AMOUNTS: &str = "\
+SELECT count(*) FROM (
+    SELECT FROM operations WHERE bucket = $1 AND user_id = $2 AND amount BETWEEN $4 AND $5 LIMIT $3
+) AS counted";
+
+/// Columns of a page; see [`rows::operation`](crate::rows::operation).
+const COLUMNS: &str = "o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, o.service_id, \
+    o.order_id, o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at";
+
+/// One page: `$1` bucket, `$2` user, `$3` first and `$4` end seq, `$5` least and `$6` most amount, `$7` kind,
+/// `$8` service, `$9` order, `$10` amount and `$11` seq of the position to start behind, `$12` rows.
+///
+/// `+ 0` keeps a condition out of an index that is not the one meant: a planner without statistics takes
+/// every condition for a sharp one.
+pub(super) fn page(source: Source, sort: OperationSort) -> String {
+    let (order, position) = match sort {
+        OperationSort::NewestFirst => ("o.seq DESC", "o.seq < $11 AND $10::bigint > 0"),
+        OperationSort::OldestFirst => ("o.seq", "o.seq > $11 AND $10::bigint > 0"),
+        OperationSort::LargestFirst => ("o.amount DESC, o.seq DESC", "(o.amount, o.seq) < ($10, $11)"),
+        OperationSort::SmallestFirst => ("o.amount, o.seq", "(o.amount, o.seq) > ($10, $11)"),
+    };
+    let is_by_amount = matches!(sort, OperationSort::LargestFirst | OperationSort::SmallestFirst);
+    let from = match source {
+        Source::InOrder if is_by_amount => in_order("o.seq + 0", "o.amount", ""),
+        Source::InOrder => in_order("o.seq", "o.amount + 0", ""),
+        Source::ServiceInOrder => in_order("o.seq", "o.amount + 0", "AND o.service_id = $8"),
+        Source::OrderInOrder => in_order("o.seq", "o.amount + 0", "AND o.order_id = $9"),
+        Source::FewOfWindow => few("seq >= $3 AND seq < $4"),
+        Source::FewOfService => few("service_id = $8"),
+        Source::FewOfOrder => few("order_id = $9"),
+        Source::FewOfAmounts => few("amount BETWEEN $5 AND $6"),
+    };
+    format!(
+        "SELECT {COLUMNS} FROM {from} AND {position} AND ($7::text IS NULL OR o.kind = $7) \
+         AND ($8::bigint IS NULL OR o.service_id + 0 = $8) AND ($9::bigint IS NULL OR o.order_id + 0 = $9) \
+         ORDER BY {order} LIMIT $12"
+    )
+}
+
+fn in_order(seq: &str, amount: &str, further: &str) -> String {
+    format!(
+        "operations o WHERE o.bucket = $1 AND o.user_id = $2 AND {seq} >= $3 AND {seq} < $4 \
+         AND {amount} >= $5 AND {amount} <= $6 {further}"
+    )
+}
+
+/// `OFFSET 0` has the rows fetched first and sorted then.
+fn few(condition: &str) -> String {
+    format!(
+        "(SELECT * FROM operations WHERE bucket = $1 AND user_id = $2 AND {condition} OFFSET 0) AS o \
+         WHERE o.seq >= $3 AND o.seq < $4 AND o.amount >= $5 AND o.amount <= $6"
+    )
+}

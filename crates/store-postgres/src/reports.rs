@@ -1,0 +1,115 @@
+//! Revenue of a period, and the reports that were built of it.
+
+use async_trait::async_trait;
+use balance_domain::{
+    Month, Period, RevenueLine, RevenueReport, ServiceName,
+    ports::{RepoError, ReportRepo},
+};
+use tokio_postgres::{Row, types::ToSql};
+
+use crate::{
+    PostgresStore,
+    failure::Failure,
+    rows::{self, column},
+    session::Session,
+    values::At,
+};
+
+/// A month of a large ledger takes seconds, several workers help, and nobody writes here.
+const BEGIN_REVENUE: &str = "\
+BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = 0; SET LOCAL max_parallel_workers_per_gather = 4";
+
+/// Read from the index `operations_revenue` alone; sums are numeric, as text.
+const REVENUE: &str = "\
+SELECT s.id, s.name, t.captured::text, t.refunded::text
+FROM (
+    SELECT service_id,
+        coalesce(sum(amount) FILTER (WHERE kind = 'capture'), 0) AS captured,
+        coalesce(sum(amount) FILTER (WHERE kind = 'refund'), 0) AS refunded
+    FROM operations
+    WHERE kind IN ('capture', 'refund') AND created_at >= $1 AND created_at < $2
+    GROUP BY service_id
+) AS t
+JOIN services s ON s.id = t.service_id";
+
+/// The row of the month is the lock of its lines. Does nothing over a final report.
+const KEEP: &str = "\
+INSERT INTO reports (month, is_final, built_at) VALUES ($1, $2, $3)
+ON CONFLICT (month) DO UPDATE SET is_final = excluded.is_final, built_at = excluded.built_at
+WHERE NOT reports.is_final
+RETURNING month";
+
+const DROP_LINES: &str = "DELETE FROM report_lines WHERE month = $1";
+
+const KEEP_LINES: &str = "\
+INSERT INTO report_lines (month, position, service_id, service_name, captured, refunded)
+SELECT $1, n.position, n.service_id, n.service_name, n.captured::numeric, n.refunded::numeric
+FROM unnest($2::integer[], $3::bigint[], $4::text[], $5::text[], $6::text[])
+    AS n (position, service_id, service_name, captured, refunded)";
+
+/// A report and its lines, of one moment; one row without a line where there is none.
+const REPORT: &str = "\
+SELECT r.is_final, r.built_at, l.service_id, l.service_name, l.captured::text, l.refunded::text
+FROM reports r LEFT JOIN report_lines l ON l.month = r.month
+WHERE r.month = $1
+ORDER BY l.position";
+
+#[async_trait]
+impl ReportRepo for PostgresStore {
+    async fn revenue(&self, period: Period) -> Result<Vec<RevenueLine>, RepoError> {
+        let values: [&(dyn ToSql + Sync); 2] = [&At(period.start), &At(period.end)];
+        let lease = self.begin(BEGIN_REVENUE).await?;
+        let rows = lease.session().query(REVENUE, &values).await;
+        let lines = rows.and_then(|rows| rows.iter().map(|row| line(row, 0)).collect());
+        self.finish(lease, lines).await
+    }
+
+    async fn save_report(&self, report: RevenueReport) -> Result<RevenueReport, RepoError> {
+        let lease = self.begin("BEGIN").await?;
+        let saved = save(lease.session(), &report).await;
+        self.finish(lease, saved).await
+    }
+
+    async fn report(&self, month: Month) -> Result<Option<RevenueReport>, RepoError> {
+        let rows = self.read(REPORT, &[&month.to_string()]).await?;
+        report_of(month, &rows).map_err(Failure::into_error)
+    }
+}
+
+async fn save(session: &Session, report: &RevenueReport) -> Result<RevenueReport, Failure> {
+    let month = report.month.to_string();
+    let kept = session.query(KEEP, &[&month, &report.is_final, &At(report.built_at)]).await?;
+    if kept.is_empty() {
+        let rows = session.query(REPORT, &[&month]).await?;
+        return report_of(report.month, &rows)?
+            .ok_or_else(|| Failure::Defect("a final report vanished".into()));
+    }
+    let lines = &report.lines;
+    let positions: Vec<i32> = (0..).take(lines.len()).collect();
+    let services: Vec<i64> = lines.iter().map(|line| line.service_id.get()).collect();
+    let names: Vec<&str> = lines.iter().map(|line| line.service_name.as_str()).collect();
+    let captured: Vec<String> = lines.iter().map(|line| line.captured.to_string()).collect();
+    let refunded: Vec<String> = lines.iter().map(|line| line.refunded.to_string()).collect();
+    session.query(DROP_LINES, &[&month]).await?;
+    session.query(KEEP_LINES, &[&month, &positions, &services, &names, &captured, &refunded]).await?;
+    Ok(report.clone())
+}
+
+fn report_of(month: Month, rows: &[Row]) -> Result<Option<RevenueReport>, Failure> {
+    let Some(first) = rows.first() else { return Ok(None) };
+    let has_lines = column::<Option<i64>>(first, 2)?.is_some();
+    let lines = rows.iter().filter(|_| has_lines).map(|row| line(row, 2)).collect::<Result<_, _>>()?;
+    Ok(Some(RevenueReport { month, is_final: column(first, 0)?, built_at: column::<At>(first, 1)?.0, lines }))
+}
+
+/// `service_id, service_name, captured, refunded`, from `first` on.
+fn line(row: &Row, first: usize) -> Result<RevenueLine, Failure> {
+    let name: &str = column(row, first + 1)?;
+    let sum = |index| column::<&str>(row, index)?.parse().map_err(Failure::damaged);
+    Ok(RevenueLine {
+        service_id: rows::id(row, first)?,
+        service_name: ServiceName::new(name).map_err(Failure::damaged)?,
+        captured: sum(first + 2)?,
+        refunded: sum(first + 3)?,
+    })
+}

@@ -1,0 +1,86 @@
+//! Reading reservations, each as it is at the time of asking.
+
+use balance_domain::{
+    Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery, ReservationState, Timestamp,
+    ports::RepoError,
+};
+
+use crate::{
+    PostgresStore,
+    failure::Failure,
+    rows,
+    statements::RESERVATION_BY_KEY,
+    values::{At, bucket, state_name},
+};
+
+/// Latest made first. `$3` is the state to show (null: all) as of `$4`: what is due counts as ended. The
+/// position comes as a row, which is one range of the listing's index.
+const PAGE: &str = "\
+SELECT r.user_id, r.service_id, r.order_id, r.amount, r.captured, r.released, r.refunded, r.created_at, \
+    r.expires_at, r.state
+FROM reservations r
+WHERE r.bucket = $1 AND r.user_id = $2
+    AND (r.created_at, r.service_id, r.order_id) < ($5, $6, $7)
+    AND ($3::text IS NULL OR $3 = CASE
+        WHEN r.state <> 'active' OR r.expires_at > $4 THEN r.state
+        WHEN r.captured > 0 THEN 'captured'
+        ELSE 'expired'
+    END)
+ORDER BY r.created_at DESC, r.service_id DESC, r.order_id DESC
+LIMIT $8";
+
+/// [`PAGE`] for active ones alone: they are few, and an index of their own has them.
+const ACTIVE_PAGE: &str = "\
+SELECT * FROM (
+    SELECT user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state
+    FROM reservations
+    WHERE bucket = $1 AND user_id = $2 AND state = 'active' AND expires_at > $3
+    OFFSET 0
+) AS r
+WHERE (r.created_at, r.service_id, r.order_id) < ($4, $5, $6)
+ORDER BY r.created_at DESC, r.service_id DESC, r.order_id DESC
+LIMIT $7";
+
+impl PostgresStore {
+    pub(crate) async fn one_reservation(
+        &self,
+        key: ReservationKey,
+        now: Timestamp,
+    ) -> Result<Option<Reservation>, RepoError> {
+        let ReservationKey { user_id, service_id, order_id } = key;
+        let rows = self
+            .read(RESERVATION_BY_KEY, &[&bucket(user_id), &user_id.get(), &service_id.get(), &order_id.get()])
+            .await?;
+        let found = rows.first().map(rows::reservation).transpose().map_err(Failure::into_error)?;
+        Ok(found.map(|reservation| reservation.as_of(now)))
+    }
+
+    pub(crate) async fn reservations_page(
+        &self,
+        query: &ReservationQuery,
+        now: Timestamp,
+    ) -> Result<Page<Reservation, ReservationPosition>, RepoError> {
+        let (bucket, user) = (bucket(query.user_id), query.user_id.get());
+        let (created_at, service, order) = match query.after {
+            Some(after) => (At(after.created_at), after.service_id.get(), after.order_id.get()),
+            None => (At(Timestamp::MAX), i64::MAX, i64::MAX),
+        };
+        let rows_max = i64::from(query.limit.get()) + 1;
+        let now_at = At(now);
+        let rows = if query.state == Some(ReservationState::Active) {
+            self.read(ACTIVE_PAGE, &[&bucket, &user, &now_at, &created_at, &service, &order, &rows_max])
+                .await?
+        } else {
+            let state = query.state.map(state_name);
+            self.read(PAGE, &[&bucket, &user, &state, &now_at, &created_at, &service, &order, &rows_max])
+                .await?
+        };
+        let found = rows.iter().map(|row| Ok(rows::reservation(row)?.as_of(now)));
+        let found = found.collect::<Result<Vec<_>, Failure>>().map_err(Failure::into_error)?;
+        Ok(Page::from_surplus(found, query.limit, |reservation| ReservationPosition {
+            created_at: reservation.created_at,
+            service_id: reservation.key.service_id,
+            order_id: reservation.key.order_id,
+        }))
+    }
+}

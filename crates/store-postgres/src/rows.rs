@@ -1,0 +1,122 @@
+//! Makes values of the domain out of rows. Columns are read by position: each statement names the list of
+//! columns that its reader here expects.
+
+use balance_domain::{
+    Account, AccountStatus, Amount, Comment, Fingerprint, IdempotencyKey, Operation, OperationKind, OrderId,
+    RecordedOperation, Reservation, ReservationKey, Service, ServiceId, ServiceName, ServiceStatus, UserId,
+};
+use tokio_postgres::{Row, types::FromSql};
+
+use crate::{
+    failure::Failure,
+    values::{At, state_of},
+};
+
+/// Reads one column; what does not fit the domain is damage.
+pub(crate) fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, Failure> {
+    row.try_get(index).map_err(Failure::damaged)
+}
+
+/// Reads an integer that the domain has a type for.
+pub(crate) fn id<T: TryFrom<i64, Error = balance_domain::Invalid>>(
+    row: &Row,
+    index: usize,
+) -> Result<T, Failure> {
+    T::try_from(column(row, index)?).map_err(Failure::damaged)
+}
+
+fn optional_id<T: TryFrom<i64, Error = balance_domain::Invalid>>(
+    row: &Row,
+    index: usize,
+) -> Result<Option<T>, Failure> {
+    column::<Option<i64>>(row, index)?.map(T::try_from).transpose().map_err(Failure::damaged)
+}
+
+/// `user_id, available, reserved, seq, last_at, closed`, from `first` on.
+pub(crate) fn account(row: &Row, first: usize) -> Result<Account, Failure> {
+    let is_closed: bool = column(row, first + 5)?;
+    Ok(Account {
+        user_id: id(row, first)?,
+        available: column(row, first + 1)?,
+        reserved: column(row, first + 2)?,
+        seq: column(row, first + 3)?,
+        last_at: column::<At>(row, first + 4)?.0,
+        status: if is_closed { AccountStatus::Closed } else { AccountStatus::Open },
+    })
+}
+
+/// `user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state`.
+pub(crate) fn reservation(row: &Row) -> Result<Reservation, Failure> {
+    let key = ReservationKey { user_id: id(row, 0)?, service_id: id(row, 1)?, order_id: id(row, 2)? };
+    reservation_of(row, key, 3)
+}
+
+/// `amount, captured, released, refunded, created_at, expires_at, state`, from `first` on.
+fn reservation_of(row: &Row, key: ReservationKey, first: usize) -> Result<Reservation, Failure> {
+    let state: &str = column(row, first + 6)?;
+    Ok(Reservation {
+        key,
+        amount: id::<Amount>(row, first)?,
+        captured: column(row, first + 1)?,
+        released: column(row, first + 2)?,
+        refunded: column(row, first + 3)?,
+        created_at: column::<At>(row, first + 4)?.0,
+        expires_at: column::<At>(row, first + 5)?.0,
+        state: state_of(state).ok_or_else(|| Failure::damaged(format!("{state} is no state")))?,
+    })
+}
+
+/// `user_id, seq, kind, amount, available_after, reserved_after, service_id, order_id, counterparty_user_id,
+/// comment, idempotency_key, created_at`.
+pub(crate) fn operation(row: &Row) -> Result<Operation, Failure> {
+    let kind: &str = column(row, 2)?;
+    let comment: Option<&str> = column(row, 9)?;
+    let key: Option<&str> = column(row, 10)?;
+    Ok(Operation {
+        user_id: id::<UserId>(row, 0)?,
+        seq: column(row, 1)?,
+        kind: OperationKind::from_name(kind)
+            .ok_or_else(|| Failure::damaged(format!("{kind} is no kind of operation")))?,
+        amount: id::<Amount>(row, 3)?,
+        available_after: column(row, 4)?,
+        reserved_after: column(row, 5)?,
+        service_id: optional_id::<ServiceId>(row, 6)?,
+        order_id: optional_id::<OrderId>(row, 7)?,
+        counterparty_user_id: optional_id::<UserId>(row, 8)?,
+        comment: comment.map(Comment::new).transpose().map_err(Failure::damaged)?,
+        idempotency_key: key.map(IdempotencyKey::new).transpose().map_err(Failure::damaged)?,
+        created_at: column::<At>(row, 11)?.0,
+    })
+}
+
+/// The columns of [`operation`], then `fingerprint` and the reservation as in [`reservation`], its key left out and each
+/// column named `reservation_…`.
+pub(crate) fn recorded(row: &Row) -> Result<RecordedOperation, Failure> {
+    let operation = operation(row)?;
+    let fingerprint: Option<&[u8]> = column(row, 12)?;
+    let fingerprint = fingerprint.map(<[u8; 16]>::try_from).transpose().map_err(Failure::damaged)?;
+    let has_reservation = column::<Option<i64>>(row, 13)?.is_some();
+    let key = operation.service_id.zip(operation.order_id).filter(|_| has_reservation);
+    let user_id = operation.user_id;
+    let reservation_after = key
+        .map(|(service_id, order_id)| {
+            reservation_of(row, ReservationKey { user_id, service_id, order_id }, 13)
+        })
+        .transpose()?;
+    Ok(RecordedOperation { operation, fingerprint: fingerprint.map(Fingerprint), reservation_after })
+}
+
+/// `id, name, retired`.
+pub(crate) fn service(row: &Row) -> Result<Service, Failure> {
+    let name: &str = column(row, 1)?;
+    Ok(Service {
+        id: id(row, 0)?,
+        name: ServiceName::new(name).map_err(Failure::damaged)?,
+        status: service_status(column(row, 2)?),
+    })
+}
+
+/// The status that a row tells.
+pub(crate) const fn service_status(is_retired: bool) -> ServiceStatus {
+    if is_retired { ServiceStatus::Retired } else { ServiceStatus::Active }
+}

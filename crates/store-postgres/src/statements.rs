@@ -1,0 +1,174 @@
+//! The statements of the batch path, each with the lock it takes and why.
+//!
+//! A planner without statistics may take a full table for an empty one and read all of it. So lookups are
+//! lateral subqueries, which can only run once per element of the arrays, and sessions forbid what would compete
+//! with an index scan in there (`session`). A test explains every statement on empty, fresh and large tables.
+
+/// READ COMMITTED, whatever the server's default: later statements must see what the locks waited for.
+pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+/// [`BEGIN`] for a transaction that has to give its locks back first.
+pub const BEGIN_ANEW: &str = "ROLLBACK; BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+/// In an aborted transaction `SET` is an error, so that the server can never answer this with a silent rollback.
+/// A timeout must not interrupt the commit's wait for a standby either.
+pub const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";
+
+/// Locks the account rows one after the other in the order of the arrays, which are sorted by (bucket, user) in
+/// all batches: no two can wait for each other. Row locks until the end of the transaction.
+pub const LOCK_ACCOUNTS: &str = "\
+SELECT a.user_id, a.available, a.reserved, a.seq, a.last_at, a.closed
+FROM unnest($1::smallint[], $2::bigint[]) AS n (bucket, user_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM accounts WHERE bucket = n.bucket AND user_id = n.user_id FOR UPDATE
+) AS a";
+
+/// Brings missing account rows into being, unseen by others until the commit, which makes an absent account as
+/// good as locked: whoever else inserts it waits.
+pub const OPEN_ACCOUNTS: &str = "\
+INSERT INTO accounts (bucket, user_id, available, reserved, seq, last_at, closed)
+SELECT n.bucket, n.user_id, 0, 0, 0, $3, false
+FROM unnest($1::smallint[], $2::bigint[]) AS n (bucket, user_id)
+ON CONFLICT (bucket, user_id) DO NOTHING";
+
+/// Takes back the account rows that were opened and that nothing happened to.
+pub const UNOPEN_ACCOUNTS: &str = "\
+DELETE FROM accounts a
+USING unnest($1::smallint[], $2::bigint[]) AS n (bucket, user_id)
+WHERE a.bucket = n.bucket AND a.user_id = n.user_id AND a.seq = 0";
+
+/// What a user's keys were answered.
+pub const KEYED_OPERATIONS: &str = "\
+SELECT o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, o.service_id, o.order_id, \
+    o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at, o.fingerprint, o.reservation_amount, \
+    o.reservation_captured, o.reservation_released, o.reservation_refunded, o.reservation_created_at, \
+    o.reservation_expires_at, o.reservation_state
+FROM unnest($1::smallint[], $2::bigint[], $3::text[]) AS n (bucket, user_id, idempotency_key)
+CROSS JOIN LATERAL (
+    SELECT * FROM operations
+    WHERE bucket = n.bucket AND user_id = n.user_id AND idempotency_key = n.idempotency_key
+    OFFSET 0
+) AS o";
+
+/// The reservations that a batch names.
+pub const NAMED_RESERVATIONS: &str = "\
+SELECT r.user_id, r.service_id, r.order_id, r.amount, r.captured, r.released, r.refunded, r.created_at, \
+    r.expires_at, r.state
+FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[])
+    AS n (bucket, user_id, service_id, order_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM reservations
+    WHERE bucket = n.bucket AND user_id = n.user_id AND service_id = n.service_id AND order_id = n.order_id
+    OFFSET 0
+) AS r";
+
+/// The reservations of these accounts that are past their deadline.
+pub const DUE_RESERVATIONS: &str = "\
+SELECT r.user_id, r.service_id, r.order_id, r.amount, r.captured, r.released, r.refunded, r.created_at, \
+    r.expires_at, r.state
+FROM unnest($1::smallint[], $2::bigint[]) AS n (bucket, user_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM reservations
+    WHERE bucket = n.bucket AND user_id = n.user_id AND state = 'active' AND expires_at <= $3
+    OFFSET 0
+) AS r";
+
+/// The services that money is to be reserved for. The ACCESS SHARE lock on the table lasts until the commit: a
+/// removal, which takes ACCESS EXCLUSIVE, comes wholly before or wholly after this batch.
+pub const SERVICES: &str = "SELECT id, retired, used FROM services WHERE id = ANY ($1)";
+
+/// Writes whole accounts over their locked rows. No indexed column changes, so the index stays untouched.
+pub const UPDATE_ACCOUNTS: &str = "\
+UPDATE accounts a
+SET available = n.available, reserved = n.reserved, seq = n.seq, last_at = n.last_at, closed = n.closed
+FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], \
+        $7::boolean[])
+    AS n (bucket, user_id, available, reserved, seq, last_at, closed)
+WHERE a.bucket = n.bucket AND a.user_id = n.user_id";
+
+/// Writes whole reservations, new ones or over their rows; their accounts are locked.
+pub const WRITE_RESERVATIONS: &str = "\
+INSERT INTO reservations (bucket, user_id, service_id, order_id, amount, captured, released, refunded, \
+    created_at, expires_at, state)
+SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
+    $7::bigint[], $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::text[])
+ON CONFLICT (bucket, user_id, service_id, order_id) DO UPDATE
+SET amount = excluded.amount, captured = excluded.captured, released = excluded.released, \
+    refunded = excluded.refunded, created_at = excluded.created_at, expires_at = excluded.expires_at, \
+    state = excluded.state";
+
+/// Appends operations in the order given. The unique indexes are the second line: an error here ends the
+/// batch.
+pub const APPEND_OPERATIONS: &str = "\
+INSERT INTO operations (bucket, user_id, seq, kind, amount, available_after, reserved_after, service_id, \
+    order_id, counterparty_user_id, comment, idempotency_key, created_at, fingerprint, reservation_amount, \
+    reservation_captured, reservation_released, reservation_refunded, reservation_created_at, \
+    reservation_expires_at, reservation_state)
+SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], \
+    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::timestamptz[], \
+    $14::bytea[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::timestamptz[], \
+    $20::timestamptz[], $21::text[])";
+
+/// From now on these services can be retired, not deleted. In the order of ids, and no account is locked after
+/// it: two batches cannot wait for each other.
+pub const MARK_SERVICES_USED: &str = "\
+UPDATE services s SET used = true
+FROM unnest($1::bigint[]) AS n (id)
+WHERE s.id = n.id AND NOT s.used";
+
+/// Erases the free text of users who were closed.
+pub const ERASE_COMMENTS: &str = "\
+UPDATE operations o SET comment = NULL
+FROM unnest($1::smallint[], $2::bigint[]) AS n (bucket, user_id)
+WHERE o.bucket = n.bucket AND o.user_id = n.user_id AND o.comment IS NOT NULL";
+
+/// Accounts with what is due of them, all of one moment.
+pub const READ_ACCOUNTS: &str = "\
+SELECT a.user_id, a.available, a.reserved, a.seq, a.last_at, a.closed, due.count, due.remaining
+FROM unnest($1::smallint[], $2::bigint[]) AS n (bucket, user_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM accounts WHERE bucket = n.bucket AND user_id = n.user_id AND seq > 0 OFFSET 0
+) AS a
+CROSS JOIN LATERAL (
+    SELECT count(*) AS count, coalesce(sum(amount - captured - released), 0)::bigint AS remaining
+    FROM reservations
+    WHERE bucket = n.bucket AND user_id = n.user_id AND state = 'active' AND expires_at <= $3
+) AS due";
+
+/// One operation by its key.
+pub const OPERATION_BY_KEY: &str = "\
+SELECT o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, o.service_id, o.order_id, \
+    o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at
+FROM operations o
+WHERE o.bucket = $1 AND o.user_id = $2 AND o.idempotency_key = $3";
+
+/// One reservation.
+pub const RESERVATION_BY_KEY: &str = "\
+SELECT r.user_id, r.service_id, r.order_id, r.amount, r.captured, r.released, r.refunded, r.created_at, \
+    r.expires_at, r.state
+FROM reservations r
+WHERE r.bucket = $1 AND r.user_id = $2 AND r.service_id = $3 AND r.order_id = $4";
+
+/// Users with something due, the longest due first; a user comes once per reservation.
+pub const DUE_USERS: &str = "\
+SELECT r.user_id FROM reservations r
+WHERE r.state = 'active' AND r.expires_at <= $1
+ORDER BY r.expires_at, r.user_id
+LIMIT $2";
+
+/// The statements that every connection has ready before its first batch.
+pub const HOT: [&str; 13] = [
+    LOCK_ACCOUNTS,
+    KEYED_OPERATIONS,
+    NAMED_RESERVATIONS,
+    DUE_RESERVATIONS,
+    SERVICES,
+    OPEN_ACCOUNTS,
+    UNOPEN_ACCOUNTS,
+    UPDATE_ACCOUNTS,
+    WRITE_RESERVATIONS,
+    APPEND_OPERATIONS,
+    MARK_SERVICES_USED,
+    ERASE_COMMENTS,
+    READ_ACCOUNTS,
+];

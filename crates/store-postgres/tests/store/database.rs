@@ -1,0 +1,83 @@
+//! A migrated database of its own for each test, on the one server of the test binary.
+
+use std::{sync::Arc, time::Duration};
+
+use balance_postgres_harness::{Server, shared};
+use balance_store_conformance::{Harness, Store};
+use balance_store_postgres::{PostgresOptions, PostgresStore};
+use tokio::sync::OnceCell;
+
+/// Migrated once, then copied for every test.
+static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+
+/// A database, and a store on it.
+pub struct Database {
+    pub server: &'static Server,
+    pub name: String,
+    pub store: PostgresStore,
+}
+
+impl Database {
+    /// A migrated, empty database.
+    pub async fn migrated() -> Self {
+        let server = shared();
+        let template = TEMPLATE
+            .get_or_init(|| async {
+                let name = server.create_database(None);
+                let store = PostgresStore::new(options(&server.url(&name))).unwrap();
+                store.migrate().await.unwrap();
+                name
+            })
+            .await;
+        let name = server.create_database(Some(template));
+        let store = PostgresStore::new(options(&server.url(&name))).unwrap();
+        Self { server, name, store }
+    }
+
+    /// A further store on the same database: another process of the service.
+    #[allow(dead_code, reason = "not every test binary has several processes")]
+    pub fn another(&self, change: impl FnOnce(&mut PostgresOptions)) -> PostgresStore {
+        let mut options = options(&self.server.url(&self.name));
+        change(&mut options);
+        PostgresStore::new(options).unwrap()
+    }
+
+    /// Runs SQL as superuser, past the store.
+    #[allow(dead_code, reason = "not every test binary looks past the store")]
+    pub fn sql(&self, sql: &str) -> String {
+        self.server.psql(&self.name, sql)
+    }
+}
+
+/// For a server that is fast rather than durable, shared by many tests at once.
+pub fn options(url: &str) -> PostgresOptions {
+    PostgresOptions {
+        connections_max: 4,
+        wait_timeout: Duration::from_secs(30),
+        deadline: Duration::from_secs(20),
+        allow_unsafe_durability: true,
+        ..PostgresOptions::new(url)
+    }
+}
+
+#[async_trait::async_trait]
+impl Harness for Database {
+    async fn fresh() -> Self {
+        Self::migrated().await
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.store.clone())
+    }
+
+    async fn reopen(self) -> Self {
+        let Self { server, name, store } = self;
+        drop(store);
+        let store = PostgresStore::new(options(&server.url(&name))).unwrap();
+        Self { server, name, store }
+    }
+
+    async fn instances(&self, count: usize) -> Vec<Arc<dyn Store>> {
+        (0..count).map(|_| Arc::new(self.another(|_| {})) as Arc<dyn Store>).collect()
+    }
+}

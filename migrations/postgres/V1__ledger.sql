@@ -1,0 +1,142 @@
+-- The whole ledger.
+--
+-- Every key, unique index and secondary index of a user's rows begins with (bucket, user_id). `bucket` is a fixed
+-- hash of the user id (0-255), kept beside it: it costs nothing here and lets the same schema be distributed
+-- by it. There are no foreign keys and no triggers: each would be work per row, while every row is written under
+-- the lock of its account row, by one function that has seen all the others.
+--
+-- Times are UTC with microseconds. Amounts are integers of minor units.
+
+-- One row per user, the lock of everything that is theirs. Updated by every command: a third of each page
+-- stays free, and nothing but the key is indexed, so that updates stay on their page and leave the index alone.
+-- A row exists only once something happened to it.
+CREATE TABLE accounts (
+    user_id   bigint      NOT NULL,
+    available bigint      NOT NULL CONSTRAINT accounts_available CHECK (available >= 0),
+    reserved  bigint      NOT NULL CONSTRAINT accounts_reserved CHECK (reserved >= 0),
+    seq       bigint      NOT NULL,
+    last_at   timestamptz NOT NULL,
+    bucket    smallint    NOT NULL,
+    closed    boolean     NOT NULL,
+    CONSTRAINT accounts_pkey PRIMARY KEY (bucket, user_id)
+) WITH (fillfactor = 66);
+
+CREATE TABLE services (
+    id      bigint  NOT NULL CONSTRAINT services_pkey PRIMARY KEY,
+    name    text    COLLATE "C" NOT NULL CONSTRAINT services_name UNIQUE,
+    retired boolean NOT NULL,
+    -- A reservation was made for it: it can be retired, but not deleted.
+    used    boolean NOT NULL
+);
+
+-- Money set aside. A row is written twice or three times in its life.
+CREATE TABLE reservations (
+    user_id    bigint      NOT NULL,
+    service_id bigint      NOT NULL,
+    order_id   bigint      NOT NULL,
+    amount     bigint      NOT NULL CONSTRAINT reservations_amount CHECK (amount > 0),
+    captured   bigint      NOT NULL,
+    released   bigint      NOT NULL,
+    refunded   bigint      NOT NULL,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    bucket     smallint    NOT NULL,
+    state      text        COLLATE "C" NOT NULL
+        CONSTRAINT reservations_state CHECK (state IN ('active', 'captured', 'released', 'expired')),
+    CONSTRAINT reservations_pkey PRIMARY KEY (bucket, user_id, service_id, order_id),
+    CONSTRAINT reservations_sums CHECK (
+        captured >= 0 AND released >= 0 AND captured + released <= amount AND refunded BETWEEN 0 AND captured
+    )
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
+
+-- What is due of the accounts that a batch or a reader names. Holds active reservations only, so it stays small.
+CREATE INDEX reservations_due ON reservations (bucket, user_id, expires_at) WHERE state = 'active';
+
+-- What is due of anybody, the longest due first: the sweeper's.
+CREATE INDEX reservations_sweep ON reservations (expires_at, user_id) WHERE state = 'active';
+
+-- A user's reservations, latest made first.
+CREATE INDEX reservations_listing ON reservations (bucket, user_id, created_at, service_id, order_id);
+
+-- What happened, only ever appended. The reservation_* columns are the reservation as the whole request left
+-- it: with them a request is answered again word for word.
+CREATE TABLE operations (
+    user_id                bigint      NOT NULL,
+    seq                    bigint      NOT NULL,
+    amount                 bigint      NOT NULL CONSTRAINT operations_amount CHECK (amount > 0),
+    available_after        bigint      NOT NULL CONSTRAINT operations_available CHECK (available_after >= 0),
+    reserved_after         bigint      NOT NULL CONSTRAINT operations_reserved CHECK (reserved_after >= 0),
+    created_at             timestamptz NOT NULL,
+    service_id             bigint,
+    order_id               bigint,
+    counterparty_user_id   bigint,
+    reservation_amount     bigint,
+    reservation_captured   bigint,
+    reservation_released   bigint,
+    reservation_refunded   bigint,
+    reservation_created_at timestamptz,
+    reservation_expires_at timestamptz,
+    bucket                 smallint    NOT NULL,
+    kind                   text        COLLATE "C" NOT NULL,
+    reservation_state      text        COLLATE "C",
+    idempotency_key        text        COLLATE "C",
+    fingerprint            bytea,
+    comment                text        COLLATE "C",
+    CONSTRAINT operations_pkey PRIMARY KEY (bucket, user_id, seq),
+    CONSTRAINT operations_answer CHECK ((idempotency_key IS NULL) = (fingerprint IS NULL))
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.05);
+
+-- A key is answered once. The rules see to it under the account's lock; this index is the second line.
+CREATE UNIQUE INDEX operations_by_key ON operations (bucket, user_id, idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
+
+-- History by amount.
+CREATE INDEX operations_by_amount ON operations (bucket, user_id, amount, seq);
+
+-- History of one service, and of one order, in the order of time.
+CREATE INDEX operations_by_service ON operations (bucket, user_id, service_id, seq) WHERE service_id IS NOT NULL;
+CREATE INDEX operations_by_order ON operations (bucket, user_id, order_id, seq) WHERE order_id IS NOT NULL;
+
+-- The revenue of a period is read from this index alone.
+CREATE INDEX operations_revenue ON operations (created_at) INCLUDE (service_id, kind, amount)
+    WHERE kind IN ('capture', 'refund');
+
+-- Reports as they were built: a final one can be published again for ever.
+CREATE TABLE reports (
+    month    text        COLLATE "C" NOT NULL CONSTRAINT reports_pkey PRIMARY KEY,
+    is_final boolean     NOT NULL,
+    built_at timestamptz NOT NULL
+);
+
+-- Sums of a month are wider than any balance: numeric without decimals.
+CREATE TABLE report_lines (
+    month        text    COLLATE "C" NOT NULL,
+    position     integer NOT NULL,
+    service_id   bigint  NOT NULL,
+    service_name text    COLLATE "C" NOT NULL,
+    captured     numeric NOT NULL,
+    refunded     numeric NOT NULL,
+    CONSTRAINT report_lines_pkey PRIMARY KEY (month, position)
+);
+
+CREATE TABLE api_keys (
+    id          text        COLLATE "C" NOT NULL CONSTRAINT api_keys_pkey PRIMARY KEY,
+    name        text        COLLATE "C" NOT NULL,
+    scopes      text[]      COLLATE "C" NOT NULL,
+    secret_hash bytea       NOT NULL,
+    created_at  timestamptz NOT NULL,
+    expires_at  timestamptz,
+    revoked_at  timestamptz
+);
+
+-- Where the Citus extension is present the ledger is spread by bucket; everywhere else this does nothing.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus') THEN
+        PERFORM create_reference_table('services');
+        PERFORM create_distributed_table('accounts', 'bucket');
+        PERFORM create_distributed_table('reservations', 'bucket', colocate_with => 'accounts');
+        PERFORM create_distributed_table('operations', 'bucket', colocate_with => 'accounts');
+    END IF;
+END
+$$;
