@@ -91,7 +91,8 @@ CREATE UNIQUE INDEX operations_by_key ON operations (user_id, idempotency_key) W
 -- The other orders and the filters of history. An account's first 1,000 operations are not in these indexes: reading
 -- them by seq takes a millisecond, and nearly every account stays below, so that most commands need not touch
 -- these four B-trees at all. The same 1,000 stands in the queries (crates/store-sqlite/src/history.rs).
-CREATE INDEX operations_by_amount  ON operations (user_id, amount, seq)     WHERE seq > 1000;
+-- By amount carries what else may be filtered, so that rows which do not pass are skipped without being fetched.
+CREATE INDEX operations_by_amount  ON operations (user_id, amount, seq, kind, service_id) WHERE seq > 1000;
 CREATE INDEX operations_by_kind    ON operations (user_id, kind, seq)       WHERE seq > 1000;
 CREATE INDEX operations_by_service ON operations (user_id, service_id, seq) WHERE seq > 1000 AND service_id IS NOT NULL;
 CREATE INDEX operations_by_order   ON operations (user_id, order_id, seq)   WHERE seq > 1000 AND order_id IS NOT NULL;

@@ -7,6 +7,7 @@
 //! together of two parts: the early operations, few enough to be filtered and sorted, and the late ones, read from
 //! the index that fits the filter and the order.
 
+mod narrow;
 mod statement;
 
 use balance_domain::{
@@ -15,7 +16,7 @@ use balance_domain::{
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::rows::{operation, operation_columns};
-use statement::{Order, Seqs, Statement};
+use statement::{Order, Part, Seqs, Statement};
 
 /// How many first operations of an account the indexes of history leave out: `seq > 1000` in the migration. Up
 /// to this many are read and sorted within a millisecond or two.
@@ -69,7 +70,7 @@ fn by_seq(connection: &Connection, query: &OperationQuery, seqs: Seqs) -> rusqli
     for part in parts {
         let missing = wanted(query) - rows.len();
         if missing > 0 {
-            rows.extend(Statement::new(query, part, missing).rows(connection)?);
+            rows.extend(read(connection, query, part, missing)?);
         }
     }
     Ok(rows)
@@ -82,13 +83,26 @@ fn by_amount(
     seqs: Seqs,
 ) -> rusqlite::Result<Vec<Operation>> {
     let (early, late) = seqs.split();
-    let mut rows = Statement::new(query, early, wanted(query)).rows(connection)?;
-    rows.extend(Statement::new(query, late, wanted(query)).rows(connection)?);
+    let mut rows = read(connection, query, early, wanted(query))?;
+    rows.extend(read(connection, query, late, wanted(query))?);
     rows.sort_unstable_by_key(|operation| (operation.amount, operation.seq));
     if Order::of(query.sort).is_descending() {
         rows.reverse();
     }
     Ok(rows)
+}
+
+fn read(
+    connection: &Connection,
+    query: &OperationQuery,
+    part: Part,
+    rows_max: usize,
+) -> rusqlite::Result<Vec<Operation>> {
+    if part.seqs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let narrow = if part.is_late { narrow::index(connection, query)? } else { None };
+    Statement::new(query, part, narrow, rows_max).rows(connection)
 }
 
 /// The operations of `from <= created_at < to`, as a range of `seq`.

@@ -8,6 +8,12 @@ use rusqlite::{Connection, params_from_iter, types::Value};
 use super::EARLY;
 use crate::rows::{operation, operation_columns};
 
+pub(super) const BY_SEQ: &str = "operations_by_seq";
+pub(super) const BY_AMOUNT: &str = "operations_by_amount";
+pub(super) const BY_KIND: &str = "operations_by_kind";
+pub(super) const BY_SERVICE: &str = "operations_by_service";
+pub(super) const BY_ORDER: &str = "operations_by_order";
+
 /// A range of `seq`, both ends included; empty if `last < first`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seqs {
@@ -34,7 +40,7 @@ impl Seqs {
         (Part { seqs: early, is_late: false }, Part { seqs: late, is_late: true })
     }
 
-    const fn is_empty(self) -> bool {
+    pub(super) const fn is_empty(self) -> bool {
         self.last < self.first
     }
 }
@@ -43,7 +49,7 @@ impl Seqs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) seqs: Seqs,
-    is_late: bool,
+    pub(super) is_late: bool,
 }
 
 /// An order as SQL has it.
@@ -69,7 +75,7 @@ impl Order {
         }
     }
 
-    const fn is_by_amount(self) -> bool {
+    pub(super) const fn is_by_amount(self) -> bool {
         matches!(self, Self::Amount { .. })
     }
 }
@@ -78,21 +84,24 @@ impl Order {
 pub(super) struct Statement {
     sql: String,
     values: Vec<Value>,
-    is_empty: bool,
 }
 
 impl Statement {
-    /// Up to `rows_max` rows of the part.
-    pub(super) fn new(query: &OperationQuery, part: Part, rows_max: usize) -> Self {
+    /// Up to `rows_max` rows of the part; `narrow` is the index of a filter that few late operations pass.
+    pub(super) fn new(
+        query: &OperationQuery,
+        part: Part,
+        narrow: Option<&'static str>,
+        rows_max: usize,
+    ) -> Self {
         let order = Order::of(query.sort);
         let mut statement = Self {
             sql: format!(
                 "SELECT {} FROM operations INDEXED BY {} WHERE ",
                 operation_columns!(),
-                index_for(query, part)
+                index_for(query, part, narrow)
             ),
             values: Vec::new(),
-            is_empty: part.seqs.is_empty(),
         };
         statement.restrict("user_id = ", query.user_id.get());
         statement.restrict(" AND seq >= ", part.seqs.first);
@@ -111,9 +120,6 @@ impl Statement {
     }
 
     pub(super) fn rows(self, connection: &Connection) -> rusqlite::Result<Vec<Operation>> {
-        if self.is_empty {
-            return Ok(Vec::new());
-        }
         let mut statement = connection.prepare_cached(&self.sql)?;
         statement.query_map(params_from_iter(self.values), operation)?.collect()
     }
@@ -172,22 +178,25 @@ impl Statement {
     }
 }
 
-/// The index that leaves the least to be read. An order has a handful of operations, which are sorted if need be.
-/// By amount the amount decides, whatever else is filtered; by time the narrowest filter does.
-fn index_for(query: &OperationQuery, part: Part) -> &'static str {
+/// The index that leaves the least to be read. An order has a handful of operations, which are sorted if need be, as
+/// are those of a filter that only few pass. Otherwise the order of the page decides: what the index by amount does not
+/// let pass is skipped within the index, and by time the filter has an index of its own.
+fn index_for(query: &OperationQuery, part: Part, narrow: Option<&'static str>) -> &'static str {
     let filter = &query.filter;
     if !part.is_late {
-        "operations_by_seq"
+        BY_SEQ
     } else if filter.order_id.is_some() {
-        "operations_by_order"
+        BY_ORDER
+    } else if let Some(index) = narrow {
+        index
     } else if Order::of(query.sort).is_by_amount() {
-        "operations_by_amount"
+        BY_AMOUNT
     } else if filter.service_id.is_some() {
-        "operations_by_service"
+        BY_SERVICE
     } else if filter.kind.is_some() {
-        "operations_by_kind"
+        BY_KIND
     } else {
-        "operations_by_seq"
+        BY_SEQ
     }
 }
 

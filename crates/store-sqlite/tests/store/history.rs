@@ -16,10 +16,10 @@ const SORTS: [OperationSort; 4] = [
     OperationSort::SmallestFirst,
 ];
 
-/// An account with 2,400 operations, and one beside it whose rows must never show.
+/// An account with 3,600 operations, and one beside it whose rows must never show.
 async fn long_history(store: &SqliteStore) {
     add_service(store).await;
-    for n in 0..1_200 {
+    for n in 0..1_800 {
         // Amounts repeat, so that equal ones are told apart by seq.
         let batch = vec![
             money(deposit(1, n * 7 % 50 + 1), &format!("in-{n}")),
@@ -41,6 +41,9 @@ fn filters() -> Vec<OperationFilter> {
     let amounts =
         OperationFilter { min_amount: Amount::new(4).ok(), max_amount: Amount::new(20).ok(), ..all.clone() };
     vec![
+        // More than a thousand pass these two, past the first thousand operations.
+        kind(OperationKind::Deposit),
+        OperationFilter { min_amount: Amount::new(2).ok(), ..all.clone() },
         kind(OperationKind::Capture),
         kind(OperationKind::Refund),
         OperationFilter { service_id: Some(service(1)), ..all.clone() },
@@ -110,7 +113,7 @@ async fn every_filter_in_every_order_page_by_page() {
     let store = open(&folder.path().join("balance.db"));
     long_history(&store).await;
     let all = all_pages(&store, &OperationFilter::default(), OperationSort::OldestFirst, 200).await;
-    assert_eq!(all.len(), 2_400);
+    assert_eq!(all.len(), 3_600);
     assert!(all.iter().zip(1..).all(|(operation, seq)| operation.seq == seq));
     assert!(all.iter().any(|operation| operation.amount == amount(60)));
     for filter in filters() {

@@ -26,7 +26,7 @@ fn late_plan(query: &OperationQuery) -> String {
     let mut connection = Connection::open_in_memory().unwrap();
     schema::migrate(&mut connection).unwrap();
     let (_, late) = Seqs { first: 1, last: 1_000_000 }.split();
-    let statement = Statement::new(query, late, 51);
+    let statement = Statement::new(query, late, None, 51);
     schema::plan(&connection, &statement.sql)
 }
 
@@ -78,6 +78,14 @@ fn bounds_of_amount_bound_what_is_read_by_amount() {
 }
 
 #[test]
+fn few_are_looked_up_and_sorted() {
+    let (_, late) = Seqs { first: 1, last: 1_000_000 }.split();
+    let filter = OperationFilter { kind: Some(OperationKind::Refund), ..OperationFilter::default() };
+    let statement = Statement::new(&query(OperationSort::LargestFirst, filter), late, Some(BY_KIND), 51);
+    assert!(statement.sql.contains("INDEXED BY operations_by_kind WHERE"), "{}", statement.sql);
+}
+
+#[test]
 fn an_order_is_looked_up_whatever_the_sort() {
     let filter = OperationFilter { order_id: OrderId::new(1).ok(), ..OperationFilter::default() };
     let plan = late_plan(&query(OperationSort::LargestFirst, filter));
@@ -102,6 +110,7 @@ fn the_bound_of_the_indexes_is_the_bound_of_the_queries() {
     let migration = include_str!("../../../../../migrations/sqlite/V1__ledger.sql");
     assert_eq!(migration.matches(&format!("WHERE seq > {EARLY}")).count(), 4);
     let (_, late) = Seqs { first: 1, last: 2 * EARLY }.split();
-    let statement = Statement::new(&query(OperationSort::NewestFirst, OperationFilter::default()), late, 1);
+    let statement =
+        Statement::new(&query(OperationSort::NewestFirst, OperationFilter::default()), late, None, 1);
     assert!(statement.sql.contains(&format!("seq > {EARLY}")), "{}", statement.sql);
 }
