@@ -15,6 +15,8 @@ pub(crate) use body::Body;
 pub(crate) use caller::Caller;
 pub(crate) use caller::SCHEME;
 pub(crate) use header::Key;
-pub(crate) use json::{Faults, Field, Items, Request, check_items, check_object, optional, required};
+pub(crate) use json::{
+    Faults, Field, Fields, ITEMS_MAX, Items, Request, check_items, check_object, optional, required,
+};
 pub(crate) use path::{KeyInPath, MonthInPath, ServiceInPath, UserInPath};
 pub(crate) use query::{NoQuery, Pairs, Query, QueryParameters, invalid_cursor};

@@ -20,6 +20,9 @@ mod swagger;
 mod trace;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use access::{Access, AccessMode};
 pub use actix_web::dev::{Server, ServerHandle};
 pub use api::{Api, Currency, HttpSettings, InvalidCurrency};

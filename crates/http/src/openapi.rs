@@ -1,5 +1,6 @@
 //! The OpenAPI document: generated from handlers and wire types, finished by rule.
 
+mod bounds;
 mod finish;
 
 use std::sync::OnceLock;

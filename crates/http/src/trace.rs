@@ -3,10 +3,10 @@
 //!
 //! Never logged: bodies, keys, comments, query strings.
 
-use std::{panic::AssertUnwindSafe, rc::Rc, time::Instant};
+use std::{fmt, panic::AssertUnwindSafe, rc::Rc, time::Instant};
 
 use actix_web::{
-    Error, HttpMessage,
+    Error, HttpMessage, HttpResponse, ResponseError,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -32,46 +32,75 @@ pub(crate) async fn trace(
     let started = Instant::now();
     let context = Rc::new(Context::of(request.headers()));
     request.extensions_mut().insert(Rc::clone(&context));
-    let http_request = request.request().clone();
+    // The router needs the request for itself alone; what is kept here are two small copies.
+    let (method, uri) = (request.method().clone(), request.uri().clone());
 
     let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
-    let response = match outcome {
-        Ok(Ok(response)) => response.map_into_boxed_body(),
-        Ok(Err(error)) => ServiceResponse::from_err(error, http_request),
-        Err(_) => ServiceResponse::from_err(Problem::panicked(), http_request),
+    let problem = match outcome {
+        Ok(Ok(response)) => {
+            let mut response = if response.status().as_u16() < 400 {
+                response.map_into_boxed_body()
+            } else {
+                complete(response.map_into_boxed_body(), &context)
+            };
+            set_headers(response.headers_mut(), &context);
+            record(&method, response.status(), &context, started);
+            return Ok(response);
+        }
+        Ok(Err(error)) => Problem::of_status(error.as_response_error().status_code()),
+        Err(_) => Problem::panicked(),
     };
-    let mut response = if response.status().is_client_error() || response.status().is_server_error() {
-        complete(response, &context)
-    } else {
-        response
-    };
-    set_headers(response.headers_mut(), &context);
-    record(&response, &context, started);
-    Ok(response)
+    record(&method, problem.status_code(), &context, started);
+    Err(Unanswered { problem, path: uri.path().to_owned(), context }.into())
+}
+
+/// A request that no handler answered. The framework makes the answer of it, whole.
+struct Unanswered {
+    problem: Problem,
+    path: String,
+    context: Rc<Context>,
+}
+
+impl fmt::Debug for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.problem.fmt(f)
+    }
+}
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.problem, f)
+    }
+}
+
+impl ResponseError for Unanswered {
+    fn status_code(&self) -> StatusCode {
+        self.problem.status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut answer = self.problem.answer(&self.path, self.context.request_id());
+        set_headers(answer.headers_mut(), &self.context);
+        answer
+    }
 }
 
 /// Gives a refusal or failure its body, whoever made it.
 fn complete(response: ServiceResponse, context: &Context) -> ServiceResponse {
-    let status = response.status();
-    let own = response.response().error().and_then(Error::as_error::<Problem>);
-    let by_status;
-    let problem = match own {
-        Some(problem) => problem,
-        None => {
-            by_status = Problem::of_status(status);
-            &by_status
-        }
-    };
+    let (request, response) = response.into_parts();
+    let own = response.error().and_then(Error::as_error::<Problem>);
+    let by_status = Problem::of_status(response.status());
+    let problem = own.unwrap_or(&by_status);
     log_cause(problem, context);
-    let mut answer = problem.answer(response.request().path(), context.request_id());
+    let mut answer = problem.answer(request.path(), context.request_id());
     if let Some(allow) = response.headers().get(ALLOW) {
         answer.headers_mut().insert(ALLOW, allow.clone());
     }
-    ServiceResponse::new(response.request().clone(), answer)
+    ServiceResponse::new(request, answer)
 }
 
 /// What a driver said, for the operator.
-fn log_cause(problem: &Problem, context: &Context) {
+pub(crate) fn log_cause(problem: &Problem, context: &Context) {
     let (code, request_id) = (problem.code().as_str(), context.request_id());
     match problem.cause() {
         Some(cause) if problem.code().status() == 500 => {
@@ -98,12 +127,12 @@ fn set_headers(headers: &mut HeaderMap, context: &Context) {
     }
 }
 
-fn record(response: &ServiceResponse, context: &Context, started: Instant) {
+fn record(method: &Method, status: StatusCode, context: &Context, started: Instant) {
     let elapsed = started.elapsed();
-    let method = method_name(response.request().method());
+    let method = method_name(method);
     let route = context.operation.get().map_or("other", |operation| operation.path);
-    let status = status_text(response.status());
-    metrics::counter!("balance_http_requests_total", "method" => method, "route" => route, "status" => status)
+    let status_label = status_text(status);
+    metrics::counter!("balance_http_requests_total", "method" => method, "route" => route, "status" => status_label)
         .increment(1);
     metrics::histogram!("balance_http_request_duration_seconds", "method" => method, "route" => route)
         .record(elapsed.as_secs_f64());
@@ -112,7 +141,7 @@ fn record(response: &ServiceResponse, context: &Context, started: Instant) {
         request_id = context.request_id(),
         method,
         route,
-        status = response.status().as_u16(),
+        status = status.as_u16(),
         duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
         user_id = context.user_id.get().map(balance_domain::UserId::get),
         operation_seq = context.operation_seq.get(),

@@ -25,6 +25,7 @@ use crate::{
     limits,
     operations::{Documented, Needs},
     problem::{Code, Problem},
+    trace::log_cause,
 };
 
 /// The name of the security scheme that the finishing rules look for.
@@ -52,6 +53,11 @@ impl<O: Documented> Caller<O> {
     /// Notes for the log which operation was made.
     pub(crate) fn made(&self, operation_seq: Option<i64>) {
         self.context.operation_seq.set(operation_seq);
+    }
+
+    /// Logs what is underneath a failure that is told inside an answer of success.
+    pub(crate) fn note(&self, problem: &Problem) {
+        log_cause(problem, &self.context);
     }
 
     /// Refuses a caller without this scope, for calls that need what their body says.

@@ -187,7 +187,7 @@ pub(crate) fn check_object<'a>(
             (None, _) if field.is_required => faults.add(at(), Code::MissingField, "this field is required"),
             (None, _) => {}
             (Some(_), Some(_)) => {
-                faults.add(at(), Code::DuplicateField, "this field was sent more than once")
+                faults.add(at(), Code::DuplicateField, "this field was sent more than once");
             }
             (Some((_, value)), None) => {
                 if let Some((code, detail)) = (field.fault)(value) {

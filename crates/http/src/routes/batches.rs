@@ -37,7 +37,7 @@ pub(super) async fn execute(
         BatchMode::Independent => {
             let submissions = commands.into_iter().map(Submission::from).collect();
             let replies = ledger.submit(submissions).await?;
-            independent(replies, &statuses)?
+            independent(&caller, replies, &statuses)?
         }
         BatchMode::Atomic => atomic(ledger.submit_one(Submission(commands)).await, &statuses)?,
     };
@@ -59,18 +59,30 @@ fn status(command: &Command) -> u16 {
     }
 }
 
-fn independent(replies: Vec<Reply>, statuses: &[u16]) -> Result<Vec<BatchResult>, Problem> {
+fn independent(
+    caller: &Caller<PostBatch>,
+    replies: Vec<Reply>,
+    statuses: &[u16],
+) -> Result<Vec<BatchResult>, Problem> {
     if replies.len() != statuses.len() {
         return Err(Problem::new(Code::Internal));
     }
-    let results = replies.into_iter().zip(statuses).enumerate().map(|(index, (reply, &status))| match reply
-        .map(|accepted| accepted.into_iter().next())
-    {
-        Ok(Some(first)) => BatchResult::accepted(index, status, first.is_replay, first.receipt),
-        Ok(None) => BatchResult::failed(index, &Problem::new(Code::Internal)),
-        Err(error) => BatchResult::failed(index, &Problem::from(error)),
-    });
-    Ok(results.collect())
+    let replies = replies.into_iter().zip(statuses).enumerate();
+    Ok(replies.map(|(index, (reply, &status))| result(caller, index, status, reply)).collect())
+}
+
+/// What became of one command that was submitted by itself.
+fn result(caller: &Caller<PostBatch>, index: usize, status: u16, reply: Reply) -> BatchResult {
+    let first = reply
+        .map_err(Problem::from)
+        .and_then(|accepted| accepted.into_iter().next().ok_or_else(|| Problem::new(Code::Internal)));
+    match first {
+        Ok(first) => BatchResult::accepted(index, status, first.is_replay, first.receipt),
+        Err(problem) => {
+            caller.note(&problem);
+            BatchResult::failed(index, &problem)
+        }
+    }
 }
 
 fn atomic(reply: Reply, statuses: &[u16]) -> Result<Vec<BatchResult>, Problem> {
@@ -78,8 +90,11 @@ fn atomic(reply: Reply, statuses: &[u16]) -> Result<Vec<BatchResult>, Problem> {
         SubmitError::Rejected { index, rejection } => Problem::from(rejection).of_command(index),
         SubmitError::Failed(error) => error.into(),
     })?;
-    let results = accepted.into_iter().zip(statuses).enumerate();
-    Ok(results
+    if accepted.len() != statuses.len() {
+        return Err(Problem::new(Code::Internal));
+    }
+    let accepted = accepted.into_iter().zip(statuses).enumerate();
+    Ok(accepted
         .map(|(index, (one, &status))| BatchResult::accepted(index, status, one.is_replay, one.receipt))
         .collect())
 }

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     api::HttpSettings,
-    extract::{Faults, Field, Items, Request, check_items, check_object, optional, required},
+    extract::{Faults, Field, Fields, Items, Request, check_items, check_object, optional, required},
     problem::{Code, Problem},
     wire::{
         OperationBody, ReservationBody, Wire,
@@ -54,7 +54,6 @@ impl CommandKind {
     const fn fields(self) -> [&'static [Field]; 3] {
         const KEY: &[Field] = &[required::<IdempotencyKey>("idempotency_key")];
         const KEY_IF_ANY: &[Field] = &[optional::<IdempotencyKey>("idempotency_key")];
-        // Two tables can share a place in a list of three: a deposit's user and its amount.
         match self {
             Self::Deposit | Self::Withdrawal => [KEY, fields::USER, fields::MOVE],
             Self::Transfer => [KEY, fields::TRANSFER, fields::MOVE],
@@ -76,6 +75,14 @@ impl CommandKind {
             Self::Refund => Scope::Refund,
         }
     }
+}
+
+/// Each kind's name with its fields besides `kind` itself, for the OpenAPI document.
+pub(crate) fn command_kinds() -> impl Iterator<Item = (&'static str, impl Iterator<Item = &'static Field>)> {
+    CommandKind::NAMES.split(", ").filter_map(|name| {
+        let kind: CommandKind = serde_json::from_value(name.into()).ok()?;
+        Some((name, kind.fields().into_iter().flatten()))
+    })
 }
 
 /// Commands to execute.
@@ -245,32 +252,21 @@ impl Request for BatchRequest {
 }
 
 fn check_command(command: &RawValue, pointer: &str, faults: &mut Faults) {
-    #[derive(Deserialize)]
-    struct KindOnly {
-        kind: Option<Box<RawValue>>,
-    }
-
     const KIND: &[Field] = &[Field::list("kind")];
-    let given = serde_json::from_str::<KindOnly>(command.get());
-    let kind = match &given {
-        Ok(KindOnly { kind: Some(kind) }) => serde_json::from_str::<CommandKind>(kind.get()).ok(),
-        _ => None,
+    let Ok(given) = serde_json::from_str::<Fields<'_>>(command.get()) else {
+        return faults.add(pointer, Code::InvalidType, "this must be a JSON object");
     };
-    match kind {
-        Some(kind) => {
-            let [key, of_whom, of_what] = kind.fields();
-            check_object(command, pointer, &[KIND, key, of_whom, of_what], faults);
-        }
-        // Nothing else can be said before the kind is known.
-        None if matches!(&given, Ok(KindOnly { kind: Some(_) })) => {
-            let names = CommandKind::NAMES;
-            faults.add(format!("{pointer}/kind"), Code::InvalidKind, format!("this must be one of {names}"));
-        }
-        None => match given {
-            Ok(_) => faults.add(format!("{pointer}/kind"), Code::MissingField, "this field is required"),
-            Err(_) => faults.add(pointer, Code::InvalidType, "this must be a JSON object with one kind"),
-        },
-    }
+    // Nothing else can be said before the kind is known.
+    let at = || format!("{pointer}/kind");
+    let Some(kind) = given.get("kind") else {
+        return faults.add(at(), Code::MissingField, "this field is required");
+    };
+    let Ok(kind) = serde_json::from_str::<CommandKind>(kind.get()) else {
+        let names = CommandKind::NAMES;
+        return faults.add(at(), Code::InvalidKind, format!("this must be one of {names}"));
+    };
+    let [key, of_whom, of_what] = kind.fields();
+    check_object(command, pointer, &[KIND, key, of_whom, of_what], faults);
 }
 
 /// What became of a batch.

@@ -78,6 +78,7 @@ pub(crate) struct ReservationPage {
 
 /// Which reservation.
 #[derive(Apiv2Schema)]
+#[expect(clippy::struct_field_names, reason = "the names of the parameters")]
 pub(crate) struct ReservationParameters {
     /// Whose money.
     user_id: Wire<UserId>,

@@ -192,7 +192,7 @@ const STATES: [&str; 4] = ["active", "captured", "released", "expired"];
 const SORTS: [&str; 4] = ["-created_at", "created_at", "-amount", "amount"];
 
 /// The name of a state.
-const fn state_name(state: &ReservationState) -> &'static str {
+const fn state_name(state: ReservationState) -> &'static str {
     match state {
         ReservationState::Active => "active",
         ReservationState::Captured => "captured",
@@ -209,11 +209,11 @@ fn state_of(name: &str) -> Option<ReservationState> {
         ReservationState::Expired,
     ]
     .into_iter()
-    .find(|state| state_name(state) == name)
+    .find(|state| state_name(*state) == name)
 }
 
 /// The name of an order.
-const fn sort_name(sort: &OperationSort) -> &'static str {
+const fn sort_name(sort: OperationSort) -> &'static str {
     match sort {
         OperationSort::NewestFirst => "-created_at",
         OperationSort::OldestFirst => "created_at",
@@ -230,7 +230,7 @@ fn sort_of(name: &str) -> Option<OperationSort> {
         OperationSort::SmallestFirst,
     ]
     .into_iter()
-    .find(|sort| sort_name(sort) == name)
+    .find(|sort| sort_name(*sort) == name)
 }
 
 /// A cursor as it was sent; which list it belongs to is checked when that is known.
@@ -252,8 +252,8 @@ text! {
         typed(DataType::String, Some(DataTypeFormat::DateTime));
     OperationKind: unlisted(Code::InvalidKind, &KINDS), Self::from_name, |kind: &Self| kind.as_str(),
         one_of(&KINDS);
-    ReservationState: unlisted(Code::InvalidState, &STATES), state_of, state_name, one_of(&STATES);
-    OperationSort: unlisted(Code::InvalidSort, &SORTS), sort_of, sort_name, one_of(&SORTS);
+    ReservationState: unlisted(Code::InvalidState, &STATES), state_of, |state: &Self| state_name(*state), one_of(&STATES);
+    OperationSort: unlisted(Code::InvalidSort, &SORTS), sort_of, |sort: &Self| sort_name(*sort), one_of(&SORTS);
     Cursor: (Code::InvalidCursor, Code::InvalidCursor.title().to_owned()),
         |text| (text.len() <= Self::BYTES_MAX).then(|| Self(text.to_owned())), |cursor: &Self| cursor.0.clone(),
         typed(DataType::String, None);
@@ -325,10 +325,10 @@ mod tests {
     #[test]
     fn names_of_enumerations_go_both_ways() {
         for name in STATES {
-            assert_eq!(state_name(&state_of(name).unwrap()), name);
+            assert_eq!(state_name(state_of(name).unwrap()), name);
         }
         for name in SORTS {
-            assert_eq!(sort_name(&sort_of(name).unwrap()), name);
+            assert_eq!(sort_name(sort_of(name).unwrap()), name);
         }
         for name in KINDS {
             assert_eq!(OperationKind::from_name(name).unwrap().as_str(), name);

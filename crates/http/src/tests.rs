@@ -1,0 +1,15 @@
+//! The contract as its callers see it: requests in, answers out, over the model of the stores and over mocks
+//! that fail on demand.
+
+mod access;
+mod amounts;
+mod batches;
+mod bodies;
+mod contract;
+mod failures;
+mod frame;
+mod money;
+mod paging;
+mod reports;
+mod sockets;
+mod world;

@@ -1,0 +1,212 @@
+//! A small company: the model store, a clock that moves when told, one service, and a way to call the API.
+
+use std::{
+    fmt::Write,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use actix_web::{body::to_bytes, dev::Service, http::header::HeaderMap, test::TestRequest, web::Data};
+use balance_domain::{
+    AccountingZone, Ledger, Month, Reports, RevenueLine, ServiceId, ServiceName, Timestamp, Ttl,
+    ports::{
+        ApiKeyRepo, BalanceRepo, Clock, Published, RepoError, ReportDraft, ReportRepo, ReportSink,
+        ServiceRepo, SinkError,
+    },
+};
+use balance_store_conformance::MemoryStore;
+use futures::{FutureExt, future::LocalBoxFuture};
+use serde_json::Value;
+
+use crate::{
+    Access, Api, Currency, HttpSettings,
+    api::Shared,
+    server::{app, shared},
+};
+
+/// 2026-11-24T09:30:00Z.
+pub(super) const START: i64 = 1_795_512_600_000_000;
+
+/// A clock that moves when told.
+pub(super) struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::Relaxed)).unwrap()
+    }
+}
+
+/// Publishes into memory.
+pub(super) struct TestSink;
+
+struct TestDraft(Month, String);
+
+impl ReportSink for TestSink {
+    fn begin(&self, month: Month) -> Result<Box<dyn ReportDraft>, SinkError> {
+        Ok(Box::new(TestDraft(month, "service;revenue\n".to_owned())))
+    }
+}
+
+#[async_trait::async_trait]
+impl ReportDraft for TestDraft {
+    fn line(&mut self, line: &RevenueLine) -> Result<(), SinkError> {
+        writeln!(self.1, "{};{}", line.service_name, line.net()).unwrap();
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<Published, SinkError> {
+        Ok(Published {
+            file_name: format!("revenue-{}.csv", self.0),
+            bytes: self.1.into_bytes(),
+            sha256: "0".repeat(64),
+        })
+    }
+}
+
+/// What a test works with.
+pub(super) struct World {
+    pub(super) store: MemoryStore,
+    pub(super) clock: Arc<TestClock>,
+    pub(super) shared: Data<Shared>,
+}
+
+/// The ports of a world, to be replaced one by one.
+pub(super) struct Ports {
+    pub(super) ledger: Arc<dyn BalanceRepo>,
+    pub(super) services: Arc<dyn ServiceRepo>,
+    pub(super) reports: Arc<dyn ReportRepo>,
+    pub(super) sink: Arc<dyn ReportSink>,
+    pub(super) keys: Arc<dyn ApiKeyRepo>,
+}
+
+impl World {
+    /// Everything on the model; access is open; service 7 exists.
+    pub(super) async fn new() -> Self {
+        Self::with(|_| {}, |_| {}).await
+    }
+
+    /// With some ports or settings replaced.
+    pub(super) async fn with(
+        ports: impl FnOnce(&mut Ports),
+        settings: impl FnOnce(&mut HttpSettings),
+    ) -> Self {
+        let store = MemoryStore::new();
+        let service = (ServiceId::new(7).unwrap(), ServiceName::new("Delivery").unwrap());
+        store.add_services(vec![service]).await.unwrap().unwrap();
+        let mut all = Ports {
+            ledger: Arc::new(store.clone()),
+            services: Arc::new(store.clone()),
+            reports: Arc::new(store.clone()),
+            sink: Arc::new(TestSink),
+            keys: Arc::new(store.clone()),
+        };
+        ports(&mut all);
+        let clock = Arc::new(TestClock(AtomicI64::new(START)));
+        let access = Access::new(all.keys, clock.clone());
+        // A port that cannot be read yet is a case of its own.
+        let _: Result<(), RepoError> = access.refresh().await;
+        let mut chosen = HttpSettings::new(Currency::RUB, Ttl::from_seconds(600).unwrap());
+        settings(&mut chosen);
+        let zone = AccountingZone::new("Europe/Moscow").unwrap();
+        let api = Api {
+            ledger: Ledger::new(all.ledger, clock.clone()),
+            services: all.services,
+            reports: Reports::new(all.reports, all.sink, clock.clone(), zone),
+            access,
+            settings: chosen,
+        };
+        Self { store, clock, shared: shared(api, std::time::Duration::from_millis(500)) }
+    }
+
+    /// Lets time pass.
+    pub(super) fn pass(&self, seconds: i64) {
+        self.clock.0.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+    }
+
+    /// What serves requests.
+    pub(super) async fn app(&self) -> TestApp {
+        let metrics: crate::MetricsText = Arc::new(|| "balance_up 1\n".to_owned());
+        let service = actix_web::test::init_service(app(self.shared.clone(), Some(metrics))).await;
+        let service = Rc::new(service);
+        TestApp(Box::new(move |request| {
+            let service = Rc::clone(&service);
+            async move {
+                // As the server does: an error that reaches it becomes the answer.
+                let response = match service.call(request.to_request()).await {
+                    Ok(response) => response.map_into_boxed_body().into_parts().1,
+                    Err(error) => error.error_response(),
+                };
+                let (status, headers) = (response.status().as_u16(), response.headers().clone());
+                let bytes = to_bytes(response.into_body()).await.unwrap();
+                Reply { status, headers, text: String::from_utf8_lossy(&bytes).into_owned() }
+            }
+            .boxed_local()
+        }))
+    }
+}
+
+/// One worker, without sockets.
+pub(super) struct TestApp(Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, Reply>>);
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Reply {
+    /// The body as JSON, or null.
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_default()
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The stable code of a problem, which must be whole.
+    pub(super) fn code(&self) -> String {
+        let problem = self.json();
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        assert_eq!(problem["status"], self.status, "{self:?}");
+        assert_eq!(problem["request_id"], self.header("x-request-id"), "{self:?}");
+        for text in ["type", "title", "detail", "instance", "executed"] {
+            assert!(problem[text].as_str().is_some_and(|text| !text.is_empty()), "{text} of {self:?}");
+        }
+        problem["code"].as_str().unwrap().to_owned()
+    }
+
+    /// Status and code.
+    pub(super) fn refusal(&self) -> (u16, String) {
+        (self.status, self.code())
+    }
+}
+
+/// Sends a request.
+pub(super) async fn call(app: &TestApp, request: TestRequest) -> Reply {
+    (app.0)(request).await
+}
+
+/// A GET.
+pub(super) fn get(path: &str) -> TestRequest {
+    TestRequest::get().uri(path)
+}
+
+/// A POST with a body that is sent as it stands.
+pub(super) fn post_text(path: &str, key: &str, body: &str) -> TestRequest {
+    TestRequest::post()
+        .uri(path)
+        .insert_header(("idempotency-key", key))
+        .insert_header(("content-type", "application/json"))
+        .set_payload(body.to_owned())
+}
+
+/// A POST with a JSON body.
+pub(super) fn post(path: &str, key: &str, body: &Value) -> TestRequest {
+    post_text(path, key, &body.to_string())
+}
