@@ -11,7 +11,12 @@ use tracing_appender::{
     non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard},
     rolling::{RollingFileAppender, Rotation},
 };
-use tracing_subscriber::{EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    fmt::{MakeWriter, writer::MakeWriterExt},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::settings::{LogFile, LogFormat, LogRotation, Settings};
 
@@ -30,13 +35,14 @@ impl Telemetry {
         let (stdout, flush_stdout) = non_blocking(io::stdout());
         let mut flush = vec![flush_stdout];
         let mut lost = vec![("stdout", stdout.error_counter())];
-        let mut layers = vec![stdout_layer(stdout, settings.log_format)];
-        if let Some(log_file) = &settings.log_file {
-            let (file, flush_file) = non_blocking(appender(log_file)?);
+        let mut log_file = None;
+        if let Some(settings) = &settings.log_file {
+            let (file, flush_file) = non_blocking(appender(settings)?);
             flush.push(flush_file);
             lost.push(("file", file.error_counter()));
-            layers.push(json(file));
+            log_file = Some(file);
         }
+        let layers = layers(stdout, settings.log_format, log_file);
         let filter = EnvFilter::try_new(&settings.log).context("log")?;
         tracing_subscriber::registry().with(layers.with_filter(filter)).try_init()?;
         // Older libraries log through `log`. Below a warning the driver of PostgreSQL writes out the values of
@@ -54,20 +60,24 @@ impl Telemetry {
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-fn stdout_layer(writer: NonBlocking, format: LogFormat) -> BoxedLayer {
+/// Lines that go to both places in one shape are made once.
+fn layers(stdout: NonBlocking, format: LogFormat, log_file: Option<NonBlocking>) -> Vec<BoxedLayer> {
+    let is_terminal = io::stdout().is_terminal();
     let is_text = match format {
-        LogFormat::Auto => io::stdout().is_terminal(),
+        LogFormat::Auto => is_terminal,
         LogFormat::Json => false,
         LogFormat::Text => true,
     };
-    if !is_text {
-        return json(writer);
+    let text = |writer| tracing_subscriber::fmt::layer().with_ansi(is_terminal).with_writer(writer).boxed();
+    match (is_text, log_file) {
+        (false, None) => vec![json(stdout)],
+        (false, Some(file)) => vec![json(stdout.and(file))],
+        (true, None) => vec![text(stdout)],
+        (true, Some(file)) => vec![text(stdout), json(file)],
     }
-    let is_colourful = io::stdout().is_terminal();
-    tracing_subscriber::fmt::layer().with_ansi(is_colourful).with_writer(writer).boxed()
 }
 
-fn json(writer: NonBlocking) -> BoxedLayer {
+fn json(writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) -> BoxedLayer {
     tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)

@@ -172,3 +172,42 @@ async fn a_backup_opens_like_the_original() {
     world.audit();
     assert_eq!(world.start().api.balance(1).await, (5, 0));
 }
+
+/// Waits until the service says so about itself.
+async fn until_ready(api: &Api, status: u16) {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while api.get_raw("/health/ready").await.status != status {
+        assert!(Instant::now() < deadline, "/health/ready does not become {status}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The database is away at start, comes, is killed and comes again: typed refusals, no restart of ours needed.
+#[tokio::test]
+async fn the_database_may_come_late_and_go_away() {
+    let postgres = balance_postgres_harness::Server::start(balance_postgres_harness::Options::default());
+    let url = postgres.url(&postgres.create_database(None));
+    postgres.stop();
+    let world = World::new(Store::Sqlite).with("BALANCE_DATABASE_URL", &url);
+    let server = world.start();
+    let api = &server.api;
+    api.get_raw("/health/live").await.expect(200);
+    api.post("/users/1/deposits", json!({"amount": 1})).await.refused(503, "unavailable");
+
+    postgres.restart();
+    until_ready(api, 200).await;
+    api.deposit(1, 10).await;
+
+    postgres.kill_9();
+    let key = new_key();
+    let lost = api.post_as("/users/1/deposits", &key, json!({"amount": 5})).await;
+    assert_eq!(lost.status, 503, "{}", lost.text());
+    assert_ne!(lost.header("retry-after"), "");
+    until_ready(api, 503).await;
+    postgres.restart();
+    until_ready(api, 200).await;
+    api.post_as("/users/1/deposits", &key, json!({"amount": 5})).await.expect(201);
+    assert_eq!(api.balance(1).await, (15, 0));
+    assert!(server.stop().success());
+    world.audit();
+}
