@@ -26,7 +26,8 @@ pub(super) fn apply_to_parameter(parameter: &mut Value) {
 
 /// Adds what the names of an object's fields say, inside of nested ones too.
 pub(super) fn apply_to_schema(schema: &mut Value) {
-    for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+    for (name, property) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten()
+    {
         apply(name, property);
         apply_to_schema(property);
     }

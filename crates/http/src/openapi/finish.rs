@@ -72,7 +72,7 @@ fn finish_operation(operation: &mut Value) {
     let id = operation["operationId"].as_str().unwrap_or_default();
     let Some(row) = operations::ALL.iter().find(|row| row.id == id) else { return };
     name_scopes(operation);
-    let parameters = operation["parameters"].as_array_mut();
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
     let mut is_repeatable = false;
     for parameter in parameters.into_iter().flatten() {
         is_repeatable |= parameter["name"] == "Idempotency-Key";
@@ -100,7 +100,9 @@ fn name_scopes(operation: &mut Value) {
 
 fn finish_successes(operation: &mut Value, row: &Operation, is_repeatable: bool) {
     let is_file = row.id == GetReportFile::OPERATION.id;
-    for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+    for (status, response) in
+        operation.get_mut("responses").and_then(Value::as_object_mut).into_iter().flatten()
+    {
         let mut headers = json!({ "X-Request-Id": header_of("X-Request-Id") });
         if status == "201" {
             headers["Location"] = header_of("Location");
@@ -221,7 +223,12 @@ fn close(schema: &mut Value) {
     if schema["type"] == "object" {
         schema["additionalProperties"] = json!(false);
     }
-    for property in schema["properties"].as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
+    for property in schema
+        .get_mut("properties")
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flat_map(|all| all.values_mut())
+    {
         close(property);
     }
     if let Some(items) = schema.get_mut("items") {

@@ -64,6 +64,24 @@ fn every_call_is_mounted_as_the_table_says_and_documented_whole() {
     }
 }
 
+/// Looking for a key in a JSON value that is being changed leaves a null there, which no schema may have.
+#[test]
+fn the_document_holds_no_null() {
+    fn check(value: &Value, path: &str) {
+        match value {
+            Value::Null => panic!("{path} is null"),
+            Value::Array(items) => {
+                items.iter().enumerate().for_each(|(at, item)| check(item, &format!("{path}/{at}")));
+            }
+            Value::Object(fields) => {
+                fields.iter().for_each(|(name, field)| check(field, &format!("{path}/{name}")));
+            }
+            _ => {}
+        }
+    }
+    check(&document(), "");
+}
+
 #[test]
 fn defect_16_no_get_takes_a_body() {
     for (path, method, operation) in operations_of(&document()) {
