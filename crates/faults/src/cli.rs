@@ -16,7 +16,7 @@ use balance_faults::{
     report::RunReport,
     runs::{
         Plan, RunOptions, all, commit_cuts, every_round_trip, kill_database, kill_service,
-        opposing_transfers, stalls,
+        opposing_transfers, silently, stalls,
     },
     sabotage::{Proof, prove_all},
     supervisor::Store,
@@ -222,8 +222,6 @@ fn finish(common: &Common, reports: &[RunReport]) -> anyhow::Result<bool> {
 }
 
 async fn sabotage_table(seed: u64) -> anyhow::Result<bool> {
-    // The deciders of sabotaged ledgers panic on the damage that they did; the ledger catches it.
-    std::panic::set_hook(Box::new(|_| ()));
     let print = |proof: &Proof| {
         let name = proof.bug.map_or_else(|| "no bug".to_owned(), |bug| format!("{bug:?}"));
         let crashes = if proof.has_crashes { "with crashes" } else { "" };
@@ -236,7 +234,7 @@ async fn sabotage_table(seed: u64) -> anyhow::Result<bool> {
         let line = format!("{name:22} {crashes:12} {verdict:10} {:?}", proof.broken);
         drop(writeln!(io::stdout().lock(), "{line}"));
     };
-    let proofs = prove_all(seed, print).await?;
+    let proofs = silently(prove_all(seed, print)).await?;
     let proven = proofs.iter().filter(|proof| proof.is_proven).count();
     writeln!(io::stdout().lock(), "{proven} of {} as it must be, seed {seed}", proofs.len())?;
     Ok(proven == proofs.len())

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 pub use cuts::commit_cuts;
 pub use kills::{kill_database, kill_service};
-pub use plan::{Plan, all, sabotage};
+pub use plan::{Plan, all, sabotage, silently};
 pub use round_trips::every_round_trip;
 pub use stalls::stalls;
 pub use transfers::opposing_transfers;

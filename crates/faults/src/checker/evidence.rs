@@ -235,9 +235,12 @@ fn asked(records: &[Record]) -> HashMap<Scope<'_>, Asked<'_>> {
     asked
 }
 
+/// A refused extension counts too: it carries no key, so one whose commit was lost on the way and that was done
+/// again may be refused although its first try moved the deadline. No money moves by it.
 fn extended(records: &[Record]) -> HashSet<OrderRef> {
     let moved = |record: &Record| match (&record.call, &record.outcome) {
-        (Call::Extend { order, .. }, Outcome::Ok { .. } | Outcome::Unknown { .. }) => Some(*order),
+        (Call::Extend { .. }, Outcome::NeverSent { .. }) => None,
+        (Call::Extend { order, .. }, _) => Some(*order),
         _ => None,
     };
     records.iter().filter_map(moved).collect()

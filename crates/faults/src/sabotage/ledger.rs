@@ -25,8 +25,8 @@ use crate::{
     target::Books,
 };
 
-/// How long a lock is waited for.
-const LOCK_PATIENCE: Duration = Duration::from_millis(150);
+/// How long a lock is waited for: far longer than a loaded machine keeps a sound ledger waiting.
+const LOCK_PATIENCE: Duration = Duration::from_secs(4);
 /// One commit in so many loses its outcome; every second of those never happened.
 const LOST_COMMITS: u64 = 40;
 /// How far the lagging copy of [`Bug::StaleRead`] lags.
