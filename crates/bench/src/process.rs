@@ -18,22 +18,23 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Starts the command and waits until it prints its address and, with `ready_path`, answers 200 there.
+    /// Starts the command and waits until it prints its address on standard error and, with `ready_path`, answers 200 there.
     pub(crate) fn start(mut command: Command, ready_path: Option<&str>) -> anyhow::Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting {}", command.get_program().display()))?;
         let stdin = child.stdin.take();
-        let stdout = child.stdout.take().context("no standard output")?;
-        let mut lines = BufReader::new(stdout);
+        let mut lines = BufReader::new(child.stderr.take().context("no standard error")?);
+        let mut said = String::new();
         let authority = loop {
             let mut line = String::new();
             if lines.read_line(&mut line)? == 0 {
-                bail!("{} ended before it served", command.get_program().display());
+                bail!("{} ended before it served: {said}", command.get_program().display());
             }
+            said.push_str(&line);
             if let Some((_, rest)) = line.split_once("http://") {
                 break rest.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
             }

@@ -14,8 +14,7 @@ pub(crate) fn serve() -> anyhow::Result<()> {
         let server =
             HttpServer::new(|| App::new().default_service(web::to(answer))).bind(("127.0.0.1", 0))?;
         let address = server.addrs().first().map(ToString::to_string).unwrap_or_default();
-        writeln!(std::io::stdout(), "http://{address}")?;
-        std::io::stdout().flush()?;
+        writeln!(std::io::stderr(), "http://{address}")?;
         let server = server.run();
         std::thread::spawn(move || {
             // Ends with the pipe to the parent, however the parent ends.
