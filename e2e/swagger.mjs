@@ -58,7 +58,10 @@ try {
 
   const deposit = page.locator("[id$='-deposit'].opblock, .opblock:has(.opblock-summary-path[data-path='/api/v1/users/{user_id}/deposits'])").first();
   await deposit.locator(".opblock-summary").click();
-  await deposit.locator("button.try-out__btn").click();
+  // "Try it out" may be on already; then its button says Cancel.
+  const tryOut = deposit.locator("button.try-out__btn:not(.cancel)");
+  await deposit.locator("button.try-out__btn").waitFor();
+  if (await tryOut.count()) await tryOut.click();
   await deposit.locator("tr[data-param-name='user_id'] input").fill("4711");
   await deposit.locator("tr[data-param-name='Idempotency-Key'] input").fill(`page-${Date.now()}`);
   await deposit.locator("textarea.body-param__text").fill(JSON.stringify({ amount: 12345, comment: "from the page" }));
