@@ -287,3 +287,17 @@ async fn proxy(args: ProxyArgs) -> anyhow::Result<bool> {
     writeln!(io::stderr().lock(), "broke {} of {} messages", proxy.fired(), proxy.messages())?;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+        assert!(Cli::try_parse_from(["balance-faults", "all", "--quick"]).is_ok());
+        assert!(Cli::try_parse_from(["balance-faults", "all", "--quick", "--full"]).is_err());
+    }
+}

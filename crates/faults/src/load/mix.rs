@@ -209,7 +209,35 @@ impl Mix {
 
     fn order(&self, user_id: i64, random: &mut SmallRng) -> OrderRef {
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let any = OrderRef { user_id, service_id: 1, order_id: 1 };
+        let any = OrderRef { user_id, service_id: self.services.first().copied().unwrap_or(1), order_id: 1 };
         if orders.is_empty() { any } else { orders[random.random_range(0..orders.len())] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    /// Rounds on one database have users and services of their own; the report is compared for these only.
+    #[test]
+    fn a_mix_stays_with_its_users_and_services_from_the_first_call_on() {
+        let mix = Mix::new(vec![2_001, 2_002], vec![2_001, 2_002], Weights::ALL, 1);
+        let mut random = SmallRng::seed_from_u64(1);
+        let mut kinds = std::collections::BTreeSet::new();
+        for round in 0..2_000 {
+            let call = mix.next(0, &mut random);
+            if let Call::Money(call) = &call {
+                kinds.insert(call.action.kind());
+                let order = call.action.order();
+                assert!(call.action.user_id() > 2_000, "{call:?}");
+                assert!(order.is_none_or(|order| order.service_id > 2_000), "{call:?}");
+                if round > 1_000 {
+                    mix.learn(&call.action);
+                }
+            }
+        }
+        assert_eq!(kinds.len(), 7, "{kinds:?}");
     }
 }
