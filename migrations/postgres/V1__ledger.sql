@@ -52,11 +52,17 @@ CREATE TABLE reservations (
 -- What is due of the accounts that a batch or a reader names. Holds active reservations only, so it stays small.
 CREATE INDEX reservations_due ON reservations (bucket, user_id, expires_at) WHERE state = 'active';
 
+-- The next two indexes hold columns that lookups of single reservations and of one user's due ones name as well.
+-- A planner that takes the table for empty finds them as good as the right index, and would go on reading all
+-- of a user's or everybody's entries when it is not empty any more. `amount > 0` is always true; only the
+-- statements that these indexes are for say it, and so only they can use them.
+
 -- What is due of anybody, the longest due first: the sweeper's.
-CREATE INDEX reservations_sweep ON reservations (expires_at, user_id) WHERE state = 'active';
+CREATE INDEX reservations_sweep ON reservations (expires_at, user_id) WHERE state = 'active' AND amount > 0;
 
 -- A user's reservations, latest made first.
-CREATE INDEX reservations_listing ON reservations (bucket, user_id, created_at, service_id, order_id);
+CREATE INDEX reservations_listing ON reservations (bucket, user_id, created_at, service_id, order_id)
+    WHERE amount > 0;
 
 -- What happened, only ever appended. The reservation_* columns are the reservation as the whole request left
 -- it: with them a request is answered again word for word.
@@ -90,8 +96,8 @@ CREATE TABLE operations (
 CREATE UNIQUE INDEX operations_by_key ON operations (bucket, user_id, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 
--- History by amount.
-CREATE INDEX operations_by_amount ON operations (bucket, user_id, amount, seq);
+-- History by amount. `amount > 0` as above: looking an operation up by its number is none of its business.
+CREATE INDEX operations_by_amount ON operations (bucket, user_id, amount, seq) WHERE amount > 0;
 
 -- History of one service, and of one order, in the order of time.
 CREATE INDEX operations_by_service ON operations (bucket, user_id, service_id, seq) WHERE service_id IS NOT NULL;

@@ -24,6 +24,8 @@ use crate::{
 };
 use sql::Source;
 
+pub(crate) use sql::planned;
+
 /// So many rows are read and sorted for one page in a few milliseconds.
 const FEW: i64 = 4_000;
 

@@ -20,7 +20,7 @@ const BEGIN_REVENUE: &str = "\
 BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = 0; SET LOCAL max_parallel_workers_per_gather = 4";
 
 /// Read from the index `operations_revenue` alone; sums are numeric, as text.
-const REVENUE: &str = "\
+pub(crate) const REVENUE: &str = "\
 SELECT s.id, s.name, t.captured::text, t.refunded::text
 FROM (
     SELECT service_id,

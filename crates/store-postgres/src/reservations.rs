@@ -14,12 +14,13 @@ use crate::{
 };
 
 /// Latest made first. `$3` is the state to show (null: all) as of `$4`: what is due counts as ended. The
-/// position comes as a row, which is one range of the listing's index.
+/// position comes as a row, which is one range of the listing's index; `amount > 0`
+/// is how the migration lets this statement alone use it.
 const PAGE: &str = "\
 SELECT r.user_id, r.service_id, r.order_id, r.amount, r.captured, r.released, r.refunded, r.created_at, \
     r.expires_at, r.state
 FROM reservations r
-WHERE r.bucket = $1 AND r.user_id = $2
+WHERE r.bucket = $1 AND r.user_id = $2 AND r.amount > 0
     AND (r.created_at, r.service_id, r.order_id) < ($5, $6, $7)
     AND ($3::text IS NULL OR $3 = CASE
         WHEN r.state <> 'active' OR r.expires_at > $4 THEN r.state
@@ -40,6 +41,11 @@ SELECT * FROM (
 WHERE (r.created_at, r.service_id, r.order_id) < ($4, $5, $6)
 ORDER BY r.created_at DESC, r.service_id DESC, r.order_id DESC
 LIMIT $7";
+
+/// See [`crate::statements::planned`].
+pub(crate) fn planned() -> [(String, &'static [&'static str]); 2] {
+    [(PAGE.into(), &["reservations_listing"]), (ACTIVE_PAGE.into(), &["reservations_due"])]
+}
 
 impl PostgresStore {
     pub(crate) async fn one_reservation(

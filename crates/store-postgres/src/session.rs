@@ -27,11 +27,6 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{PostgresOptions, failure::Failure, statements, tls};
 
-/// With these a lookup has one plan left: by its index. `jit` and parallel workers would only add their start.
-const PLANNER: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off \
-    -c enable_mergejoin=off -c enable_sort=off -c enable_material=off -c enable_memoize=off -c jit=off \
-    -c max_parallel_workers_per_gather=0";
-
 /// A connection, for one user at a time.
 pub(crate) struct Session {
     client: Client,
@@ -145,8 +140,9 @@ impl Connector {
         let further = config.get_options().unwrap_or_default().to_owned();
         config
             .options(format!(
-                "{further} {PLANNER} -c search_path=public,pg_temp -c statement_timeout={} -c lock_timeout={} \
+                "{further} {} -c search_path=public,pg_temp -c statement_timeout={} -c lock_timeout={} \
                  -c idle_in_transaction_session_timeout={}",
+                statements::PLANNER,
                 options.statement_timeout.as_millis(),
                 options.lock_timeout.as_millis(),
                 options.idle_in_transaction_timeout.as_millis(),

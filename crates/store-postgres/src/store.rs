@@ -156,11 +156,6 @@ impl Lease {
         self.object.as_ref().expect("a lease has its connection")
     }
 
-    #[expect(clippy::expect_used, reason = "taken out by `drop` alone")]
-    pub(crate) fn session_mut(&mut self) -> &mut Session {
-        self.object.as_mut().expect("a lease has its connection")
-    }
-
     /// Ends the lease with a connection that has no transaction open and no answer outstanding.
     pub(crate) fn give_back(mut self) {
         self.is_clean = true;

@@ -1,16 +1,22 @@
 //! The second round trip: every changed row once, set-based, and the commit.
 
+use std::{
+    collections::HashSet,
+    future::{Future, poll_fn},
+    task::Poll,
+};
+
 use balance_domain::{Account, AccountStatus, Changes, RecordedOperation, Reservation, ServiceId, UserId};
-use futures::join;
+use futures::{future::maybe_done, join};
 
 use crate::{
     failure::Failure,
     session::Session,
     statements::{
-        APPEND_OPERATIONS, COMMIT, ERASE_COMMENTS, MARK_SERVICES_USED, UNOPEN_ACCOUNTS, UPDATE_ACCOUNTS,
+        APPEND_OPERATIONS, COMMIT, ERASE_COMMENTS, MARK_SERVICES_USED, UNOPEN_ACCOUNT, WRITE_ACCOUNTS,
         WRITE_RESERVATIONS,
     },
-    values::{At, bucket, state_name, users},
+    values::{At, bucket, state_name},
 };
 
 use super::columns::OperationColumns;
@@ -31,7 +37,7 @@ pub(super) async fn write(
 ) -> Result<(), WriteFailure> {
     session.take_warning();
     let (accounts, reservations, operations, used, erased, unopened, committed) = join!(
-        update_accounts(session, &changes.accounts),
+        write_accounts(session, &changes.accounts),
         write_reservations(session, &changes.reservations),
         append_operations(session, &changes.operations),
         mark_services_used(session, &changes.services_used),
@@ -60,7 +66,7 @@ fn refused(failure: Failure, is_commit: bool) -> WriteFailure {
     WriteFailure { failure, is_open }
 }
 
-async fn update_accounts(session: &Session, accounts: &[Account]) -> Result<(), Failure> {
+async fn write_accounts(session: &Session, accounts: &[Account]) -> Result<(), Failure> {
     if accounts.is_empty() {
         return Ok(());
     }
@@ -72,7 +78,7 @@ async fn update_accounts(session: &Session, accounts: &[Account]) -> Result<(), 
     let last_at: Vec<At> = accounts.iter().map(|account| At(account.last_at)).collect();
     let closed: Vec<bool> = accounts.iter().map(|account| account.status == AccountStatus::Closed).collect();
     let written = session
-        .execute_hot(UPDATE_ACCOUNTS, &[&buckets, &users, &available, &reserved, &seqs, &last_at, &closed])
+        .execute_hot(WRITE_ACCOUNTS, &[&buckets, &users, &available, &reserved, &seqs, &last_at, &closed])
         .await?;
     all_written(written, accounts.len(), "accounts")
 }
@@ -132,22 +138,31 @@ async fn mark_services_used(session: &Session, services: &[ServiceId]) -> Result
 }
 
 async fn erase_comments(session: &Session, closed: &[UserId]) -> Result<(), Failure> {
-    if closed.is_empty() {
-        return Ok(());
-    }
-    let (buckets, users) = users(closed);
-    session.execute_hot(ERASE_COMMENTS, &[&buckets, &users]).await.map(|_| ())
+    for_each(session, ERASE_COMMENTS, closed.iter().copied()).await
 }
 
 /// Accounts that were opened and stayed without an operation leave no row behind.
 async fn unopen_accounts(session: &Session, opened: &[UserId], written: &[Account]) -> Result<(), Failure> {
-    let is_written = |user: &UserId| written.iter().any(|account| account.user_id == *user);
-    let unused: Vec<UserId> = opened.iter().copied().filter(|user| !is_written(user)).collect();
-    if unused.is_empty() {
-        return Ok(());
-    }
-    let (buckets, users) = users(&unused);
-    session.execute_hot(UNOPEN_ACCOUNTS, &[&buckets, &users]).await.map(|_| ())
+    let written: HashSet<UserId> = written.iter().map(|account| account.user_id).collect();
+    for_each(session, UNOPEN_ACCOUNT, opened.iter().copied().filter(|user| !written.contains(user))).await
+}
+
+/// Rare work, user by user. All statements leave at the first poll, so that they stay in front of the commit;
+/// the ready-made joins promise no such thing for many futures.
+async fn for_each(session: &Session, sql: &str, users: impl Iterator<Item = UserId>) -> Result<(), Failure> {
+    let mut running: Vec<_> = users
+        .map(|user| {
+            let work = async move { session.execute_hot(sql, &[&bucket(user), &user.get()]).await };
+            Box::pin(maybe_done(work))
+        })
+        .collect();
+    poll_fn(|context| {
+        let unfinished =
+            running.iter_mut().filter_map(|one| one.as_mut().poll(context).is_pending().then_some(()));
+        if unfinished.count() == 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    running.iter_mut().filter_map(|one| one.as_mut().take_output()).try_for_each(|done| done.map(|_| ()))
 }
 
 /// Rows that the locks keep in place cannot be missing. Should they be, the commit has been sent already.

@@ -53,7 +53,8 @@ SELECT count(*) FROM (
 /// The same of a range of amounts.
 pub(super) const COUNT_AMOUNTS: &str = "\
 SELECT count(*) FROM (
-    SELECT FROM operations WHERE bucket = $1 AND user_id = $2 AND amount BETWEEN $4 AND $5 LIMIT $3
+    SELECT FROM operations WHERE bucket = $1 AND user_id = $2 AND amount > 0 AND amount BETWEEN $4 AND $5
+    LIMIT $3
 ) AS counted";
 
 /// Columns of a page; see [`rows::operation`](crate::rows::operation).
@@ -64,7 +65,7 @@ const COLUMNS: &str = "o.user_id, o.seq, o.kind, o.amount, o.available_after, o.
 /// `$8` service, `$9` order, `$10` amount and `$11` seq of the position to start behind, `$12` rows.
 ///
 /// `+ 0` keeps a condition out of an index that is not the one meant: a planner without statistics takes
-/// every condition for a sharp one.
+/// every condition for a sharp one. `amount > 0`, always true, admits the index of amounts: see the migration.
 pub(super) fn page(source: Source, sort: OperationSort) -> String {
     let (order, position) = match sort {
         OperationSort::NewestFirst => ("o.seq DESC", "o.seq < $11 AND $10::bigint > 0"),
@@ -74,14 +75,14 @@ pub(super) fn page(source: Source, sort: OperationSort) -> String {
     };
     let is_by_amount = matches!(sort, OperationSort::LargestFirst | OperationSort::SmallestFirst);
     let from = match source {
-        Source::InOrder if is_by_amount => in_order("o.seq + 0", "o.amount", ""),
+        Source::InOrder if is_by_amount => in_order("o.seq + 0", "o.amount", "AND o.amount > 0"),
         Source::InOrder => in_order("o.seq", "o.amount + 0", ""),
         Source::ServiceInOrder => in_order("o.seq", "o.amount + 0", "AND o.service_id = $8"),
         Source::OrderInOrder => in_order("o.seq", "o.amount + 0", "AND o.order_id = $9"),
         Source::FewOfWindow => few("seq >= $3 AND seq < $4"),
         Source::FewOfService => few("service_id = $8"),
         Source::FewOfOrder => few("order_id = $9"),
-        Source::FewOfAmounts => few("amount BETWEEN $5 AND $6"),
+        Source::FewOfAmounts => few("amount > 0 AND amount BETWEEN $5 AND $6"),
     };
     format!(
         "SELECT {COLUMNS} FROM {from} AND {position} AND ($7::text IS NULL OR o.kind = $7) \
@@ -103,4 +104,36 @@ fn few(condition: &str) -> String {
         "(SELECT * FROM operations WHERE bucket = $1 AND user_id = $2 AND {condition} OFFSET 0) AS o \
          WHERE o.seq >= $3 AND o.seq < $4 AND o.amount >= $5 AND o.amount <= $6"
     )
+}
+
+/// See [`crate::statements::planned`].
+pub(crate) fn planned() -> Vec<(String, &'static [&'static str])> {
+    use OperationSort::{LargestFirst, NewestFirst, OldestFirst, SmallestFirst};
+    let looks: [(&str, &'static [&'static str]); 4] = [
+        (WINDOW, &["accounts_pkey", "operations_pkey"]),
+        (COUNT_SERVICE, &["operations_by_service"]),
+        (COUNT_ORDER, &["operations_by_order"]),
+        (COUNT_AMOUNTS, &["operations_by_amount"]),
+    ];
+    let by_time: [(Source, &'static [&'static str]); 4] = [
+        (Source::InOrder, &["operations_pkey"]),
+        (Source::ServiceInOrder, &["operations_by_service"]),
+        (Source::OrderInOrder, &["operations_by_order"]),
+        (Source::FewOfAmounts, &["operations_by_amount"]),
+    ];
+    let by_amount: [(Source, &'static [&'static str]); 4] = [
+        (Source::InOrder, &["operations_by_amount"]),
+        (Source::FewOfWindow, &["operations_pkey"]),
+        (Source::FewOfService, &["operations_by_service"]),
+        (Source::FewOfOrder, &["operations_by_order"]),
+    ];
+    let mut planned: Vec<_> = looks.into_iter().map(|(sql, indexes)| (sql.to_owned(), indexes)).collect();
+    for (sorts, sources) in
+        [([NewestFirst, OldestFirst], by_time), ([LargestFirst, SmallestFirst], by_amount)]
+    {
+        for sort in sorts {
+            planned.extend(sources.map(|(source, indexes)| (page(source, sort), indexes)));
+        }
+    }
+    planned
 }

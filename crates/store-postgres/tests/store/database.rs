@@ -11,15 +11,15 @@ use tokio::sync::OnceCell;
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 
 /// A database, and a store on it.
-pub struct Database {
-    pub server: &'static Server,
-    pub name: String,
-    pub store: PostgresStore,
+pub(crate) struct Database {
+    pub(crate) server: &'static Server,
+    pub(crate) name: String,
+    pub(crate) store: PostgresStore,
 }
 
 impl Database {
     /// A migrated, empty database.
-    pub async fn migrated() -> Self {
+    pub(crate) async fn migrated() -> Self {
         let server = shared();
         let template = TEMPLATE
             .get_or_init(|| async {
@@ -36,7 +36,7 @@ impl Database {
 
     /// A further store on the same database: another process of the service.
     #[allow(dead_code, reason = "not every test binary has several processes")]
-    pub fn another(&self, change: impl FnOnce(&mut PostgresOptions)) -> PostgresStore {
+    pub(crate) fn another(&self, change: impl FnOnce(&mut PostgresOptions)) -> PostgresStore {
         let mut options = options(&self.server.url(&self.name));
         change(&mut options);
         PostgresStore::new(options).unwrap()
@@ -44,13 +44,13 @@ impl Database {
 
     /// Runs SQL as superuser, past the store.
     #[allow(dead_code, reason = "not every test binary looks past the store")]
-    pub fn sql(&self, sql: &str) -> String {
+    pub(crate) fn sql(&self, sql: &str) -> String {
         self.server.psql(&self.name, sql)
     }
 }
 
 /// For a server that is fast rather than durable, shared by many tests at once.
-pub fn options(url: &str) -> PostgresOptions {
+pub(crate) fn options(url: &str) -> PostgresOptions {
     PostgresOptions {
         connections_max: 4,
         wait_timeout: Duration::from_secs(30),

@@ -1,0 +1,128 @@
+//! Every statement whose cost matters uses its index, whatever the planner believes of the tables: on empty ones,
+//! on ones that were just filled, on large ones that nobody analysed, and on large analysed ones; for given
+//! values and for unknown ones.
+
+use std::fmt::Write;
+
+use balance_postgres_harness::{Options, Server};
+use balance_store_postgres::{PostgresStore, statements};
+use tokio_postgres::{Client, NoTls, types::Type};
+
+use crate::database::options;
+
+/// Nobody analyses behind the test's back.
+async fn unanalysed() -> (Server, Client) {
+    let settings = vec!["autovacuum=off".to_owned()];
+    let server = Server::start(Options { settings, ..Options::default() });
+    PostgresStore::new(options(&server.url("postgres"))).unwrap().migrate().await.unwrap();
+    let mut config: tokio_postgres::Config = server.url("postgres").parse().unwrap();
+    let (client, connection) = config.options(statements::PLANNER).connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    (server, client)
+}
+
+async fn fill(client: &Client, users: i64, operations_each: i64) {
+    // The bucket does not have to be the right one for a plan.
+    let sql = format!(
+        "INSERT INTO services SELECT s, 'service ' || s, false, true FROM generate_series(1, 50) s \
+             ON CONFLICT DO NOTHING; \
+         INSERT INTO accounts SELECT u, 100, 0, {operations_each}, now(), u % 256, false \
+             FROM generate_series(1, {users}) u ON CONFLICT DO NOTHING; \
+         INSERT INTO reservations SELECT u, 1 + o % 50, o, 10, 0, 0, 0, now(), now(), u % 256, 'active' \
+             FROM generate_series(1, {users}) u, generate_series(1, 3) o ON CONFLICT DO NOTHING; \
+         INSERT INTO operations (user_id, seq, amount, available_after, reserved_after, created_at, service_id, \
+                 order_id, bucket, kind, idempotency_key, fingerprint) \
+             SELECT u, s, 1 + (u * s) % 997, 1, 0, now(), 1 + s % 50, s / 3, u % 256, \
+                 (ARRAY['deposit', 'reserve', 'capture'])[1 + s % 3], 'key-' || s, '\\x00' \
+             FROM generate_series(1, {users}) u, generate_series(1, {operations_each}) s ON CONFLICT DO NOTHING"
+    );
+    client.batch_execute(&sql).await.unwrap();
+}
+
+/// Some value of the type, as SQL.
+fn sample(kind: &Type, count: i64) -> String {
+    let list = |text: &dyn Fn(i64) -> String| {
+        let items: Vec<String> = (1..=count).map(text).collect();
+        format!("'{{{}}}'", items.join(","))
+    };
+    match kind.name() {
+        "_int2" => list(&|n| (n % 256).to_string()),
+        "_int4" | "_int8" | "_numeric" => list(&|n| n.to_string()),
+        "_text" => list(&|n| format!("key-{n}")),
+        "_bool" => list(&|_| "false".to_owned()),
+        "_timestamptz" => list(&|_| "2026-11-24".to_owned()),
+        "_bytea" => list(&|_| r#""\\x00""#.to_owned()),
+        "timestamptz" => "'2026-11-24'".to_owned(),
+        "text" => "'key-1'".to_owned(),
+        "int2" | "int4" | "int8" => "1".to_owned(),
+        other => panic!("no sample of {other}"),
+    }
+}
+
+async fn plan(client: &Client, sql: &str, mode: &str, count: i64) -> String {
+    let kinds = client.prepare(sql).await.unwrap();
+    let values: Vec<String> = kinds.params().iter().map(|kind| sample(kind, count)).collect();
+    client.batch_execute(&format!("SET plan_cache_mode = {mode}; PREPARE explained AS {sql}")).await.unwrap();
+    let explain = format!("EXPLAIN EXECUTE explained ({})", values.join(", "));
+    let mut plan = String::new();
+    for row in client.query(&explain, &[]).await.unwrap() {
+        writeln!(plan, "{}", row.get::<_, &str>(0)).unwrap();
+    }
+    client.batch_execute("DEALLOCATE explained").await.unwrap();
+    plan
+}
+
+/// Every scan of a table goes by an index and starts at a place in it.
+fn check(plan: &str, indexes: &[&str], context: &str) {
+    let fail = |what: &str| panic!("{what} {context}\n{plan}");
+    for forbidden in ["Seq Scan", "Bitmap", "Hash Join", "Merge Join", "Materialize"] {
+        if plan.contains(forbidden) {
+            fail(forbidden);
+        }
+    }
+    let used: Vec<&str> =
+        plan.lines().filter_map(|line| line.split_once(" using ")?.1.split(' ').next()).collect();
+    let mut sorted = used.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let is_expected = |(used, expected): (&&str, &&str)| expected.split('|').any(|one| one == *used);
+    if sorted.len() != indexes.len() || !sorted.iter().zip(indexes).all(is_expected) {
+        fail("other indexes");
+    }
+    if plan.matches("Index Cond:").count() < used.len() {
+        fail("a whole index is read");
+    }
+}
+
+async fn check_all(client: &Client, tables: &str) {
+    for (sql, indexes) in statements::planned() {
+        for mode in ["force_generic_plan", "force_custom_plan"] {
+            for count in [1, 64, 1_000] {
+                let plan = plan(client, &sql, mode, count).await;
+                check(&plan, indexes, &format!("on {tables} tables, {mode}, {count} values:\n{sql}\n"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn statements_use_their_index_whatever_the_planner_believes() {
+    let (_server, client) = unanalysed().await;
+    check_all(&client, "empty").await;
+    fill(&client, 100, 3).await;
+    check_all(&client, "just filled").await;
+    fill(&client, 30_000, 10).await;
+    check_all(&client, "large unanalysed").await;
+    client.batch_execute("ANALYZE").await.unwrap();
+    check_all(&client, "large analysed").await;
+}
+
+/// One user with most of the rows: what statistics then say of a user is no reason to leave the index.
+#[tokio::test]
+async fn statements_use_their_index_when_one_user_has_most_rows() {
+    let (_server, client) = unanalysed().await;
+    fill(&client, 1, 200_000).await;
+    check_all(&client, "one-user unanalysed").await;
+    client.batch_execute("ANALYZE").await.unwrap();
+    check_all(&client, "one-user analysed").await;
+}
