@@ -97,7 +97,7 @@ enum Command {
     /// Transfers in both directions on two instances: no deadlock is seen, every sum is exact
     OpposingTransfers {
         #[arg(long, default_value_t = 200_000)]
-        calls: u64,
+        transfers: u64,
     },
     /// Stop and continue the service and the database, slow the connection, hold a COMMIT
     Stalls {
@@ -186,7 +186,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<bool> {
         Command::KillDatabase { instances, kills } => kill_database(&options()?, instances, kills).await?,
         Command::CommitCuts { instances, cuts } => commit_cuts(&options()?, instances, cuts).await?,
         Command::EveryRoundTrip { shapes } => every_round_trip(&options()?, shapes).await?,
-        Command::OpposingTransfers { calls } => opposing_transfers(&options()?, calls).await?,
+        Command::OpposingTransfers { transfers } => opposing_transfers(&options()?, transfers).await?,
         Command::Stalls { count, seconds } => {
             stalls(&options()?, count, Duration::from_secs(seconds)).await?
         }

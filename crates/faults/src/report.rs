@@ -108,6 +108,11 @@ impl Reporter {
         self.problems.push(what.into());
     }
 
+    /// Something that helps to understand a problem.
+    pub fn note(&mut self, what: impl Into<String>) {
+        self.problems.push(what.into());
+    }
+
     /// An audit ended.
     pub fn audited(&mut self, result: anyhow::Result<()>) {
         self.audits += 1;

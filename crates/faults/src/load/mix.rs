@@ -15,9 +15,6 @@ use crate::history::{Call, MoneyAction, MoneyCall, OrderRef};
 /// How many orders are remembered for captures, releases, refunds and extensions.
 const ORDERS_MAX: usize = 64;
 
-/// What every user starts with, in minor units.
-const FIRST_DEPOSIT: i64 = 50_000;
-
 /// How often each kind of call is made, relative to the others.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "each is the weight of the call of its name")]
@@ -34,6 +31,8 @@ pub struct Weights {
     pub operations: u32,
     /// The longest time limit of a reservation, in seconds; short ones expire during the run.
     pub seconds_max: u32,
+    /// What every user starts with, in minor units: little, so that money runs out now and then, or plenty.
+    pub first_deposit: i64,
 }
 
 impl Weights {
@@ -50,6 +49,7 @@ impl Weights {
         balance: 12,
         operations: 6,
         seconds_max: 3,
+        first_deposit: 50_000,
     };
 
     /// Transfers and now and then a read.
@@ -65,6 +65,7 @@ impl Weights {
         balance: 3,
         operations: 0,
         seconds_max: 1,
+        first_deposit: 1_000_000_000_000,
     };
 
     const fn each(&self) -> [u32; 10] {
@@ -112,7 +113,10 @@ impl Mix {
     pub fn first_calls(&self, process: u32, processes: u32) -> Vec<Call> {
         let ours = self.users.iter().skip(process as usize).step_by(processes.max(1) as usize);
         ours.map(|user_id| {
-            self.money(process, MoneyAction::Deposit { user_id: *user_id, amount: FIRST_DEPOSIT })
+            self.money(
+                process,
+                MoneyAction::Deposit { user_id: *user_id, amount: self.weights.first_deposit },
+            )
         })
         .collect()
     }

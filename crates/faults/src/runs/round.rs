@@ -130,6 +130,12 @@ impl Round {
         self.load.resolve(RESOLVE_WITHIN).await;
         let verdict = self.judge(stage, reporter).await?;
         reporter.checked(&verdict);
+        if !verdict.is_clean() {
+            for (number, instance) in stage.instances.iter().enumerate() {
+                reporter
+                    .note(format!("log of instance {number}, last line first: {:?}", instance.log_tail(8)));
+            }
+        }
         if let crate::supervisor::Database::Sqlite(_) = stage.database {
             for instance in &mut stage.instances {
                 instance.kill().await?;

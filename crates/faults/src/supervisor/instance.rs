@@ -101,12 +101,17 @@ impl Instance {
                 return Ok(());
             }
             if !self.is_running() || Instant::now() > deadline {
-                let log = std::fs::read_to_string(self.log()).unwrap_or_default();
-                let tail: Vec<&str> = log.lines().rev().take(15).collect();
+                let tail = self.log_tail(15);
                 bail!("an instance does not become ready; the end of its log, last line first: {tail:#?}");
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// The last lines of its log (warnings and errors only), last line first.
+    pub fn log_tail(&self, lines: usize) -> Vec<String> {
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        log.lines().rev().take(lines).map(ToOwned::to_owned).collect()
     }
 
     /// Whether the process exists.
