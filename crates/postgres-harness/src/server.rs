@@ -119,8 +119,8 @@ impl Server {
         pid.unwrap_or_else(|| panic!("the PostgreSQL of this test does not run"))
     }
 
-    /// Makes a database with a name of its own, empty or as a copy of `template`, to which nobody may be
-    /// connected at that moment. Returns the name.
+    /// Makes a database with a name of its own, empty or as a copy of `template`, which nobody may stay
+    /// connected to. Returns the name.
     ///
     /// # Panics
     ///
@@ -128,7 +128,14 @@ impl Server {
     pub fn create_database(&self, template: Option<&str>) -> String {
         let name = format!("d{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let template = template.unwrap_or("template1");
-        self.psql("postgres", &format!("CREATE DATABASE {name} TEMPLATE {template}"));
+        // A connection that was closed a moment ago may still be on its way out of the template.
+        let wait = format!(
+            "DO $$ BEGIN FOR i IN 1..500 LOOP \
+                 EXIT WHEN NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = '{template}'); \
+                 PERFORM pg_sleep(0.02), pg_stat_clear_snapshot(); \
+             END LOOP; END $$"
+        );
+        self.run("postgres", &[&wait, &format!("CREATE DATABASE {name} TEMPLATE {template}")]);
         name
     }
 
@@ -138,13 +145,19 @@ impl Server {
     ///
     /// If the SQL fails.
     pub fn psql(&self, database: &str, sql: &str) -> String {
+        self.run(database, &[sql])
+    }
+
+    /// Runs each of these as a transaction of its own.
+    fn run(&self, database: &str, commands: &[&str]) -> String {
         let output = Command::new(self.bin.join("psql"))
-            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql])
+            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1"])
+            .args(commands.iter().flat_map(|sql| ["-c", sql]))
             .arg(self.url(database))
             .stdin(Stdio::null())
             .output()
             .unwrap_or_else(|error| panic!("psql does not start: {error}"));
-        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{commands:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 

@@ -32,6 +32,17 @@ fn databases_are_cloned_from_a_template() {
 }
 
 #[test]
+fn a_template_that_somebody_is_just_leaving_is_waited_for() {
+    let server = shared();
+    let template = server.create_database(None);
+    thread::scope(|scope| {
+        scope.spawn(|| server.psql(&template, "SELECT pg_sleep(0.5)"));
+        thread::sleep(Duration::from_millis(200));
+        server.create_database(Some(&template));
+    });
+}
+
+#[test]
 fn a_dropped_server_is_gone_with_its_data() {
     let server = Server::start(Options::default());
     let pid = server.pid();

@@ -4,6 +4,9 @@
 //! some seconds per row, and prints commands per second. `--disk` takes the temporary folder with full
 //! durability in the place of a tmpfs; `--seconds N` the time per row; `--only BATCHxLANES` one row.
 
+#![expect(clippy::expect_used, reason = "a measurement of what its own code made valid")]
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
+
 use std::{
     error::Error,
     sync::{

@@ -52,7 +52,7 @@ impl ServiceRepo for PostgresStore {
         after: Option<ServiceId>,
         limit: Limit,
     ) -> Result<Page<Service, ServiceId>, RepoError> {
-        let after = after.map_or(0, |id| id.get());
+        let after = after.map_or(0, balance_domain::ServiceId::get);
         let rows = self.read(PAGE, &[&after, &(i64::from(limit.get()) + 1)]).await?;
         let services = rows.iter().map(rows::service).collect::<Result<Vec<_>, _>>();
         Ok(Page::from_surplus(services.map_err(Failure::into_error)?, limit, |service| service.id))

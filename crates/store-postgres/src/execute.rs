@@ -54,7 +54,8 @@ impl PostgresStore {
         let mut batch = Batch { submissions, deadline, open: Vec::new(), attempts: 0, contentions: 0 };
         loop {
             let mut progress = Progress::default();
-            let result = timeout_at(deadline, attempt(self, submissions, now, &mut progress)).await;
+            let attempt = Box::pin(attempt(self, submissions, now, &mut progress));
+            let result = timeout_at(deadline, attempt).await;
             let result =
                 result.unwrap_or_else(|_| Err(Failure::Lost("the database did not answer in time".into())));
             match batch.judge(result, progress) {

@@ -86,9 +86,9 @@ fn of_state(state: &SqlState, cause: Cause) -> Failure {
         return Failure::Contention(cause);
     }
     // A plan or statement that went stale under a schema change: a new connection has fresh ones.
-    let stale = [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME];
+    let outdated = [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME];
     let away = [SqlState::READ_ONLY_SQL_TRANSACTION, SqlState::INVALID_CATALOG_NAME];
-    if stale.contains(state) || away.contains(state) {
+    if outdated.contains(state) || away.contains(state) {
         return Failure::Away(cause);
     }
     match state.code().get(..2) {

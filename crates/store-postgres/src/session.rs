@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    future::{Future, poll_fn},
+    future::poll_fn,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -211,45 +211,40 @@ async fn open(
     tls: Option<MakeRustlsConnect>,
 ) -> Result<(Client, Arc<AtomicBool>), tokio_postgres::Error> {
     let has_warned = Arc::new(AtomicBool::new(false));
-    let client = match tls {
-        Some(tls) => {
-            let (client, connection) = config.connect(tls).await?;
-            tokio::spawn(drive(connection, has_warned.clone()));
-            client
-        }
-        None => {
-            let (client, connection) = config.connect(NoTls).await?;
-            tokio::spawn(drive(connection, has_warned.clone()));
-            client
-        }
+    let client = if let Some(tls) = tls {
+        let (client, connection) = config.connect(tls).await?;
+        tokio::spawn(drive(connection, has_warned.clone()));
+        client
+    } else {
+        let (client, connection) = config.connect(NoTls).await?;
+        tokio::spawn(drive(connection, has_warned.clone()));
+        client
     };
     Ok((client, has_warned))
 }
 
 /// Moves messages until the connection ends; those who wait for an answer then learn it from the client.
-fn drive<S, T>(mut connection: Connection<S, T>, has_warned: Arc<AtomicBool>) -> impl Future<Output = ()>
+async fn drive<S, T>(mut connection: Connection<S, T>, has_warned: Arc<AtomicBool>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    async move {
-        while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
-            match message {
-                Ok(AsyncMessage::Notice(notice)) => {
-                    if notice.parsed_severity() == Some(Severity::Warning) {
-                        has_warned.store(true, Ordering::Release);
-                        tracing::warn!(
-                            code = notice.code().code(),
-                            notice = notice.message(),
-                            "the database warns"
-                        );
-                    }
+    while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+        match message {
+            Ok(AsyncMessage::Notice(notice)) => {
+                if notice.parsed_severity() == Some(Severity::Warning) {
+                    has_warned.store(true, Ordering::Release);
+                    tracing::warn!(
+                        code = notice.code().code(),
+                        notice = notice.message(),
+                        "the database warns"
+                    );
                 }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::debug!(error = %Cause::from(error), "a connection to the database ended");
-                    return;
-                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(error = %Cause::from(error), "a connection to the database ended");
+                return;
             }
         }
     }

@@ -50,11 +50,11 @@ impl<'a> OperationColumns<'a> {
         self.amounts.push(operation.amount.get());
         self.available_after.push(operation.available_after);
         self.reserved_after.push(operation.reserved_after);
-        self.services.push(operation.service_id.map(|id| id.get()));
-        self.orders.push(operation.order_id.map(|id| id.get()));
-        self.counterparties.push(operation.counterparty_user_id.map(|id| id.get()));
-        self.comments.push(operation.comment.as_ref().map(|comment| comment.as_str()));
-        self.keys.push(operation.idempotency_key.as_ref().map(|key| key.as_str()));
+        self.services.push(operation.service_id.map(balance_domain::ServiceId::get));
+        self.orders.push(operation.order_id.map(balance_domain::OrderId::get));
+        self.counterparties.push(operation.counterparty_user_id.map(balance_domain::UserId::get));
+        self.comments.push(operation.comment.as_ref().map(balance_domain::Comment::as_str));
+        self.keys.push(operation.idempotency_key.as_ref().map(balance_domain::IdempotencyKey::as_str));
         self.created_at.push(At(operation.created_at));
         self.fingerprints.push(recorded.fingerprint.as_ref().map(|fingerprint| fingerprint.0.as_slice()));
         self.push_reservation(recorded.reservation_after.as_ref());

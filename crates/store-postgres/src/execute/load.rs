@@ -53,7 +53,7 @@ async fn round_trip(
     now: Timestamp,
     opened: &[UserId],
 ) -> Result<Rows, Failure> {
-    let (begun, opening, accounts, keyed_operations, named, due, services) = join!(
+    let (started, opening, accounts, keyed_operations, named, due, services) = join!(
         session.run(begin),
         open_accounts(session, opened),
         lock_accounts(session, &needs.accounts),
@@ -62,7 +62,7 @@ async fn round_trip(
         due_reservations(session, &needs.accounts, now),
         services(session, needs),
     );
-    begun?;
+    started?;
     opening?;
     let accounts = accounts?;
     let keyed_operations = keyed_operations?;

@@ -47,6 +47,7 @@ mod tests {
         UserId::new(1).unwrap()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "a whole reply, as stores give it")]
     fn answered(available: i64, is_replay: bool) -> Reply {
         let account = Account { available, status: AccountStatus::Closed, ..Account::unopened(user()) };
         Ok(vec![Accepted { receipt: Receipt::Account(account), is_replay }])

@@ -81,3 +81,11 @@ impl Harness for Database {
         (0..count).map(|_| Arc::new(self.another(|_| {})) as Arc<dyn Store>).collect()
     }
 }
+
+/// Another client of the database, past the store.
+#[allow(dead_code, reason = "not every test binary looks past the store")]
+pub(crate) async fn client(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}

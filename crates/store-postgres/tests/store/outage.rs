@@ -1,0 +1,91 @@
+//! A server that is away, comes back, or freezes.
+
+use std::{
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use balance_domain::ports::{BalanceRepo, RepoError};
+use balance_postgres_harness::{Options, Server};
+use balance_store_conformance::{
+    Teller, audit,
+    teller::{deposit_of, under, user},
+};
+use balance_store_postgres::{PostgresOptions, PostgresStore};
+
+fn impatient(server: &Server) -> PostgresOptions {
+    PostgresOptions { deadline: Duration::from_millis(700), ..PostgresOptions::new(server.url("postgres")) }
+}
+
+fn durable() -> Server {
+    Server::start(Options { durable: true, ..Options::default() })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_away_at_start_is_found_when_it_comes() {
+    let server = durable();
+    server.stop();
+    let store = PostgresStore::new(impatient(&server)).unwrap();
+    assert!(matches!(store.ready().await, Err(RepoError::Unavailable(_))));
+    assert!(matches!(store.migrate().await, Err(RepoError::Unavailable(_))));
+    let teller = Teller::new(Arc::new(store.clone()));
+    let told = store.execute(vec![under("k", deposit_of(1, 5)).into()], teller.now()).await;
+    assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
+    server.restart();
+    store.migrate().await.unwrap();
+    store.ready().await.unwrap();
+    assert!(!teller.accepted(under("k", deposit_of(1, 5))).await.is_replay);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_loses_nothing_acknowledged_and_stale_connections_go_unnoticed() {
+    let server = durable();
+    let store = PostgresStore::new(PostgresOptions::new(server.url("postgres"))).unwrap();
+    store.migrate().await.unwrap();
+    let teller = Teller::new(Arc::new(store));
+    let mut acknowledged = 0;
+    for round in 0..5 {
+        for n in 0..20 {
+            teller.accepted(under(&format!("{round}-{n}"), deposit_of(n % 4 + 1, 1))).await;
+            acknowledged += 1;
+        }
+        server.kill_9();
+        server.restart();
+        // The first call after the restart is a read or a write, on connections that are dead.
+        if round % 2 == 0 {
+            assert!(teller.store().accounts(vec![user(1)], teller.now()).await.unwrap()[0].is_some());
+        }
+        assert!(teller.accepted(under(&format!("{round}-0"), deposit_of(1, 1))).await.is_replay);
+    }
+    assert_eq!(audit(teller.store()).await.paid_in, acknowledged);
+}
+
+/// The kernel goes on acknowledging what a frozen server is sent: only the store's own deadline helps.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_server_is_an_outage_in_time() {
+    let server = durable();
+    let store = PostgresStore::new(impatient(&server)).unwrap();
+    store.migrate().await.unwrap();
+    let teller = Teller::new(Arc::new(store));
+    teller.deposit(1, 100).await;
+    let backends = server.psql(
+        "postgres",
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+    );
+    let mut processes: Vec<String> = backends.lines().map(str::to_owned).collect();
+    processes.push(server.pid().to_string());
+    let signal =
+        |name: &str| assert!(Command::new("kill").arg(name).args(&processes).status().unwrap().success());
+    signal("-STOP");
+    let start = Instant::now();
+    let write = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()], teller.now()).await;
+    let read = teller.store().accounts(vec![user(1)], teller.now()).await;
+    let took = start.elapsed();
+    signal("-CONT");
+    assert!(matches!(write, Err(RepoError::Unavailable(_))), "{write:?}");
+    assert!(matches!(read, Err(RepoError::Unavailable(_))), "{read:?}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(!teller.accepted(under("k", deposit_of(1, 5))).await.is_replay);
+    assert_eq!(teller.balance(1).await, (105, 0));
+}

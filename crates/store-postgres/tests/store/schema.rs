@@ -1,0 +1,85 @@
+//! Migrations and what a database must be like to be worked with.
+
+use balance_domain::ports::{BalanceRepo, RepoError};
+use balance_postgres_harness::{Options, Server, shared};
+use balance_store_postgres::{PostgresOptions, PostgresStore};
+
+use crate::database::{Database, options};
+
+async fn readiness(store: &PostgresStore) -> String {
+    match store.ready().await {
+        Ok(()) => "ready".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_instances_that_start_together_migrate_once() {
+    let server = shared();
+    let name = server.create_database(None);
+    let starts = (0..8).map(|_| {
+        let store = PostgresStore::new(options(&server.url(&name))).unwrap();
+        tokio::spawn(async move {
+            store.migrate().await.unwrap();
+            store.ready().await.unwrap();
+        })
+    });
+    for start in starts.collect::<Vec<_>>() {
+        start.await.unwrap();
+    }
+    assert_eq!(server.psql(&name, "SELECT count(*) FROM refinery_schema_history"), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_is_known_exactly_or_not_at_all() {
+    let server = shared();
+    let name = server.create_database(None);
+    let store = PostgresStore::new(options(&server.url(&name))).unwrap();
+    assert_ne!(readiness(&store).await, "ready", "nothing was migrated");
+    store.migrate().await.unwrap();
+    store.migrate().await.unwrap();
+    assert_eq!(readiness(&store).await, "ready");
+    server.psql(
+        &name,
+        "INSERT INTO refinery_schema_history SELECT 99, 'later', applied_on, '1' FROM refinery_schema_history",
+    );
+    assert!(readiness(&store).await.contains("version 99"), "a newer binary was here");
+    server.psql(&name, "DELETE FROM refinery_schema_history WHERE version = 99");
+    server.psql(&name, "UPDATE refinery_schema_history SET checksum = '1'");
+    assert_ne!(readiness(&store).await, "ready", "another migration of the same number was here");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_could_lose_commits_are_refused() {
+    let database = Database::migrated().await;
+    let strict = |url: &str| PostgresStore::new(PostgresOptions::new(url)).unwrap();
+    let store = strict(&database.server.url(&database.name));
+    let told = store.ready().await;
+    assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
+    assert!(readiness(&store).await.contains("fsync, full_page_writes off"), "{}", readiness(&store).await);
+    assert!(store.migrate().await.is_err());
+
+    let durable = Server::start(Options { durable: true, ..Options::default() });
+    let store = strict(&durable.url("postgres"));
+    store.migrate().await.unwrap();
+    assert_eq!(readiness(&store).await, "ready");
+    durable.psql("postgres", "ALTER ROLE postgres SET synchronous_commit = off");
+    let store = strict(&durable.url("postgres"));
+    assert!(readiness(&store).await.contains("synchronous_commit off"), "{}", readiness(&store).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_read_only_is_unavailable() {
+    let database = Database::migrated().await;
+    database.sql(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name));
+    let told = database.store.ready().await;
+    assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
+}
+
+#[tokio::test]
+async fn options_are_checked_and_never_printed_with_their_secret() {
+    assert!(PostgresStore::new(PostgresOptions::new("not a url")).is_err());
+    let options = PostgresOptions::new("postgres://user:hunter2@db.example/balance?sslmode=disable");
+    let shown = format!("{options:?} {:?}", PostgresStore::new(options.clone()).unwrap());
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
