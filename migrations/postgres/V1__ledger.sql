@@ -5,6 +5,7 @@
 -- by it. There are no foreign keys and no triggers: each would be work per row, while every row is written under
 -- the lock of its account row, by one function that has seen all the others.
 --
+-- One CHECK per table: they are the second line behind the rules, and each is made ready anew for every statement.
 -- Times are UTC with microseconds. Amounts are integers of minor units.
 
 -- One row per user, the lock of everything that is theirs. Updated by every command: a third of each page
@@ -12,13 +13,14 @@
 -- A row exists only once something happened to it.
 CREATE TABLE accounts (
     user_id   bigint      NOT NULL,
-    available bigint      NOT NULL CONSTRAINT accounts_available CHECK (available >= 0),
-    reserved  bigint      NOT NULL CONSTRAINT accounts_reserved CHECK (reserved >= 0),
+    available bigint      NOT NULL,
+    reserved  bigint      NOT NULL,
     seq       bigint      NOT NULL,
     last_at   timestamptz NOT NULL,
     bucket    smallint    NOT NULL,
     closed    boolean     NOT NULL,
-    CONSTRAINT accounts_pkey PRIMARY KEY (bucket, user_id)
+    CONSTRAINT accounts_pkey PRIMARY KEY (bucket, user_id),
+    CONSTRAINT accounts_balances CHECK (available >= 0 AND reserved >= 0)
 ) WITH (fillfactor = 66);
 
 CREATE TABLE services (
@@ -34,18 +36,18 @@ CREATE TABLE reservations (
     user_id    bigint      NOT NULL,
     service_id bigint      NOT NULL,
     order_id   bigint      NOT NULL,
-    amount     bigint      NOT NULL CONSTRAINT reservations_amount CHECK (amount > 0),
+    amount     bigint      NOT NULL,
     captured   bigint      NOT NULL,
     released   bigint      NOT NULL,
     refunded   bigint      NOT NULL,
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     bucket     smallint    NOT NULL,
-    state      text        COLLATE "C" NOT NULL
-        CONSTRAINT reservations_state CHECK (state IN ('active', 'captured', 'released', 'expired')),
+    state      text        COLLATE "C" NOT NULL,
     CONSTRAINT reservations_pkey PRIMARY KEY (bucket, user_id, service_id, order_id),
     CONSTRAINT reservations_sums CHECK (
-        captured >= 0 AND released >= 0 AND captured + released <= amount AND refunded BETWEEN 0 AND captured
+        amount > 0 AND captured >= 0 AND released >= 0 AND captured + released <= amount
+        AND refunded >= 0 AND refunded <= captured
     )
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
 
@@ -69,9 +71,9 @@ CREATE INDEX reservations_listing ON reservations (bucket, user_id, created_at, 
 CREATE TABLE operations (
     user_id                bigint      NOT NULL,
     seq                    bigint      NOT NULL,
-    amount                 bigint      NOT NULL CONSTRAINT operations_amount CHECK (amount > 0),
-    available_after        bigint      NOT NULL CONSTRAINT operations_available CHECK (available_after >= 0),
-    reserved_after         bigint      NOT NULL CONSTRAINT operations_reserved CHECK (reserved_after >= 0),
+    amount                 bigint      NOT NULL,
+    available_after        bigint      NOT NULL,
+    reserved_after         bigint      NOT NULL,
     created_at             timestamptz NOT NULL,
     service_id             bigint,
     order_id               bigint,
@@ -89,7 +91,7 @@ CREATE TABLE operations (
     fingerprint            bytea,
     comment                text        COLLATE "C",
     CONSTRAINT operations_pkey PRIMARY KEY (bucket, user_id, seq),
-    CONSTRAINT operations_answer CHECK ((idempotency_key IS NULL) = (fingerprint IS NULL))
+    CONSTRAINT operations_amounts CHECK (amount > 0 AND available_after >= 0 AND reserved_after >= 0)
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.05);
 
 -- A key is answered once. The rules see to it under the account's lock; this index is the second line.

@@ -175,6 +175,7 @@ impl Connector {
         };
         let (client, has_warned) = opened?;
         let session = Session { client, prepared: Mutex::default(), has_warned };
+        session.client.batch_execute(statements::PLAN_ONCE).await?;
         if !self.allow_unsafe_durability {
             session.refuse_unsafe_durability().await?;
         }
@@ -193,7 +194,7 @@ impl Manager for Connector {
             Ok(session)
         };
         // The driver's own limit covers one address of the host, not the exchange that follows.
-        tokio::time::timeout(self.connect_timeout * 2, making)
+        tokio::time::timeout(self.connect_timeout * 2, Box::pin(making))
             .await
             .unwrap_or_else(|_| Err(Failure::Away("connecting took too long".into())))
     }

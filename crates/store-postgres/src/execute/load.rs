@@ -10,10 +10,7 @@ use crate::{
     failure::Failure,
     rows::{self, column},
     session::Session,
-    statements::{
-        BEGIN, BEGIN_ANEW, DUE_RESERVATIONS, KEYED_OPERATIONS, LOCK_ACCOUNTS, NAMED_RESERVATIONS,
-        OPEN_ACCOUNTS, SERVICES,
-    },
+    statements::{BEGIN, BEGIN_ANEW, KEYED_OPERATIONS, LOCK_ACCOUNTS, OPEN_ACCOUNTS, RESERVATIONS, SERVICES},
     values::{At, bucket, users},
 };
 
@@ -53,21 +50,19 @@ async fn round_trip(
     now: Timestamp,
     opened: &[UserId],
 ) -> Result<Rows, Failure> {
-    let (started, opening, accounts, keyed_operations, named, due, services) = join!(
+    let (started, opening, accounts, keyed_operations, reservations, services) = join!(
         session.run(begin),
         open_accounts(session, opened),
         lock_accounts(session, &needs.accounts),
         keyed_operations(session, needs),
-        named_reservations(session, needs),
-        due_reservations(session, &needs.accounts, now),
+        reservations(session, needs, now),
         services(session, needs),
     );
     started?;
     opening?;
     let accounts = accounts?;
     let keyed_operations = keyed_operations?;
-    let mut reservations = all(&named?, rows::reservation)?;
-    reservations.extend(all(&due?, rows::reservation)?);
+    let reservations = all(&reservations?, rows::reservation)?;
     Ok(Rows {
         accounts: all(&accounts, |row| rows::account(row, 0))?,
         keyed_operations: all(&keyed_operations, rows::recorded)?,
@@ -99,25 +94,19 @@ async fn keyed_operations(session: &Session, needs: &Needs) -> Result<Vec<Row>, 
     session.query_hot(KEYED_OPERATIONS, &[&buckets, &users, &keys]).await
 }
 
-async fn named_reservations(session: &Session, needs: &Needs) -> Result<Vec<Row>, Failure> {
-    if needs.reservations.is_empty() {
-        return Ok(Vec::new());
-    }
+async fn reservations(session: &Session, needs: &Needs, now: Timestamp) -> Result<Vec<Row>, Failure> {
     let keys = &needs.reservations;
     let buckets: Vec<i16> = keys.iter().map(|key| bucket(key.user_id)).collect();
-    let users: Vec<i64> = keys.iter().map(|key| key.user_id.get()).collect();
+    let owners: Vec<i64> = keys.iter().map(|key| key.user_id.get()).collect();
     let services: Vec<i64> = keys.iter().map(|key| key.service_id.get()).collect();
     let orders: Vec<i64> = keys.iter().map(|key| key.order_id.get()).collect();
-    session.query_hot(NAMED_RESERVATIONS, &[&buckets, &users, &services, &orders]).await
-}
-
-async fn due_reservations(
-    session: &Session,
-    accounts: &[UserId],
-    now: Timestamp,
-) -> Result<Vec<Row>, Failure> {
-    let (buckets, users) = users(accounts);
-    session.query_hot(DUE_RESERVATIONS, &[&buckets, &users, &At(now)]).await
+    let (account_buckets, accounts) = users(&needs.accounts);
+    session
+        .query_hot(
+            RESERVATIONS,
+            &[&buckets, &owners, &services, &orders, &account_buckets, &accounts, &At(now)],
+        )
+        .await
 }
 
 async fn services(session: &Session, needs: &Needs) -> Result<Vec<Row>, Failure> {
