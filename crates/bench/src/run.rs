@@ -227,13 +227,13 @@ fn measure_all(
                 let ceiling = drive(&unlimited)?;
                 bar.inc(1);
                 for (subject, row) in subjects.iter().zip(&mut collected) {
-                    lane += connections as u64 + 1;
                     let cpu = Cpu::read(subject, database);
                     let outcome =
                         drive(&load(&subject.served.authority, Some(subject.authorization.clone()), lane))?;
                     let cpu = Cpu::read(subject, database).since(&cpu);
+                    lane += connections as u64;
                     if let Some(refusal) = &outcome.refusal {
-                        bar.println(format!("{} {}: {refusal}", subject.name, workload.name()));
+                        bar.suspend(|| eprintln!("{} {}: {refusal}", subject.name, workload.name()));
                     }
                     row.add(&outcome, &ceiling, cpu, subject.served.resident_mib());
                     bar.inc(1);
