@@ -27,6 +27,15 @@ faults *ARGS="--quick":
     cargo build --release -p balance-app
     cargo run --release -p balance-faults -- all {{ARGS}}
 
+# Throughput and latency over HTTP, beside the roofline of the same run: `just bench --store sqlite --data tmpfs`.
+bench *ARGS:
+    cargo build --release -p balance-app -p balance-bench
+    target/release/balance-bench run {{ARGS}}
+
+# Fill an empty, migrated store with a large ledger: `just grow --database-url sqlite:large.db --accounts 1000000`.
+grow *ARGS:
+    cargo run --release -p balance-bench -- grow {{ARGS}}
+
 # Write docs/openapi.json anew after a change of the API.
 openapi:
     cargo run -p balance-app -- openapi > docs/openapi.json

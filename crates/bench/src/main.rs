@@ -13,6 +13,7 @@
 
 mod client;
 mod drive;
+mod grow;
 mod plot;
 mod probe;
 mod process;
@@ -38,6 +39,8 @@ struct Cli {
 enum Command {
     /// Measure workloads over HTTP, beside the roofline of the same run.
     Run(Box<RunArgs>),
+    /// Fill an empty store with a ledger of any size: 10 million accounts with 10 million captures by default.
+    Grow(grow::GrowArgs),
     /// Serve the roofline by itself: a constant JSON answer to every request. Stops with its parent.
     Roofline,
 }
@@ -114,6 +117,7 @@ impl RunArgs {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Grow(args) => grow::grow(&args),
         Command::Roofline => roofline::serve(),
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Every user starts with this much, in minor units: enough for any run.
-const FUNDS: u64 = 1_000_000_000;
+pub(crate) const FUNDS: u64 = 1_000_000_000;
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
     let folder = match args.data {
