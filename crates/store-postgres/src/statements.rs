@@ -128,7 +128,8 @@ pub const ERASE_COMMENTS: &str = "\
 UPDATE operations SET comment = NULL
 WHERE bucket = $1 AND user_id = $2 AND comment IS NOT NULL";
 
-/// Accounts with what is due of them, all of one moment.
+/// Accounts with what is due of them, all of one moment. Who has nothing reserved has nothing due: most are spared
+/// the look.
 pub const READ_ACCOUNTS: &str = "\
 SELECT a.user_id, a.available, a.reserved, a.seq, a.last_at, a.closed, due.count, due.remaining
 FROM unnest($1::smallint[], $2::bigint[]) AS n (bucket, user_id)
@@ -138,7 +139,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT count(*) AS count, coalesce(sum(amount - captured - released), 0)::bigint AS remaining
     FROM reservations
-    WHERE bucket = n.bucket AND user_id = n.user_id AND state = 'active' AND expires_at <= $3
+    WHERE a.reserved > 0 AND bucket = n.bucket AND user_id = n.user_id AND state = 'active' AND expires_at <= $3
 ) AS due";
 
 /// One operation by its key.

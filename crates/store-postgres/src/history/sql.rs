@@ -38,22 +38,22 @@ WITH RECURSIVE search (is_end, instant, low, high) AS (
 )
 SELECT is_end, low FROM search WHERE low = high";
 
-/// How many operations of a service there are, counted up to `$3`.
+/// How many operations of a service there are behind the first 1,000, counted up to `$3`.
 pub(super) const COUNT_SERVICE: &str = "\
 SELECT count(*) FROM (
-    SELECT FROM operations WHERE bucket = $1 AND user_id = $2 AND service_id = $4 LIMIT $3
+    SELECT FROM operations WHERE bucket = $1 AND user_id = $2 AND service_id = $4 AND seq > 1000 LIMIT $3
 ) AS counted";
 
 /// The same of an order.
 pub(super) const COUNT_ORDER: &str = "\
 SELECT count(*) FROM (
-    SELECT FROM operations WHERE bucket = $1 AND user_id = $2 AND order_id = $4 LIMIT $3
+    SELECT FROM operations WHERE bucket = $1 AND user_id = $2 AND order_id = $4 AND seq > 1000 LIMIT $3
 ) AS counted";
 
 /// The same of a range of amounts.
 pub(super) const COUNT_AMOUNTS: &str = "\
 SELECT count(*) FROM (
-    SELECT FROM operations WHERE bucket = $1 AND user_id = $2 AND amount > 0 AND amount BETWEEN $4 AND $5
+    SELECT FROM operations WHERE bucket = $1 AND user_id = $2 AND amount BETWEEN $4 AND $5 AND seq > 1000
     LIMIT $3
 ) AS counted";
 
@@ -64,26 +64,51 @@ const COLUMNS: &str = "o.user_id, o.seq, o.kind, o.amount, o.available_after, o.
 /// One page: `$1` bucket, `$2` user, `$3` first and `$4` end seq, `$5` least and `$6` most amount, `$7` kind,
 /// `$8` service, `$9` order, `$10` amount and `$11` seq of the position to start behind, `$12` rows.
 ///
+/// The indexes of amounts, services and orders leave out an account's first 1,000 operations: see the migration.
+/// These are read by `seq` beside them, and the page is merged from both.
+///
 /// `+ 0` keeps a condition out of an index that is not the one meant: a planner without statistics takes
-/// every condition for a sharp one. `amount > 0`, always true, admits the index of amounts: see the migration.
+/// every condition for a sharp one.
 pub(super) fn page(source: Source, sort: OperationSort) -> String {
-    let (order, position) = match sort {
-        OperationSort::NewestFirst => ("o.seq DESC", "o.seq < $11 AND $10::bigint > 0"),
-        OperationSort::OldestFirst => ("o.seq", "o.seq > $11 AND $10::bigint > 0"),
-        OperationSort::LargestFirst => ("o.amount DESC, o.seq DESC", "(o.amount, o.seq) < ($10, $11)"),
-        OperationSort::SmallestFirst => ("o.amount, o.seq", "(o.amount, o.seq) > ($10, $11)"),
-    };
     let is_by_amount = matches!(sort, OperationSort::LargestFirst | OperationSort::SmallestFirst);
-    let from = match source {
-        Source::InOrder if is_by_amount => in_order("o.seq + 0", "o.amount", "AND o.amount > 0"),
-        Source::InOrder => in_order("o.seq", "o.amount + 0", ""),
-        Source::ServiceInOrder => in_order("o.seq", "o.amount + 0", "AND o.service_id = $8"),
-        Source::OrderInOrder => in_order("o.seq", "o.amount + 0", "AND o.order_id = $9"),
-        Source::FewOfWindow => few("seq >= $3 AND seq < $4"),
-        Source::FewOfService => few("service_id = $8"),
-        Source::FewOfOrder => few("order_id = $9"),
-        Source::FewOfAmounts => few("amount > 0 AND amount BETWEEN $5 AND $6"),
+    match source {
+        Source::InOrder if is_by_amount => split(sort, &in_order("o.seq + 0", "o.amount", "")),
+        Source::InOrder => rows(sort, &in_order("o.seq", "o.amount + 0", "")),
+        Source::ServiceInOrder => split(sort, &in_order("o.seq", "o.amount + 0", "AND o.service_id = $8")),
+        Source::OrderInOrder => split(sort, &in_order("o.seq", "o.amount + 0", "AND o.order_id = $9")),
+        Source::FewOfWindow => rows(sort, &few("seq >= $3 AND seq < $4")),
+        Source::FewOfService => split(sort, &few("service_id = $8 AND seq > 1000")),
+        Source::FewOfOrder => split(sort, &few("order_id = $9 AND seq > 1000")),
+        Source::FewOfAmounts => split(sort, &few("amount BETWEEN $5 AND $6 AND seq > 1000")),
+    }
+}
+
+/// A page of the rows that an index has, and of the first ones, which it has not.
+fn split(sort: OperationSort, indexed: &str) -> String {
+    let indexed = rows(sort, &format!("{indexed} AND o.seq > 1000"));
+    let first = rows(sort, &few("seq <= 1000"));
+    let order = order(sort);
+    format!("SELECT * FROM (({indexed}) UNION ALL ({first})) AS o ORDER BY {order} LIMIT $12")
+}
+
+const fn order(sort: OperationSort) -> &'static str {
+    match sort {
+        OperationSort::NewestFirst => "o.seq DESC",
+        OperationSort::OldestFirst => "o.seq",
+        OperationSort::LargestFirst => "o.amount DESC, o.seq DESC",
+        OperationSort::SmallestFirst => "o.amount, o.seq",
+    }
+}
+
+/// The page of one source.
+fn rows(sort: OperationSort, from: &str) -> String {
+    let position = match sort {
+        OperationSort::NewestFirst => "o.seq < $11 AND $10::bigint > 0",
+        OperationSort::OldestFirst => "o.seq > $11 AND $10::bigint > 0",
+        OperationSort::LargestFirst => "(o.amount, o.seq) < ($10, $11)",
+        OperationSort::SmallestFirst => "(o.amount, o.seq) > ($10, $11)",
     };
+    let order = order(sort);
     format!(
         "SELECT {COLUMNS} FROM {from} AND {position} AND ($7::text IS NULL OR o.kind = $7) \
          AND ($8::bigint IS NULL OR o.service_id + 0 = $8) AND ($9::bigint IS NULL OR o.order_id + 0 = $9) \
@@ -117,15 +142,15 @@ pub(crate) fn planned() -> Vec<(String, &'static [&'static str])> {
     ];
     let by_time: [(Source, &'static [&'static str]); 4] = [
         (Source::InOrder, &["operations_pkey"]),
-        (Source::ServiceInOrder, &["operations_by_service"]),
-        (Source::OrderInOrder, &["operations_by_order"]),
-        (Source::FewOfAmounts, &["operations_by_amount"]),
+        (Source::ServiceInOrder, &["operations_by_service", "operations_pkey"]),
+        (Source::OrderInOrder, &["operations_by_order", "operations_pkey"]),
+        (Source::FewOfAmounts, &["operations_by_amount", "operations_pkey"]),
     ];
     let by_amount: [(Source, &'static [&'static str]); 4] = [
-        (Source::InOrder, &["operations_by_amount"]),
+        (Source::InOrder, &["operations_by_amount", "operations_pkey"]),
         (Source::FewOfWindow, &["operations_pkey"]),
-        (Source::FewOfService, &["operations_by_service"]),
-        (Source::FewOfOrder, &["operations_by_order"]),
+        (Source::FewOfService, &["operations_by_service", "operations_pkey"]),
+        (Source::FewOfOrder, &["operations_by_order", "operations_pkey"]),
     ];
     let mut planned: Vec<_> = looks.into_iter().map(|(sql, indexes)| (sql.to_owned(), indexes)).collect();
     for (sorts, sources) in
