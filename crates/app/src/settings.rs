@@ -265,10 +265,12 @@ fn parse_http(parser: &mut Parser) -> Http {
     }
 }
 
+/// Two lanes keep a database busy while one of them waits for its flush; with more the batches get smaller, and
+/// each command costs more (docs/performance.md).
 fn parse_batching(parser: &mut Parser, database: &Database) -> Batching {
     let usual = match database {
         Database::Sqlite(_) => 1,
-        Database::Postgres(_) => 4,
+        Database::Postgres(_) => 2,
     };
     Batching {
         lanes: match parser.count("group_commit.lanes", 0, 256) {

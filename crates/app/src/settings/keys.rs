@@ -106,7 +106,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(
         "group_commit.lanes",
         "0",
-        "Batches that are written side by side; 0 is 1 on SQLite and 4 on PostgreSQL.",
+        "Batches that are written side by side; 0 is 1 on SQLite and 2 on PostgreSQL.",
     ),
     key("group_commit.batch_commands_max", "1000", "Commands in one transaction."),
     key("group_commit.queue_commands_max", "20000", "Commands that may wait in a lane before 503."),
