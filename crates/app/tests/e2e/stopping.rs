@@ -48,6 +48,7 @@ async fn deposit_until_gone(api: Api, user: i64, is_stopping: Arc<AtomicBool>) -
 
 /// A few times; as often as `BALANCE_STOPS` says before a release.
 async fn a_stop_under_load_answers_every_accepted_request(world: World) {
+    #[expect(clippy::disallowed_methods, reason = "how long to test is not the product's configuration")]
     let stops = std::env::var("BALANCE_STOPS").map_or(3, |count| count.parse().unwrap());
     let mut answered = 0;
     for stop in 1..=stops {
