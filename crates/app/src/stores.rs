@@ -3,7 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use balance_domain::ports::{ApiKeyRepo, BalanceRepo, RepoError, ReportRepo, ServiceRepo};
+use balance_domain::{
+    Timestamp,
+    ports::{ApiKeyRepo, BalanceRepo, RepoError, ReportRepo, ServiceRepo},
+};
 use balance_store_postgres::{PostgresOptions, PostgresStore};
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
 use secrecy::ExposeSecret;
@@ -52,6 +55,28 @@ impl Stores {
     /// Whether the store is a server that may come and go, rather than a file that was opened.
     pub(crate) fn is_remote(&self) -> bool {
         matches!(self.engine, Engine::Postgres(_))
+    }
+
+    /// How many reservations are active at `now`, or `count_max` if there are more.
+    pub(crate) async fn active_reservations(&self, now: Timestamp, count_max: u32) -> Result<u64, RepoError> {
+        match &self.engine {
+            Engine::Sqlite(store) => store.active_reservations(now, count_max).await,
+            Engine::Postgres(store) => store.active_reservations(now, count_max).await,
+        }
+    }
+
+    /// Connections at most, in use, idle, and calls that wait for one.
+    pub(crate) fn connections(&self) -> [usize; 4] {
+        match &self.engine {
+            Engine::Sqlite(store) => {
+                let balance_store_sqlite::Connections { max, in_use, idle, waiting } = store.connections();
+                [max, in_use, idle, waiting]
+            }
+            Engine::Postgres(store) => {
+                let balance_store_postgres::Connections { max, in_use, idle, waiting } = store.connections();
+                [max, in_use, idle, waiting]
+            }
+        }
     }
 
     /// Writes a consistent copy of the file.

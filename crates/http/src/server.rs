@@ -15,7 +15,7 @@ use crate::{
     api::{Api, Shared},
     limits::RateLimit,
     routes, swagger,
-    trace::trace,
+    trace::{describe, trace},
 };
 
 /// Gives the text of `/metrics`.
@@ -56,6 +56,7 @@ impl Default for ServerOptions {
 
 /// A server on this listener. It runs while it is awaited, takes no signals, and stops through its handle.
 pub fn server(api: Api, listener: TcpListener, options: ServerOptions) -> io::Result<Server> {
+    describe();
     let workers = options.workers.max(1);
     let shared = shared(api, options.body_timeout);
     let metrics = options.metrics;

@@ -18,11 +18,19 @@ use actix_web::{
     middleware::Next,
 };
 use futures::FutureExt;
+use metrics::{Unit, describe_counter, describe_histogram};
 
 use crate::{
     context::{Context, X_REQUEST_ID},
     problem::Problem,
 };
+
+/// Registers the help texts of the metrics of this crate with the installed recorder.
+pub(crate) fn describe() {
+    describe_counter!("balance_http_requests_total", Unit::Count, "Answered requests.");
+    describe_histogram!("balance_http_request_duration_seconds", Unit::Seconds, "Time of requests.");
+    describe_counter!("balance_rejections_total", Unit::Count, "Commands that a rule refused, by code.");
+}
 
 /// Runs a request inside its context.
 pub(crate) async fn trace(

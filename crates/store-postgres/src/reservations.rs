@@ -42,12 +42,31 @@ WHERE (r.created_at, r.service_id, r.order_id) < ($4, $5, $6)
 ORDER BY r.created_at DESC, r.service_id DESC, r.order_id DESC
 LIMIT $7";
 
+/// Those that `$1` has not ended, counted no further than `$2`, in an index that holds nothing but active ones.
+const COUNT_ACTIVE: &str = "\
+SELECT count(*) FROM (
+    SELECT FROM reservations r WHERE r.state = 'active' AND r.amount > 0 AND r.expires_at > $1
+    ORDER BY r.expires_at, r.user_id LIMIT $2
+) AS r";
+
 /// See [`crate::statements::planned`].
-pub(crate) fn planned() -> [(String, &'static [&'static str]); 2] {
-    [(PAGE.into(), &["reservations_listing"]), (ACTIVE_PAGE.into(), &["reservations_due"])]
+pub(crate) fn planned() -> [(String, &'static [&'static str]); 3] {
+    [
+        (PAGE.into(), &["reservations_listing"]),
+        (ACTIVE_PAGE.into(), &["reservations_due"]),
+        (COUNT_ACTIVE.into(), &["reservations_sweep"]),
+    ]
 }
 
 impl PostgresStore {
+    /// How many reservations are active at `now`, or `count_max` if there are more.
+    pub async fn active_reservations(&self, now: Timestamp, count_max: u32) -> Result<u64, RepoError> {
+        let rows = self.read(COUNT_ACTIVE, &[&At(now), &i64::from(count_max)]).await?;
+        let count: i64 =
+            rows.first().map_or(Ok(0), |row| rows::column(row, 0)).map_err(Failure::into_error)?;
+        Ok(count.unsigned_abs())
+    }
+
     pub(crate) async fn one_reservation(
         &self,
         key: ReservationKey,

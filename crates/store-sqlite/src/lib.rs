@@ -24,4 +24,5 @@ mod schema;
 mod store;
 mod writer;
 
+pub use readers::Connections;
 pub use store::{SqliteOptions, SqliteStore};

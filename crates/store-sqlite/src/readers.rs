@@ -12,12 +12,27 @@ use tokio::{sync::Semaphore, task};
 
 use crate::{connection::open_reader, error::repo_error};
 
+/// The connections that read, at this moment, for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// All of them: they are opened with the file.
+    pub max: usize,
+    /// Lent out.
+    pub in_use: usize,
+    /// Free.
+    pub idle: usize,
+    /// Reads that wait for one.
+    pub waiting: usize,
+}
+
 /// A fixed number of read-only connections, lent out for one read each.
-#[derive(Clone)]
 pub(crate) struct Readers {
     idle: Arc<Idle>,
     /// As many permits as connections: who holds one finds an idle connection.
     permits: Arc<Semaphore>,
+    count: usize,
+    /// Each read that waits for a permit has a clone of this, also one that is given up.
+    waiting: Arc<()>,
 }
 
 #[derive(Default)]
@@ -27,7 +42,15 @@ impl Readers {
     pub(crate) fn open(path: &Path, count: usize) -> Result<Self, RepoError> {
         let count = count.max(1);
         let connections = (0..count).map(|_| open_reader(path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { idle: Arc::new(Idle(Mutex::new(connections))), permits: Arc::new(Semaphore::new(count)) })
+        let idle = Arc::new(Idle(Mutex::new(connections)));
+        Ok(Self { idle, permits: Arc::new(Semaphore::new(count)), waiting: Arc::default(), count })
+    }
+
+    /// How many there are, and who waits for one.
+    pub(crate) fn connections(&self) -> Connections {
+        let idle = self.permits.available_permits();
+        let waiting = Arc::strong_count(&self.waiting) - 1;
+        Connections { max: self.count, in_use: self.count - idle, idle, waiting }
     }
 
     /// Runs the read on a thread that may block, within one transaction: it sees one moment.
@@ -49,7 +72,9 @@ impl Readers {
         work: impl FnOnce(&mut Connection) -> Result<T, RepoError> + Send + 'static,
     ) -> Result<T, RepoError> {
         let closed = |_| RepoError::Unavailable("the store is closed".into());
+        let waiting = Arc::clone(&self.waiting);
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(closed)?;
+        drop(waiting);
         let idle = Arc::clone(&self.idle);
         task::spawn_blocking(move || {
             let mut connection = idle.take()?;
@@ -89,6 +114,37 @@ impl Idle {
 mod tests {
     use super::*;
     use crate::connection::open_writer;
+
+    #[tokio::test]
+    async fn who_has_a_connection_and_who_waits_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("balance.db");
+        let _writer = open_writer(&path).unwrap();
+        let readers = Arc::new(Readers::open(&path, 2).unwrap());
+        let figures = |in_use, waiting| Connections { max: 2, in_use, idle: 2 - in_use, waiting };
+        assert_eq!(readers.connections(), figures(0, 0));
+        let (end, is_over) = std::sync::mpsc::channel::<()>();
+        let is_over = Arc::new(Mutex::new(is_over));
+        let reads: Vec<_> = (0..3)
+            .map(|_| {
+                let (readers, is_over) = (Arc::clone(&readers), Arc::clone(&is_over));
+                let wait = move |_: &mut Connection| {
+                    // Ends when the other side is dropped.
+                    let _ = is_over.lock().unwrap().recv();
+                    Ok(())
+                };
+                tokio::spawn(async move { readers.run(wait).await })
+            })
+            .collect();
+        while readers.connections() != figures(2, 1) {
+            tokio::task::yield_now().await;
+        }
+        drop(end);
+        for read in reads {
+            read.await.unwrap().unwrap();
+        }
+        assert_eq!(readers.connections(), figures(0, 0));
+    }
 
     #[tokio::test]
     async fn a_read_that_panics_gives_its_connection_back() {

@@ -14,6 +14,13 @@ use balance_domain::{
 
 use crate::{execute::execute, history, scan, schema, store::SqliteStore};
 
+impl SqliteStore {
+    /// How many reservations are active at `now`, or `count_max` if there are more.
+    pub async fn active_reservations(&self, now: Timestamp, count_max: u32) -> Result<u64, RepoError> {
+        self.readers().read(move |connection| reservations::count_active(connection, now, count_max)).await
+    }
+}
+
 #[async_trait]
 impl BalanceRepo for SqliteStore {
     async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {

@@ -18,6 +18,8 @@ pub(super) async fn run(ledger: Ledger, every: Duration) {
     );
     describe_counter!("balance_sweeper_failures_total", "Sweeps that failed and were tried again");
     describe_gauge!("balance_sweeper_lag_seconds", "Time since the sweeper last left nothing undone");
+    // An alarm on its growth must see it start from 0.
+    counter!("balance_sweeper_failures_total").increment(0);
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut clean_at = Instant::now();

@@ -13,6 +13,17 @@ const ONE: &str = concat!(
     " FROM reservations WHERE user_id = ?1 AND service_id = ?2 AND order_id = ?3"
 );
 
+/// Those that `?1` has not ended, counted no further than `?2`, in the index of active ones.
+const COUNT_ACTIVE: &str = "SELECT count(*) FROM (\
+    SELECT expires_at FROM reservations WHERE state = 'active' AND expires_at > ?1 ORDER BY expires_at LIMIT ?2)";
+
+/// How many are active at `now`, but no more than `count_max`.
+pub(super) fn count_active(connection: &Connection, now: Timestamp, count_max: u32) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare_cached(COUNT_ACTIVE)?;
+    let count: i64 = statement.query_row((now.micros(), count_max), |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
 /// One reservation at `now`.
 pub(super) fn one(
     connection: &Connection,
@@ -100,5 +111,7 @@ mod tests {
         }
         let plan = schema::plan(&connection, &page_sql(Some(ReservationState::Active), true));
         assert!(plan.contains("INDEX reservations_active (user_id=? AND expires_at>?)"), "{plan}");
+        let plan = schema::plan(&connection, COUNT_ACTIVE);
+        assert!(plan.contains("COVERING INDEX reservations_due (expires_at>?)"), "{plan}");
     }
 }
