@@ -2,6 +2,7 @@
 
 mod access;
 mod background;
+mod figures;
 mod signals;
 mod sweeper;
 
@@ -35,6 +36,13 @@ const START_WAITS: Duration = Duration::from_secs(1);
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
+
+/// What the system keeps of answers that a caller has not taken yet.
+const SEND_BUFFER_BYTES: u32 = 128 * 1024;
+
+/// A caller that takes nothing of its answer for so long is cut off: HTTP itself sets no limit to that.
+#[cfg(target_os = "linux")]
+const UNREAD_MILLISECONDS_MAX: u32 = 10_000;
 
 /// A stop that was cut short by a second signal, as shells tell it.
 const INTERRUPTED: u8 = 130;
@@ -132,12 +140,16 @@ impl Parts {
                 ..HttpSettings::new(currency, settings.reservation_ttl)
             },
         };
+        let stores = self.stores.clone();
         let options = ServerOptions {
             workers: http.workers,
             connections_max: http.connections_max,
             // The rest is for what the requests have left in the queue.
             shutdown_timeout: settings.shutdown * 3 / 4,
-            metrics: Some(Arc::new(move || metrics.render())),
+            metrics: Some(Arc::new(move || {
+                figures::record_connections(&stores);
+                metrics.render()
+            })),
             ..ServerOptions::default()
         };
         Ok(balance_http::server(api, listener, options)?)
@@ -147,14 +159,20 @@ impl Parts {
         if let Some(every) = settings.sweep_interval {
             background.spawn(sweeper::run(self.ledger.clone(), every));
         }
+        figures::describe();
+        background.spawn(figures::count_reservations(self.stores.clone()));
         background.spawn(background::tidy(metrics));
     }
 }
 
+/// What connections inherit from it keeps callers who do not read their answers from holding much, or for long.
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let bound = || -> std::io::Result<TcpListener> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_reuseaddr(true)?;
+        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+        #[cfg(target_os = "linux")]
+        rustix::net::sockopt::set_tcp_user_timeout(&socket, UNREAD_MILLISECONDS_MAX)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)?.into_std()
     };

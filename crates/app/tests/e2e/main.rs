@@ -13,6 +13,7 @@ mod harness;
 mod input;
 mod kills;
 mod life;
+mod metrics;
 mod raw_http;
 mod secrets;
 mod stopping;

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::harness::{Store, World};
+use crate::harness::{Server, Store, World};
 
 /// Sends and reads until the other side closes or says nothing for a while.
 fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
@@ -138,4 +138,37 @@ async fn slow_callers_are_cut_off_and_hold_up_nobody() {
     .await
     .unwrap();
     assert_eq!(server.api.get("/users/1/balance").await.status, 404);
+}
+
+/// What the process has open, connections among it.
+async fn open_files(server: &Server) -> u32 {
+    let text = server.api.get_raw("/metrics").await.text();
+    let line = text.lines().find_map(|line| line.strip_prefix("process_open_fds "));
+    line.unwrap().parse().unwrap()
+}
+
+/// Callers that ask for much and read nothing must not keep their connection either.
+#[tokio::test]
+async fn callers_that_never_read_are_cut_off() {
+    let world = World::new(Store::Sqlite);
+    let server = world.start();
+    let before = open_files(&server).await;
+    let ask = "GET /swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n".repeat(16);
+    let unread: Vec<_> = (0..50)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address).unwrap();
+            stream.write_all(ask.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let started = Instant::now();
+    while open_files(&server).await < before + 50 {
+        assert!(started.elapsed() < Duration::from_secs(5), "they were never taken on");
+    }
+    while open_files(&server).await >= before + 5 {
+        assert!(started.elapsed() < Duration::from_secs(40), "they are still there");
+        server.api.deposit(1, 1).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    drop(unread);
 }

@@ -1,0 +1,278 @@
+//! What good callers notice of bad ones: `hostile_clients 127.0.0.1:8080`, against a service that is running on a
+//! database of its own, started with no API key.
+//!
+//! Good callers deposit at a fixed rate while others do one bad thing after another, each between two quiet spells.
+//! Times count from the moment a call was due, so that a stall is not hidden. Needs `ulimit -n` above twice the
+//! number of bad connections. See docs/operations.md, "Limits".
+#![expect(clippy::print_stdout, reason = "the figures are what this is for")]
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::Parser;
+use reqwest::Client;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+    time::{Instant, interval_at, sleep, sleep_until},
+};
+
+/// Good callers, each with a connection of its own.
+const CALLERS: u32 = 32;
+/// The time between two calls of one of them.
+const EVERY: Duration = Duration::from_millis(100);
+/// A bad connection that was closed is made anew, but not more often.
+const RENEWED_EVERY: Duration = Duration::from_secs(1);
+/// What was thrown at the service may take a moment to clear.
+const CLEARING: Duration = Duration::from_secs(2);
+/// The time between two bytes of the slow.
+const DRIBBLE: Duration = Duration::from_millis(500);
+
+const HEAD: &str = "POST /api/v1/users/1/deposits HTTP/1.1\r\nHost: x\r\nIdempotency-Key: bad\r\n\
+                    Content-Type: application/json\r\n";
+/// The largest answer that anybody may ask for.
+const LARGE: &str = "GET /swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n";
+
+#[derive(Parser)]
+struct Arguments {
+    /// Where the service listens.
+    address: SocketAddr,
+    /// Seconds per measurement.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Bad connections at a time.
+    #[arg(long, default_value_t = 1_500)]
+    connections: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Attack {
+    Silent,
+    SlowHead,
+    SlowBody,
+    SlowReader,
+    NeverReads,
+    ConnectAndLeave,
+    Oversized,
+    Garbage,
+}
+
+const ATTACKS: [Attack; 8] = [
+    Attack::Silent,
+    Attack::SlowHead,
+    Attack::SlowBody,
+    Attack::SlowReader,
+    Attack::NeverReads,
+    Attack::ConnectAndLeave,
+    Attack::Oversized,
+    Attack::Garbage,
+];
+
+impl Attack {
+    /// One bad connection, until the service closes it.
+    async fn run(self, stream: &mut TcpStream) -> std::io::Result<()> {
+        match self {
+            Self::Silent => {}
+            Self::SlowHead => return dribble(stream, HEAD).await,
+            Self::SlowBody => return dribble(stream, &format!("{HEAD}Content-Length: 1000\r\n\r\n")).await,
+            Self::SlowReader => {
+                stream.write_all(LARGE.repeat(8).as_bytes()).await?;
+                while stream.read_u8().await.is_ok() {
+                    sleep(DRIBBLE).await;
+                }
+            }
+            Self::NeverReads => {
+                stream.write_all(LARGE.repeat(16).as_bytes()).await?;
+                std::future::pending::<()>().await;
+            }
+            Self::ConnectAndLeave => return Ok(()),
+            Self::Oversized => {
+                stream.write_all(format!("{HEAD}Content-Length: 1000000\r\n\r\n").as_bytes()).await?;
+                stream.write_all(&vec![b' '; 100_000]).await?;
+            }
+            Self::Garbage => stream.write_all(&[0x16, 3, 1, 0xff, 0, b'\n'].repeat(100)).await?,
+        }
+        let mut nobody = [0; 4096];
+        while stream.read(&mut nobody).await? > 0 {}
+        Ok(())
+    }
+}
+
+/// A byte now and then, after a beginning that promises more.
+async fn dribble(stream: &mut TcpStream, beginning: &str) -> std::io::Result<()> {
+    stream.write_all(beginning.as_bytes()).await?;
+    loop {
+        sleep(DRIBBLE).await;
+        stream.write_all(b"x").await?;
+    }
+}
+
+async fn attack_for_ever(attack: Attack, address: SocketAddr, first: Duration, made: Arc<AtomicU64>) {
+    sleep(first).await;
+    loop {
+        let again_at = Instant::now() + RENEWED_EVERY;
+        if let Ok(mut stream) = TcpStream::connect(address).await {
+            made.fetch_add(1, Ordering::Relaxed);
+            // However it ends, the next one follows.
+            drop(attack.run(&mut stream).await);
+        }
+        sleep_until(again_at).await;
+    }
+}
+
+/// What the good callers saw.
+#[derive(Default)]
+struct Seen {
+    times: Vec<Duration>,
+    failures: usize,
+}
+
+impl Seen {
+    /// The time within which this share of the calls was answered, in milliseconds.
+    fn within(&mut self, percent: usize) -> f64 {
+        self.times.sort_unstable();
+        let index = (self.times.len() * percent / 100).min(self.times.len().saturating_sub(1));
+        self.times.get(index).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.times.extend(other.times);
+        self.failures += other.failures;
+    }
+}
+
+/// The good callers, for the life of the program: their connections are there before the bad ones.
+struct Good {
+    address: SocketAddr,
+    clients: Vec<Client>,
+    made: Arc<AtomicU64>,
+}
+
+impl Good {
+    fn new(address: SocketAddr) -> anyhow::Result<Self> {
+        let client = || Client::builder().timeout(Duration::from_secs(10)).build();
+        let clients = (0..CALLERS).map(|_| client()).collect::<Result<_, _>>()?;
+        Ok(Self { address, clients, made: Arc::default() })
+    }
+
+    async fn call_for(&self, span: Duration) -> Seen {
+        let began = Instant::now();
+        let mut callers = JoinSet::new();
+        for (number, client) in (0..CALLERS).zip(&self.clients) {
+            let first = began + EVERY * number / CALLERS;
+            callers.spawn(deposit(client.clone(), self.address, Arc::clone(&self.made), first, began + span));
+        }
+        callers.join_all().await.into_iter().fold(Seen::default(), |mut all, seen| {
+            all.add(seen);
+            all
+        })
+    }
+
+    /// Open files of the service, which tell how many bad connections it keeps, and its memory in MiB.
+    async fn cost(&self) -> anyhow::Result<String> {
+        let url = format!("http://{}/metrics", self.address);
+        let text = self.clients[0].get(url).send().await?.text().await?;
+        let figure = |name: &str| -> anyhow::Result<u64> {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            Ok(line.context("the service tells these figures on Linux")?.trim().parse()?)
+        };
+        let memory = figure("process_resident_memory_bytes ")? >> 20;
+        Ok(format!("{:>6} {memory:>5}", figure("process_open_fds ")?))
+    }
+}
+
+async fn deposit(
+    client: Client,
+    address: SocketAddr,
+    made: Arc<AtomicU64>,
+    first: Instant,
+    until: Instant,
+) -> Seen {
+    let mut seen = Seen::default();
+    let mut ticks = interval_at(first, EVERY);
+    loop {
+        let due = ticks.tick().await;
+        if due >= until {
+            return seen;
+        }
+        let number = made.fetch_add(1, Ordering::Relaxed);
+        let request = client
+            .post(format!("http://{address}/api/v1/users/{}/deposits", number % 1_000 + 1))
+            .header("Idempotency-Key", format!("{}-{number}", std::process::id()))
+            .json(&serde_json::json!({"amount": 1}));
+        match request.send().await {
+            Ok(answer) if answer.status() == 201 => seen.times.push(due.elapsed()),
+            _ => seen.failures += 1,
+        }
+    }
+}
+
+async fn measure(attack: Attack, good: &Good, arguments: &Arguments) -> anyhow::Result<()> {
+    let span = Duration::from_secs(arguments.seconds);
+    let mut quiet = good.call_for(span).await;
+    let made = Arc::new(AtomicU64::new(0));
+    let mut bad = JoinSet::new();
+    for number in 0..arguments.connections {
+        let first = RENEWED_EVERY * number / arguments.connections;
+        bad.spawn(attack_for_ever(attack, arguments.address, first, Arc::clone(&made)));
+    }
+    let mut hostile = good.call_for(span).await;
+    let cost = good.cost().await?;
+    // Longer than the service lets anybody be slow.
+    let lasting = if matches!(attack, Attack::NeverReads) { Duration::from_secs(40) } else { span };
+    hostile.add(good.call_for(lasting).await);
+    let cost_later = good.cost().await?;
+    bad.shutdown().await;
+    sleep(CLEARING).await;
+    quiet.add(good.call_for(span).await);
+    report(attack, made.load(Ordering::Relaxed), &mut quiet, &mut hostile, [&cost, &cost_later]);
+    Ok(())
+}
+
+fn report(attack: Attack, made: u64, quiet: &mut Seen, hostile: &mut Seen, costs: [&str; 2]) {
+    let (before, during) = (quiet.within(99), hostile.within(99));
+    println!(
+        "{:<16} {made:>8} {:>6} {:>7} {:>9.2} {:>9.2} {before:>9.2} {during:>9.2} {:>6.2} {} {}",
+        format!("{attack:?}"),
+        hostile.times.len(),
+        hostile.failures + quiet.failures,
+        quiet.within(50),
+        hostile.within(50),
+        during / before,
+        costs[0],
+        costs[1],
+    );
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let good = Good::new(arguments.address)?;
+    good.call_for(Duration::from_secs(2)).await;
+    println!(
+        "{:<16} {:>8} {:>6} {:>7} {:>9} {:>9} {:>9} {:>9} {:>6} {:>6} {:>6}",
+        "bad clients",
+        "made",
+        "good",
+        "failed",
+        "p50 ms",
+        "hostile",
+        "p99 ms",
+        "hostile",
+        "ratio",
+        "files",
+        "later"
+    );
+    for attack in ATTACKS {
+        measure(attack, &good, &arguments).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! What `/metrics` tells of the store: its connections, and how many reservations are active.
+
+use std::time::Duration;
+
+use balance_domain::ports::Clock;
+use metrics::{describe_gauge, gauge};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{clock::SystemClock, stores::Stores};
+
+/// How often active reservations are counted: reading so much of an index is too much for every scrape.
+const COUNT_EVERY: Duration = Duration::from_secs(30);
+
+/// What is beyond is not counted, so that the count stays cheap however many there are.
+const COUNT_MAX: u32 = 100_000;
+
+/// Registers the help texts.
+pub(super) fn describe() {
+    describe_gauge!("balance_store_connections", "Connections to the store, by what they do");
+    describe_gauge!("balance_store_connections_max", "Connections to the store that there may be");
+    describe_gauge!("balance_store_waiting", "Calls that wait for a connection to the store");
+    describe_gauge!(
+        "balance_reservations_active",
+        "Active reservations, counted twice a minute and up to 100,000"
+    );
+}
+
+/// Tells of the connections. They are looked at when somebody asks.
+#[expect(clippy::cast_precision_loss, reason = "a gauge takes nothing else; no store has 2^53 connections")]
+pub(super) fn record_connections(stores: &Stores) {
+    let [max, in_use, idle, waiting] = stores.connections().map(|count| count as f64);
+    gauge!("balance_store_connections_max").set(max);
+    gauge!("balance_store_connections", "state" => "in_use").set(in_use);
+    gauge!("balance_store_connections", "state" => "idle").set(idle);
+    gauge!("balance_store_waiting").set(waiting);
+}
+
+/// Counts active reservations for ever. While they cannot be counted, the last count stands.
+#[expect(clippy::cast_precision_loss, reason = "counted up to a hundred thousand")]
+pub(super) async fn count_reservations(stores: Stores) {
+    let mut ticks = interval(COUNT_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match stores.active_reservations(SystemClock.now(), COUNT_MAX).await {
+            Ok(count) => gauge!("balance_reservations_active").set(count as f64),
+            Err(error) => tracing::debug!(%error, "active reservations could not be counted"),
+        }
+    }
+}
