@@ -16,7 +16,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use reqwest::Client;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -51,9 +51,12 @@ struct Arguments {
     /// Bad connections at a time.
     #[arg(long, default_value_t = 1_500)]
     connections: u32,
+    /// What the bad do, one thing after another; all of it unless named.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    attacks: Vec<Attack>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Attack {
     Silent,
     SlowHead,
@@ -64,17 +67,6 @@ enum Attack {
     Oversized,
     Garbage,
 }
-
-const ATTACKS: [Attack; 8] = [
-    Attack::Silent,
-    Attack::SlowHead,
-    Attack::SlowBody,
-    Attack::SlowReader,
-    Attack::NeverReads,
-    Attack::ConnectAndLeave,
-    Attack::Oversized,
-    Attack::Garbage,
-];
 
 impl Attack {
     /// One bad connection, until the service closes it.
@@ -271,8 +263,9 @@ async fn main() -> anyhow::Result<()> {
         "files",
         "later"
     );
-    for attack in ATTACKS {
-        measure(attack, &good, &arguments).await?;
+    let named = &arguments.attacks;
+    for attack in if named.is_empty() { Attack::value_variants() } else { named } {
+        measure(*attack, &good, &arguments).await?;
     }
     Ok(())
 }
