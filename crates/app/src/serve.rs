@@ -140,14 +140,14 @@ impl Parts {
                 ..HttpSettings::new(currency, settings.reservation_ttl)
             },
         };
-        let stores = self.stores.clone();
+        let store_figures = Arc::clone(&self.stores.figures);
         let options = ServerOptions {
             workers: http.workers,
             connections_max: http.connections_max,
             // The rest is for what the requests have left in the queue.
             shutdown_timeout: settings.shutdown * 3 / 4,
             metrics: Some(Arc::new(move || {
-                figures::record_connections(&stores);
+                figures::record_connections(store_figures.as_ref());
                 metrics.render()
             })),
             ..ServerOptions::default()
@@ -160,7 +160,7 @@ impl Parts {
             background.spawn(sweeper::run(self.ledger.clone(), every));
         }
         figures::describe();
-        background.spawn(figures::count_reservations(self.stores.clone()));
+        background.spawn(figures::count_reservations(Arc::clone(&self.stores.figures)));
         background.spawn(background::tidy(metrics));
     }
 }

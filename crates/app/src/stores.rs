@@ -3,10 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use balance_domain::{
-    Timestamp,
-    ports::{ApiKeyRepo, BalanceRepo, RepoError, ReportRepo, ServiceRepo},
-};
+use balance_domain::ports::{ApiKeyRepo, BalanceRepo, RepoError, ReportRepo, ServiceRepo, StoreFigures};
 use balance_store_postgres::{PostgresOptions, PostgresStore};
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
 use secrecy::ExposeSecret;
@@ -20,6 +17,7 @@ pub(crate) struct Stores {
     pub(crate) services: Arc<dyn ServiceRepo>,
     pub(crate) reports: Arc<dyn ReportRepo>,
     pub(crate) api_keys: Arc<dyn ApiKeyRepo>,
+    pub(crate) figures: Arc<dyn StoreFigures>,
     engine: Engine,
 }
 
@@ -57,28 +55,6 @@ impl Stores {
         matches!(self.engine, Engine::Postgres(_))
     }
 
-    /// How many reservations are active at `now`, or `count_max` if there are more.
-    pub(crate) async fn active_reservations(&self, now: Timestamp, count_max: u32) -> Result<u64, RepoError> {
-        match &self.engine {
-            Engine::Sqlite(store) => store.active_reservations(now, count_max).await,
-            Engine::Postgres(store) => store.active_reservations(now, count_max).await,
-        }
-    }
-
-    /// Connections at most, in use, idle, and calls that wait for one.
-    pub(crate) fn connections(&self) -> [usize; 4] {
-        match &self.engine {
-            Engine::Sqlite(store) => {
-                let balance_store_sqlite::Connections { max, in_use, idle, waiting } = store.connections();
-                [max, in_use, idle, waiting]
-            }
-            Engine::Postgres(store) => {
-                let balance_store_postgres::Connections { max, in_use, idle, waiting } = store.connections();
-                [max, in_use, idle, waiting]
-            }
-        }
-    }
-
     /// Writes a consistent copy of the file.
     pub(crate) async fn backup(&self, path: &Path) -> anyhow::Result<()> {
         match &self.engine {
@@ -95,6 +71,7 @@ impl Stores {
             services: Arc::new(store.clone()),
             reports: Arc::new(store.clone()),
             api_keys: Arc::new(store.clone()),
+            figures: Arc::new(store.clone()),
             engine: Engine::Sqlite(store),
         }
     }
@@ -105,6 +82,7 @@ impl Stores {
             services: Arc::new(store.clone()),
             reports: Arc::new(store.clone()),
             api_keys: Arc::new(store.clone()),
+            figures: Arc::new(store.clone()),
             engine: Engine::Postgres(store),
         }
     }

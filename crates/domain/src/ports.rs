@@ -4,12 +4,14 @@
 mod access;
 mod clock;
 mod error;
+mod figures;
 mod repo;
 mod report;
 
 pub use access::ApiKeyRepo;
 pub use clock::Clock;
 pub use error::{Cause, RepoError};
+pub use figures::{Connections, StoreFigures};
 pub use repo::{BalanceRepo, LedgerSink, Reply, ReportRepo, ServiceRepo, SubmitError};
 pub use report::{Published, ReportDraft, ReportSink, SinkError};
 
@@ -17,6 +19,7 @@ pub use report::{Published, ReportDraft, ReportSink, SinkError};
 pub use {
     access::MockApiKeyRepo,
     clock::MockClock,
+    figures::MockStoreFigures,
     repo::{MockBalanceRepo, MockReportRepo, MockServiceRepo},
     report::{MockReportDraft, MockReportSink},
 };

@@ -1,7 +1,8 @@
 //! Pages of a user's operations, quick in every order and with every filter, for accounts with millions of them.
 //!
 //! Each order has an index that yields it, so that a page reads little more than what it shows, unless a filter
-//! drops most rows on the way. Filters are taken in by what they allow:
+//! drops most rows on the way. Indexes other than that of `seq` leave out an account's first 1,000 operations, which
+//! are read beside them. Filters are taken in by what they allow:
 //! - `from` and `to` become bounds of `seq`, found by bisection: recorded time never runs backwards within an
 //!   account and `seq` has no gaps. Writers pay nothing for it.
 //! - a service or an order has an index of its own in the order of time.

@@ -29,4 +29,4 @@ mod tls;
 mod values;
 
 pub use options::PostgresOptions;
-pub use store::{Connections, PostgresStore};
+pub use store::PostgresStore;

@@ -1,8 +1,9 @@
 //! Reading reservations, each as it is at the time of asking.
 
+use async_trait::async_trait;
 use balance_domain::{
     Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery, ReservationState, Timestamp,
-    ports::RepoError,
+    ports::{Connections, RepoError, StoreFigures},
 };
 
 use crate::{
@@ -58,15 +59,21 @@ pub(crate) fn planned() -> [(String, &'static [&'static str]); 3] {
     ]
 }
 
-impl PostgresStore {
-    /// How many reservations are active at `now`, or `count_max` if there are more.
-    pub async fn active_reservations(&self, now: Timestamp, count_max: u32) -> Result<u64, RepoError> {
+#[async_trait]
+impl StoreFigures for PostgresStore {
+    async fn active_reservations(&self, now: Timestamp, count_max: u32) -> Result<u64, RepoError> {
         let rows = self.read(COUNT_ACTIVE, &[&At(now), &i64::from(count_max)]).await?;
         let count: i64 =
             rows.first().map_or(Ok(0), |row| rows::column(row, 0)).map_err(Failure::into_error)?;
         Ok(count.unsigned_abs())
     }
 
+    fn connections(&self) -> Connections {
+        self.pool_connections()
+    }
+}
+
+impl PostgresStore {
     pub(crate) async fn one_reservation(
         &self,
         key: ReservationKey,

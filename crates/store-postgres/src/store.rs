@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use balance_domain::ports::RepoError;
+use balance_domain::ports::{Connections, RepoError};
 use deadpool::{
     Runtime,
     managed::{Object, Pool, PoolError, Timeouts},
@@ -18,19 +18,6 @@ use crate::{
 
 /// How often a read is tried: connections that a restart of the server left behind break at first use.
 const READ_ATTEMPTS_MAX: u32 = 3;
-
-/// The connections of this moment, for operators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Connections {
-    /// At most as many are open.
-    pub max: usize,
-    /// Lent out.
-    pub in_use: usize,
-    /// Open and free.
-    pub idle: usize,
-    /// Calls that wait for one.
-    pub waiting: usize,
-}
 
 /// The ledger in PostgreSQL. Cheap to clone; clones share their connections.
 #[derive(Clone)]
@@ -57,8 +44,7 @@ impl PostgresStore {
         Ok(Self { pool, options: Arc::new(options) })
     }
 
-    /// How many connections there are, and who waits for one.
-    pub fn connections(&self) -> Connections {
+    pub(crate) fn pool_connections(&self) -> Connections {
         let status = self.pool.status();
         let in_use = status.size.saturating_sub(status.available);
         Connections { max: status.max_size, in_use, idle: status.available, waiting: status.waiting }

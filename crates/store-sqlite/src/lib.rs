@@ -24,5 +24,4 @@ mod schema;
 mod store;
 mod writer;
 
-pub use readers::Connections;
 pub use store::{SqliteOptions, SqliteStore};

@@ -6,24 +6,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use balance_domain::ports::RepoError;
+use balance_domain::ports::{Connections, RepoError};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::{sync::Semaphore, task};
 
 use crate::{connection::open_reader, error::repo_error};
-
-/// The connections that read, at this moment, for operators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Connections {
-    /// All of them: they are opened with the file.
-    pub max: usize,
-    /// Lent out.
-    pub in_use: usize,
-    /// Free.
-    pub idle: usize,
-    /// Reads that wait for one.
-    pub waiting: usize,
-}
 
 /// A fixed number of read-only connections, lent out for one read each.
 pub(crate) struct Readers {

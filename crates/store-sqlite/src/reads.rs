@@ -9,15 +9,19 @@ use async_trait::async_trait;
 use balance_domain::{
     AccountAsOf, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page, Reservation,
     ReservationKey, ReservationPosition, ReservationQuery, Submission, Timestamp, UserId,
-    ports::{BalanceRepo, LedgerSink, Reply, RepoError},
+    ports::{BalanceRepo, Connections, LedgerSink, Reply, RepoError, StoreFigures},
 };
 
 use crate::{execute::execute, history, scan, schema, store::SqliteStore};
 
-impl SqliteStore {
-    /// How many reservations are active at `now`, or `count_max` if there are more.
-    pub async fn active_reservations(&self, now: Timestamp, count_max: u32) -> Result<u64, RepoError> {
+#[async_trait]
+impl StoreFigures for SqliteStore {
+    async fn active_reservations(&self, now: Timestamp, count_max: u32) -> Result<u64, RepoError> {
         self.readers().read(move |connection| reservations::count_active(connection, now, count_max)).await
+    }
+
+    fn connections(&self) -> Connections {
+        self.readers().connections()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     connection::open_writer,
     error::repo_error,
     file::{LockedFile, beside, folder_of, sync_folder, unavailable},
-    readers::{Connections, Readers},
+    readers::Readers,
     schema,
     writer::Writer,
 };
@@ -79,12 +79,6 @@ impl SqliteStore {
     pub async fn backup(&self, to: &Path) -> Result<(), RepoError> {
         let to = to.to_owned();
         self.readers().run(move |connection| copy_to(connection, &to)).await
-    }
-
-    /// How many connections read, and who waits for one. One more writes; what waits for that is in the queue of
-    /// commands.
-    pub fn connections(&self) -> Connections {
-        self.readers().connections()
     }
 
     pub(crate) fn readers(&self) -> &Readers {

@@ -1,12 +1,12 @@
 //! What `/metrics` tells of the store: its connections, and how many reservations are active.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use balance_domain::ports::Clock;
+use balance_domain::ports::{Clock, Connections, StoreFigures};
 use metrics::{describe_gauge, gauge};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{clock::SystemClock, stores::Stores};
+use crate::clock::SystemClock;
 
 /// How often active reservations are counted: reading so much of an index is too much for every scrape.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
@@ -27,22 +27,22 @@ pub(super) fn describe() {
 
 /// Tells of the connections. They are looked at when somebody asks.
 #[expect(clippy::cast_precision_loss, reason = "a gauge takes nothing else; no store has 2^53 connections")]
-pub(super) fn record_connections(stores: &Stores) {
-    let [max, in_use, idle, waiting] = stores.connections().map(|count| count as f64);
-    gauge!("balance_store_connections_max").set(max);
-    gauge!("balance_store_connections", "state" => "in_use").set(in_use);
-    gauge!("balance_store_connections", "state" => "idle").set(idle);
-    gauge!("balance_store_waiting").set(waiting);
+pub(super) fn record_connections(store: &dyn StoreFigures) {
+    let Connections { max, in_use, idle, waiting } = store.connections();
+    gauge!("balance_store_connections_max").set(max as f64);
+    gauge!("balance_store_connections", "state" => "in_use").set(in_use as f64);
+    gauge!("balance_store_connections", "state" => "idle").set(idle as f64);
+    gauge!("balance_store_waiting").set(waiting as f64);
 }
 
 /// Counts active reservations for ever. While they cannot be counted, the last count stands.
 #[expect(clippy::cast_precision_loss, reason = "counted up to a hundred thousand")]
-pub(super) async fn count_reservations(stores: Stores) {
+pub(super) async fn count_reservations(store: Arc<dyn StoreFigures>) {
     let mut ticks = interval(COUNT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match stores.active_reservations(SystemClock.now(), COUNT_MAX).await {
+        match store.active_reservations(SystemClock.now(), COUNT_MAX).await {
             Ok(count) => gauge!("balance_reservations_active").set(count as f64),
             Err(error) => tracing::debug!(%error, "active reservations could not be counted"),
         }

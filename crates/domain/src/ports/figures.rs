@@ -1,0 +1,31 @@
+//! What a store tells operators of itself.
+
+use async_trait::async_trait;
+
+use crate::{Timestamp, ports::RepoError};
+
+/// The connections of one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// At most as many are open.
+    pub max: usize,
+    /// Lent out.
+    pub in_use: usize,
+    /// Open and free.
+    pub idle: usize,
+    /// Calls that wait for one.
+    pub waiting: usize,
+}
+
+/// Figures of a store. No rule asks for them, and they hold up nobody.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait StoreFigures: Send + Sync + 'static {
+    /// How many reservations are active at `now`, or `count_max` if there are more. Costs what `count_max` says,
+    /// however large the ledger.
+    async fn active_reservations(&self, now: Timestamp, count_max: u32) -> Result<u64, RepoError>;
+
+    /// How many connections there are, and who waits for one. Where one more connection writes, it is not among
+    /// them: what waits for that is in the queue of commands.
+    fn connections(&self) -> Connections;
+}
