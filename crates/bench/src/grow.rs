@@ -12,9 +12,8 @@ use balance_domain::{
     Action, Amount, IdempotencyKey, MoneyCommand, OrderId, ReservationKey, ServiceId, TimeLimit, Ttl, UserId,
 };
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{run::FUNDS, workload::user_id};
+use crate::{progress::progress, run::FUNDS, workload::user_id};
 
 /// Midnight UTC of 1 October 2026 and 27 days later, in microseconds since 1970: inside one month of any zone.
 const BEGIN: i64 = 1_790_812_800_000_000;
@@ -114,6 +113,13 @@ impl Plan {
         Ok(BEGIN + i64::try_from(offset)?)
     }
 
+    /// An account's n-th order once it is reserved, or captured.
+    fn reservation(self, index: i64, order: i64, is_captured: bool) -> anyhow::Result<ReservationAfter> {
+        let created_at = self.time(index, 1 + 2 * order)?;
+        let expires_at = created_at + i64::from(TTL_SECONDS) * 1_000_000;
+        Ok(ReservationAfter { is_captured, created_at, expires_at })
+    }
+
     /// What an account has left after so many orders.
     const fn available(orders: i64) -> i64 {
         FUNDS.cast_signed() - orders * PRICE
@@ -136,14 +142,8 @@ impl Plan {
             service_id: ServiceId::new(service).context("service id")?,
             order_id: OrderId::new(order_id).context("order id")?,
         };
-        let is_captured = step % 2 == 0;
-        let made_at = self.time(index, 1 + 2 * order)?;
-        let after = ReservationAfter {
-            is_captured,
-            created_at: made_at,
-            expires_at: made_at + i64::from(TTL_SECONDS) * 1_000_000,
-        };
-        let (action, kind, reserved) = if is_captured {
+        let after = self.reservation(index, order, step % 2 == 0)?;
+        let (action, kind, reserved) = if after.is_captured {
             (Action::Capture { reservation, amount: None, is_final: true }, "capture", 0)
         } else {
             let time_limit = TimeLimit::Asked(Ttl::from_seconds(TTL_SECONDS).context("time limit")?);
@@ -182,11 +182,4 @@ fn row(
         key,
         fingerprint: command.fingerprint().0,
     })
-}
-
-fn progress(rows: i64, what: &'static str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg:16} [{bar:30}] {human_pos}/{human_len} {per_sec} {eta}");
-    ProgressBar::new(rows.cast_unsigned())
-        .with_message(what)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

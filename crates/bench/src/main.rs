@@ -17,6 +17,7 @@ mod grow;
 mod plot;
 mod probe;
 mod process;
+mod progress;
 mod report;
 mod roofline;
 mod run;

@@ -4,7 +4,6 @@ use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use balance_postgres_harness as postgres;
-use indicatif::{ProgressBar, ProgressStyle};
 use tempfile::TempDir;
 
 use crate::{
@@ -13,6 +12,7 @@ use crate::{
     drive::{Load, Outcome, drive},
     plot, probe,
     process::{Served, balance, cpu_seconds},
+    progress::progress,
     report::{Report, Row},
     workload::{SERVICE_ID, Workload, user_id},
 };
@@ -186,13 +186,6 @@ async fn post(
         bail!("{path} answered {}: {}", answer.status, String::from_utf8_lossy(connection.body(answer)));
     }
     Ok(())
-}
-
-fn progress(length: u64, message: &'static str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len} {eta}");
-    ProgressBar::new(length)
-        .with_message(message)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn measure_all(

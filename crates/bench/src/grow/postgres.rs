@@ -9,7 +9,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{Plan, ReservationAfter, SERVICES, progress};
+use super::{PRICE, Plan, ReservationAfter, SERVICES, progress};
 
 /// Rows between two moves of the bar.
 const TICK: i64 = 10_000;
@@ -55,7 +55,7 @@ async fn write(client: &Client, plan: Plan) -> anyhow::Result<()> {
     copy_accounts(client, plan).await?;
     copy_reservations(client, plan).await?;
     copy_operations(client, plan).await?;
-    let bar = progress(i64::try_from(indexes.len())?, "indexes");
+    let bar = progress(indexes.len() as u64, "indexes");
     for (_, make_it) in indexes {
         client.batch_execute(&make_it).await?;
         bar.inc(1);
@@ -85,7 +85,7 @@ async fn copy(
     let sink =
         client.copy_in(&format!("COPY {what} ({}) FROM STDIN (FORMAT binary)", names.join(", "))).await?;
     let mut writer = std::pin::pin!(BinaryCopyInWriter::new(sink, &types));
-    let bar = progress(rows, what);
+    let bar = progress(rows.cast_unsigned(), what);
     for number in 0..rows {
         let values = row(number)?;
         let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value.as_ref() as _).collect();
@@ -141,20 +141,20 @@ async fn copy_reservations(client: &Client, plan: Plan) -> anyhow::Result<()> {
     ];
     copy(client, "reservations", &columns, plan.accounts * plan.orders, |number| {
         let (order, index) = (number / plan.accounts, number % plan.accounts);
-        let captured = plan.operation((2 + 2 * order) * plan.accounts + index)?;
-        let (service, order_id, after) = captured.order.context("a capture has an order")?;
-        let price = captured.amount;
+        let user = Plan::user(index)?;
+        let (service, order_id) = plan.order(index, order);
+        let after = plan.reservation(index, order, true)?;
         Ok(vec![
-            Box::new(captured.user_id.get()),
+            Box::new(user.get()),
             Box::new(service),
             Box::new(order_id),
-            Box::new(price),
-            Box::new(price),
+            Box::new(PRICE),
+            Box::new(PRICE),
             Box::new(0_i64),
             Box::new(0_i64),
             Box::new(time(after.created_at)),
             Box::new(time(after.expires_at)),
-            Box::new(i16::from(captured.user_id.bucket())),
+            Box::new(i16::from(user.bucket())),
             Box::new(after.state()),
         ])
     })

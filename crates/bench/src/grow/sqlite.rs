@@ -4,7 +4,7 @@
 use anyhow::{Context, ensure};
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::{Plan, ReservationAfter, SERVICES, progress};
+use super::{PRICE, Plan, ReservationAfter, SERVICES, progress};
 
 /// Rows between two moves of the bar.
 const TICK: i64 = 10_000;
@@ -39,7 +39,7 @@ fn write(connection: &Connection, plan: Plan) -> anyhow::Result<()> {
     reservations(connection, plan)?;
     operations(connection, plan)?;
     connection.execute_batch("COMMIT")?;
-    let bar = progress(i64::try_from(indexes.len())?, "indexes");
+    let bar = progress(indexes.len() as u64, "indexes");
     for (_, sql) in indexes {
         connection.execute_batch(&sql)?;
         bar.inc(1);
@@ -56,7 +56,7 @@ fn services(connection: &Connection) -> anyhow::Result<()> {
 }
 
 fn accounts(connection: &Connection, plan: Plan) -> anyhow::Result<()> {
-    let bar = progress(plan.accounts, "accounts");
+    let bar = progress(plan.accounts.cast_unsigned(), "accounts");
     let mut insert = connection.prepare("INSERT INTO accounts VALUES (?1, 0, ?2, 0, ?3, ?4)")?;
     for index in 0..plan.accounts {
         insert.execute(params![
@@ -74,7 +74,7 @@ fn accounts(connection: &Connection, plan: Plan) -> anyhow::Result<()> {
 }
 
 fn reservations(connection: &Connection, plan: Plan) -> anyhow::Result<()> {
-    let bar = progress(plan.accounts * plan.orders, "reservations");
+    let bar = progress((plan.accounts * plan.orders).cast_unsigned(), "reservations");
     let mut insert = connection.prepare(
         "INSERT INTO reservations (user_id, service_id, order_id, state, amount, captured, released, refunded, \
              created_at, expires_at) \
@@ -83,13 +83,13 @@ fn reservations(connection: &Connection, plan: Plan) -> anyhow::Result<()> {
     // By user, as the table is ordered.
     for index in 0..plan.accounts {
         for order in 0..plan.orders {
-            let captured = plan.operation((2 + 2 * order) * plan.accounts + index)?;
-            let (service, order_id, after) = captured.order.context("a capture has an order")?;
+            let (service, order_id) = plan.order(index, order);
+            let after = plan.reservation(index, order, true)?;
             insert.execute(params![
-                captured.user_id.get(),
+                Plan::user(index)?.get(),
                 service,
                 order_id,
-                captured.amount,
+                PRICE,
                 after.created_at,
                 after.expires_at
             ])?;
@@ -103,7 +103,7 @@ fn reservations(connection: &Connection, plan: Plan) -> anyhow::Result<()> {
 }
 
 fn operations(connection: &Connection, plan: Plan) -> anyhow::Result<()> {
-    let bar = progress(plan.operations(), "operations");
+    let bar = progress(plan.operations().cast_unsigned(), "operations");
     let mut insert = connection.prepare(
         "INSERT INTO operations (user_id, seq, kind, amount, available_after, reserved_after, service_id, order_id, \
              idempotency_key, fingerprint, created_at, reservation_amount, reservation_captured, reservation_released, \
