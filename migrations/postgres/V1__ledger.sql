@@ -140,6 +140,57 @@ CREATE TABLE api_keys (
     revoked_at  timestamptz
 );
 
+-- What the batch path sends: a statement takes all its rows as one array of one of these. Fields travel by position, so
+-- a later version adds types beside them and leaves these as they are.
+CREATE TYPE account_ref AS (bucket smallint, user_id bigint);
+CREATE TYPE key_ref AS (bucket smallint, user_id bigint, idempotency_key text COLLATE "C");
+CREATE TYPE reservation_ref AS (bucket smallint, user_id bigint, service_id bigint, order_id bigint);
+CREATE TYPE account_row AS (
+    bucket    smallint,
+    user_id   bigint,
+    available bigint,
+    reserved  bigint,
+    seq       bigint,
+    last_at   timestamptz,
+    closed    boolean
+);
+CREATE TYPE reservation_row AS (
+    bucket     smallint,
+    user_id    bigint,
+    service_id bigint,
+    order_id   bigint,
+    amount     bigint,
+    captured   bigint,
+    released   bigint,
+    refunded   bigint,
+    created_at timestamptz,
+    expires_at timestamptz,
+    state      text COLLATE "C"
+);
+CREATE TYPE operation_row AS (
+    bucket                 smallint,
+    user_id                bigint,
+    seq                    bigint,
+    kind                   text COLLATE "C",
+    amount                 bigint,
+    available_after        bigint,
+    reserved_after         bigint,
+    service_id             bigint,
+    order_id               bigint,
+    counterparty_user_id   bigint,
+    comment                text COLLATE "C",
+    idempotency_key        text COLLATE "C",
+    created_at             timestamptz,
+    fingerprint            bytea,
+    reservation_amount     bigint,
+    reservation_captured   bigint,
+    reservation_released   bigint,
+    reservation_refunded   bigint,
+    reservation_created_at timestamptz,
+    reservation_expires_at timestamptz,
+    reservation_state      text COLLATE "C"
+);
+
 -- Where the Citus extension is present the ledger is spread by bucket; everywhere else this does nothing.
 DO $$
 BEGIN

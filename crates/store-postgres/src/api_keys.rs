@@ -5,9 +5,9 @@ use balance_domain::{
     ApiKey, ApiKeyId, Scope, SecretHash, Timestamp,
     ports::{ApiKeyRepo, RepoError},
 };
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::types::ToSql;
 
-use crate::{PostgresStore, failure::Failure, rows::column, values::At};
+use crate::{PostgresStore, failure::Failure, rows::column, values::At, wire::Row};
 
 const ADD: &str = "\
 INSERT INTO api_keys (id, name, scopes, secret_hash, created_at, expires_at, revoked_at)
@@ -26,7 +26,7 @@ RETURNING id, name, scopes, secret_hash, created_at, expires_at, revoked_at";
 impl ApiKeyRepo for PostgresStore {
     async fn add_api_key(&self, key: ApiKey) -> Result<(), RepoError> {
         let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
-        let lease = self.begin("BEGIN").await?;
+        let mut lease = self.begin("BEGIN").await?;
         let values: [&(dyn ToSql + Sync); 7] = [
             &key.id.as_str(),
             &key.name,

@@ -8,14 +8,16 @@ use balance_domain::{
     ReservationKey, ReservationPosition, ReservationQuery, Submission, Timestamp, UserId,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError},
 };
-use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use crate::{
     PostgresStore,
     failure::Failure,
+    records::Records,
     rows::{self, column},
     statements::{DUE_USERS, OPERATION_BY_KEY, READ_ACCOUNTS},
-    values::{At, bucket, users},
+    values::{At, bucket},
+    wire::Row,
 };
 
 #[async_trait]
@@ -32,8 +34,7 @@ impl BalanceRepo for PostgresStore {
         let mut distinct = user_ids.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        let (buckets, users) = users(&distinct);
-        let rows = self.read(READ_ACCOUNTS, &[&buckets, &users, &At(now)]).await?;
+        let rows = self.read(READ_ACCOUNTS, &[&Records(&distinct), &At(now)]).await?;
         let found = rows.iter().map(|row| {
             let account = account_as_of(row)?;
             Ok((account.recorded.user_id, account))
@@ -70,8 +71,7 @@ impl BalanceRepo for PostgresStore {
         user_id: UserId,
         key: IdempotencyKey,
     ) -> Result<Option<Operation>, RepoError> {
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-            [&bucket(user_id), &user_id.get(), &key.as_str()];
+        let values: [&(dyn ToSql + Sync); 3] = [&bucket(user_id), &user_id.get(), &key.as_str()];
         let rows = self.read(OPERATION_BY_KEY, &values).await?;
         rows.first().map(rows::operation).transpose().map_err(Failure::into_error)
     }

@@ -37,7 +37,7 @@ impl ServiceRepo for PostgresStore {
         &self,
         services: Vec<(ServiceId, ServiceName)>,
     ) -> Result<Result<Vec<Service>, CatalogueError>, RepoError> {
-        let lease = self.begin(BEGIN_CHANGE).await?;
+        let mut lease = self.begin(BEGIN_CHANGE).await?;
         let added = add(lease.session(), &services).await;
         self.finish(lease, added).await
     }
@@ -63,20 +63,20 @@ impl ServiceRepo for PostgresStore {
         id: ServiceId,
         name: ServiceName,
     ) -> Result<Result<Service, CatalogueError>, RepoError> {
-        let lease = self.begin(BEGIN_CHANGE).await?;
+        let mut lease = self.begin(BEGIN_CHANGE).await?;
         let renamed = rename(lease.session(), id, &name).await;
         self.finish(lease, renamed).await
     }
 
     async fn remove_service(&self, id: ServiceId) -> Result<Result<Removal, CatalogueError>, RepoError> {
-        let lease = self.begin(BEGIN_REMOVAL).await?;
+        let mut lease = self.begin(BEGIN_REMOVAL).await?;
         let removed = remove(lease.session(), id).await;
         self.finish(lease, removed).await
     }
 }
 
 async fn add(
-    session: &Session,
+    session: &mut Session,
     services: &[(ServiceId, ServiceName)],
 ) -> Result<Result<Vec<Service>, CatalogueError>, Failure> {
     let ids: Vec<i64> = services.iter().map(|(id, _)| id.get()).collect();
@@ -103,7 +103,7 @@ async fn add(
 }
 
 async fn rename(
-    session: &Session,
+    session: &mut Session,
     id: ServiceId,
     name: &ServiceName,
 ) -> Result<Result<Service, CatalogueError>, Failure> {
@@ -118,7 +118,7 @@ async fn rename(
     renamed.map(Ok).ok_or_else(|| Failure::Defect("a locked service vanished".into()))
 }
 
-async fn remove(session: &Session, id: ServiceId) -> Result<Result<Removal, CatalogueError>, Failure> {
+async fn remove(session: &mut Session, id: ServiceId) -> Result<Result<Removal, CatalogueError>, Failure> {
     if !session.query(DELETE_UNUSED, &[&id.get()]).await?.is_empty() {
         return Ok(Ok(Removal::Deleted));
     }

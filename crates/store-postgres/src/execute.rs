@@ -4,7 +4,6 @@
 //! locks: they are held until the old commit has landed or was lost, and keys turn what did happen into replays.
 
 mod attempt;
-mod columns;
 mod load;
 mod reconcile;
 mod write;

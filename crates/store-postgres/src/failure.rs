@@ -3,6 +3,8 @@
 use balance_domain::ports::{Cause, RepoError};
 use tokio_postgres::error::SqlState;
 
+use crate::wire::ServerError;
+
 /// Why an attempt did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -69,6 +71,13 @@ impl From<tokio_postgres::Error> for Failure {
             Some(state) => of_state(&state, error.into()),
             None => Self::Lost(error.into()),
         }
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        let state = error.state.clone();
+        of_state(&state, error.into())
     }
 }
 

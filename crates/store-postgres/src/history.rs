@@ -22,6 +22,7 @@ use crate::{
     failure::Failure,
     rows::{self, column},
     values::{At, bucket},
+    wire::Row,
 };
 use sql::Source;
 
@@ -133,7 +134,7 @@ impl PostgresStore {
         query: &OperationQuery,
         window: Window,
         source: Source,
-    ) -> Result<Vec<tokio_postgres::Row>, RepoError> {
+    ) -> Result<Vec<Row>, RepoError> {
         let filter = &query.filter;
         let after = query.after.unwrap_or(behind_nothing(query.sort));
         let (least, most) = amounts(filter);

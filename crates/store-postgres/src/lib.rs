@@ -6,7 +6,8 @@
 //! second trip every changed row is written set-based and the transaction commits.
 //!
 //! - [`PostgresStore`] implements all ports; [`PostgresOptions`] says where and how.
-//! - `session`: connections, what they are set to, what is refused. `failure`: what an error means.
+//! - `session`: connections, what they are set to, what is refused. `wire`: many statements, one `Sync`. `failure`:
+//!   what an error means.
 //! - `execute`: batches, retries, commits of unknown outcome. The other modules are one port or query each.
 
 mod api_keys;
@@ -17,6 +18,7 @@ mod failure;
 mod history;
 mod migrate;
 mod options;
+mod records;
 mod reports;
 mod reservations;
 mod rows;
@@ -27,6 +29,7 @@ pub mod statements;
 mod store;
 mod tls;
 mod values;
+mod wire;
 
 pub use options::PostgresOptions;
 pub use store::PostgresStore;

@@ -16,10 +16,10 @@ impl PostgresStore {
     ///
     /// On a connection of its own, closed afterwards: the lock goes with it, whatever happens.
     pub async fn migrate(&self) -> Result<(), RepoError> {
-        let mut session = self.separate().await.map_err(Failure::into_error)?;
-        session.run(LOCK).await.map_err(Failure::into_error)?;
+        let mut client = self.separate().await.map_err(Failure::into_error)?;
+        client.batch_execute(LOCK).await.map_err(|error| Failure::from(error).into_error())?;
         embedded::migrations::runner()
-            .run_async(session.client_mut())
+            .run_async(&mut client)
             .await
             .map_err(|error| RepoError::Internal(error.into()))?;
         Ok(())

@@ -5,7 +5,7 @@ use balance_domain::{
     Month, Period, RevenueLine, RevenueReport, ServiceName,
     ports::{RepoError, ReportRepo},
 };
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::types::ToSql;
 
 use crate::{
     PostgresStore,
@@ -13,6 +13,7 @@ use crate::{
     rows::{self, column},
     session::Session,
     values::At,
+    wire::Row,
 };
 
 /// A month of a large ledger takes seconds, several workers help, and nobody writes here.
@@ -58,14 +59,14 @@ ORDER BY l.position";
 impl ReportRepo for PostgresStore {
     async fn revenue(&self, period: Period) -> Result<Vec<RevenueLine>, RepoError> {
         let values: [&(dyn ToSql + Sync); 2] = [&At(period.start), &At(period.end)];
-        let lease = self.begin(BEGIN_REVENUE).await?;
+        let mut lease = self.begin(BEGIN_REVENUE).await?;
         let rows = lease.session().query(REVENUE, &values).await;
         let lines = rows.and_then(|rows| rows.iter().map(|row| line(row, 0)).collect());
         self.finish(lease, lines).await
     }
 
     async fn save_report(&self, report: RevenueReport) -> Result<RevenueReport, RepoError> {
-        let lease = self.begin("BEGIN").await?;
+        let mut lease = self.begin("BEGIN").await?;
         let saved = save(lease.session(), &report).await;
         self.finish(lease, saved).await
     }
@@ -76,7 +77,7 @@ impl ReportRepo for PostgresStore {
     }
 }
 
-async fn save(session: &Session, report: &RevenueReport) -> Result<RevenueReport, Failure> {
+async fn save(session: &mut Session, report: &RevenueReport) -> Result<RevenueReport, Failure> {
     let month = report.month.to_string();
     let kept = session.query(KEEP, &[&month, &report.is_final, &At(report.built_at)]).await?;
     if kept.is_empty() {

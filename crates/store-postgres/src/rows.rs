@@ -5,11 +5,12 @@ use balance_domain::{
     Account, AccountStatus, Amount, Comment, Fingerprint, IdempotencyKey, Operation, OperationKind, OrderId,
     RecordedOperation, Reservation, ReservationKey, Service, ServiceId, ServiceName, ServiceStatus, UserId,
 };
-use tokio_postgres::{Row, types::FromSql};
+use tokio_postgres::types::FromSql;
 
 use crate::{
     failure::Failure,
     values::{At, state_of},
+    wire::Row,
 };
 
 /// Reads one column; what does not fit the domain is damage.

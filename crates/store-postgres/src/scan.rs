@@ -2,34 +2,36 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use balance_domain::{
-    Account, RecordedOperation, Reservation, UserId,
-    ports::{LedgerSink, RepoError},
-};
-use tokio_postgres::{IsolationLevel, Portal, Row, Transaction};
-
 use crate::{
     PostgresStore,
     failure::Failure,
     rows::{self, column},
+    session::Session,
+    wire::Row,
 };
-
-/// Rows fetched at a time from each cursor.
-const CHUNK_ROWS: i32 = 2_000;
+use balance_domain::{
+    Account, RecordedOperation, Reservation, UserId,
+    ports::{LedgerSink, RepoError},
+};
 
 /// A chunk that takes longer finds the server frozen.
 const CHUNK_WITHIN: Duration = Duration::from_mins(1);
 
-/// An audit may take hours; each order is that of a primary key, so nothing is sorted.
-const SETTINGS: &str = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+/// One snapshot for all. An audit may take hours.
+const BEGIN: &str = "\
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
 
 const COUNT: &str = "SELECT count(*) FROM accounts WHERE seq > 0";
 
+/// Each order is that of a primary key, so nothing is sorted.
 const ACCOUNTS: &str = "\
+DECLARE accounts_of_all NO SCROLL CURSOR FOR
 SELECT a.user_id, a.available, a.reserved, a.seq, a.last_at, a.closed
 FROM accounts a WHERE a.seq > 0 ORDER BY a.bucket, a.user_id";
 
 const OPERATIONS: &str = "\
+DECLARE operations_of_all NO SCROLL CURSOR FOR
 SELECT o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, o.service_id, o.order_id, \
     o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at, o.fingerprint, o.reservation_amount, \
     o.reservation_captured, o.reservation_released, o.reservation_refunded, o.reservation_created_at, \
@@ -37,6 +39,7 @@ SELECT o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, 
 FROM operations o ORDER BY o.bucket, o.user_id, o.seq";
 
 const RESERVATIONS: &str = "\
+DECLARE reservations_of_all NO SCROLL CURSOR FOR
 SELECT r.user_id, r.service_id, r.order_id, r.amount, r.captured, r.released, r.refunded, r.created_at, \
     r.expires_at, r.state
 FROM reservations r ORDER BY r.bucket, r.user_id, r.service_id, r.order_id";
@@ -48,34 +51,32 @@ impl PostgresStore {
     }
 
     async fn scan_once(&self, sink: &dyn LedgerSink) -> Result<(), Failure> {
-        let mut session = self.separate().await?;
-        let transaction = session
-            .client_mut()
-            .build_transaction()
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start()
-            .await?;
-        transaction.batch_execute(SETTINGS).await?;
-        let counted: i64 = column(&transaction.query_one(COUNT, &[]).await?, 0)?;
+        let mut session = self.separate_session().await?;
+        session.run(BEGIN).await?;
+        let counted = session.query(COUNT, &[]).await?;
+        let counted: i64 = counted.first().map_or(Ok(0), |row| column(row, 0))?;
         sink.begin(counted.try_into().unwrap_or_default());
-        let mut accounts = Cursor::open(&transaction, ACCOUNTS, |row| rows::account(row, 0)).await?;
-        let mut operations = Cursor::open(&transaction, OPERATIONS, rows::recorded).await?;
-        let mut reservations = Cursor::open(&transaction, RESERVATIONS, rows::reservation).await?;
-        while let Some(account) = accounts.next().await? {
+        for declaration in [ACCOUNTS, OPERATIONS, RESERVATIONS] {
+            session.run(declaration).await?;
+        }
+        let mut accounts = Cursor::new("FETCH 2000 FROM accounts_of_all", |row| rows::account(row, 0));
+        let mut operations = Cursor::new("FETCH 2000 FROM operations_of_all", rows::recorded);
+        let mut reservations = Cursor::new("FETCH 2000 FROM reservations_of_all", rows::reservation);
+        while let Some(account) = accounts.next(&mut session).await? {
             sink.account(account);
-            while let Some(operation) = operations.next_of(account.user_id).await? {
+            while let Some(operation) = operations.next_of(account.user_id, &mut session).await? {
                 sink.operation(operation);
             }
-            while let Some(reservation) = reservations.next_of(account.user_id).await? {
+            while let Some(reservation) = reservations.next_of(account.user_id, &mut session).await? {
                 sink.reservation(reservation);
             }
         }
-        let is_left = operations.next().await?.is_some() || reservations.next().await?.is_some();
+        let is_left = operations.next(&mut session).await?.is_some()
+            || reservations.next(&mut session).await?.is_some();
         if is_left {
             return Err(Failure::damaged("there are operations or reservations without an account"));
         }
-        Ok(transaction.rollback().await?)
+        session.run("ROLLBACK").await
     }
 }
 
@@ -102,54 +103,45 @@ impl Owned for Reservation {
     }
 }
 
-/// A portal of the server, read chunk by chunk.
-struct Cursor<'a, T> {
-    transaction: &'a Transaction<'a>,
-    portal: Portal,
+/// A cursor of the server, read chunk by chunk.
+struct Cursor<T> {
+    fetch: &'static str,
     read: fn(&Row) -> Result<T, Failure>,
     chunk: VecDeque<Row>,
     next: Option<T>,
     is_over: bool,
 }
 
-impl<'a, T: Owned> Cursor<'a, T> {
-    async fn open(
-        transaction: &'a Transaction<'a>,
-        sql: &str,
-        read: fn(&Row) -> Result<T, Failure>,
-    ) -> Result<Self, Failure> {
-        let portal = transaction.bind(sql, &[]).await?;
-        Ok(Self { transaction, portal, read, chunk: VecDeque::new(), next: None, is_over: false })
+impl<T: Owned> Cursor<T> {
+    const fn new(fetch: &'static str, read: fn(&Row) -> Result<T, Failure>) -> Self {
+        Self { fetch, read, chunk: VecDeque::new(), next: None, is_over: false }
     }
 
-    async fn next(&mut self) -> Result<Option<T>, Failure> {
-        self.peek().await?;
+    async fn next(&mut self, session: &mut Session) -> Result<Option<T>, Failure> {
+        self.peek(session).await?;
         Ok(self.next.take())
     }
 
     /// The next one, if it belongs to this user.
-    async fn next_of(&mut self, owner: UserId) -> Result<Option<T>, Failure> {
-        let is_theirs = self.peek().await?.is_some_and(|next| next.owner() == owner);
+    async fn next_of(&mut self, owner: UserId, session: &mut Session) -> Result<Option<T>, Failure> {
+        let is_theirs = self.peek(session).await?.is_some_and(|next| next.owner() == owner);
         Ok(if is_theirs { self.next.take() } else { None })
     }
 
-    async fn peek(&mut self) -> Result<Option<&T>, Failure> {
+    async fn peek(&mut self, session: &mut Session) -> Result<Option<&T>, Failure> {
         if self.next.is_none() {
             if self.chunk.is_empty() && !self.is_over {
-                self.fetch().await?;
+                self.chunk = self.fetch(session).await?.into();
+                self.is_over = self.chunk.is_empty();
             }
             self.next = self.chunk.pop_front().as_ref().map(self.read).transpose()?;
         }
         Ok(self.next.as_ref())
     }
 
-    async fn fetch(&mut self) -> Result<(), Failure> {
-        let rows = self.transaction.query_portal(&self.portal, CHUNK_ROWS);
-        let rows = tokio::time::timeout(CHUNK_WITHIN, rows)
+    async fn fetch(&self, session: &mut Session) -> Result<Vec<Row>, Failure> {
+        tokio::time::timeout(CHUNK_WITHIN, session.query(self.fetch, &[]))
             .await
-            .map_err(|_| Failure::Away("the database did not answer in time".into()))??;
-        self.is_over = rows.is_empty();
-        self.chunk = rows.into();
-        Ok(())
+            .map_err(|_| Failure::Away("the database did not answer in time".into()))?
     }
 }

@@ -1,126 +1,99 @@
 //! One connection: how it is made, what it is set to, what it refuses, which statements it has ready.
 
-use std::{
-    collections::HashMap,
-    future::poll_fn,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use balance_domain::ports::Cause;
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
-use futures::future::try_join_all;
+use futures::future::BoxFuture;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     runtime::Handle,
 };
 use tokio_postgres::{
-    AsyncMessage, Client, Connection, NoTls, Row, Statement,
+    Client, Connection, NoTls,
     config::{Config, TargetSessionAttrs},
-    error::Severity,
-    types::ToSql,
+    types::{Kind, ToSql, Type},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{PostgresOptions, failure::Failure, statements, tls};
+use crate::{
+    PostgresOptions,
+    failure::Failure,
+    records, rows, statements, tls,
+    wire::{Pipeline, Row, Wire, take_over},
+};
 
-/// A connection, for one user at a time.
+/// A connection of the pool, for one user at a time.
 pub(crate) struct Session {
-    client: Client,
-    prepared: Mutex<HashMap<String, Statement>>,
-    has_warned: Arc<AtomicBool>,
+    wire: Wire,
 }
 
 impl Session {
-    /// The driver's client, for transactions of its own kind.
-    pub(crate) fn client_mut(&mut self) -> &mut Client {
-        &mut self.client
+    /// Gathers statements of [`statements::HOT`], which are ready, to be sent together.
+    pub(crate) fn pipeline(&mut self) -> Pipeline<'_> {
+        self.wire.pipeline()
     }
 
-    /// Rows of a statement of [`statements::HOT`]. It is sent at the first poll of this, without waiting for
-    /// anything, so that several can be on their way; sessions answer in the order of sending.
-    pub(crate) async fn query_hot(
-        &self,
-        sql: &str,
-        values: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Failure> {
-        Ok(self.client.query(&self.hot(sql)?, values).await?)
-    }
-
-    /// How many rows a statement of [`statements::HOT`] wrote. Sent as by [`Self::query_hot`].
-    pub(crate) async fn execute_hot(
-        &self,
-        sql: &str,
-        values: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, Failure> {
-        Ok(self.client.execute(&self.hot(sql)?, values).await?)
-    }
-
-    /// Statements without values or rows. Sent as by [`Self::query_hot`].
-    pub(crate) async fn run(&self, sql: &str) -> Result<(), Failure> {
-        Ok(self.client.batch_execute(sql).await?)
+    /// Statements without values or rows.
+    pub(crate) async fn run(&mut self, sql: &str) -> Result<(), Failure> {
+        self.wire.run(sql).await
     }
 
     /// Rows of any statement.
-    pub(crate) async fn query(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
-        let statement = self.statement(sql).await?;
-        Ok(self.client.query(&statement, values).await?)
+    pub(crate) async fn query(
+        &mut self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Failure> {
+        self.wire.prepare([sql]).await?;
+        let mut pipeline = self.wire.pipeline();
+        let place = pipeline.add(sql, values)?;
+        let mut answers = pipeline.send().await.map_err(|broken| broken.failure)?;
+        Ok(answers.rows(place))
     }
 
-    /// Whether the server has warned since this was asked last. A warning comes before the answer that it
-    /// belongs to; the one that matters tells of a commit that a standby did not confirm.
-    pub(crate) fn take_warning(&self) -> bool {
-        self.has_warned.swap(false, Ordering::AcqRel)
+    /// Whether the server has warned since this was asked last: see [`Wire::take_warning`].
+    pub(crate) fn take_warning(&mut self) -> bool {
+        self.wire.take_warning()
     }
 
-    /// The prepared statement: at hand without waiting, or prepared now.
-    pub(crate) async fn statement(&self, sql: &str) -> Result<Statement, Failure> {
-        if let Some(statement) = self.known(sql) {
-            return Ok(statement);
-        }
-        let statement = self.client.prepare(sql).await?;
-        self.prepared
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(sql.to_owned(), statement.clone());
-        Ok(statement)
+    /// Learns the composite types and has every statement of the batch path ready.
+    async fn prepare_hot(&mut self) -> Result<(), Failure> {
+        let names: &[&str] = &records::TYPES;
+        let known = self.query(TYPES, &[&names]).await?;
+        let known = known.iter().map(composite_array).collect::<Result<Vec<_>, _>>()?;
+        self.wire.learn(known);
+        self.wire.prepare(statements::HOT).await
     }
+}
 
-    fn hot(&self, sql: &str) -> Result<Statement, Failure> {
-        self.known(sql)
-            .ok_or_else(|| Failure::Defect("a statement of the batch path was not prepared".into()))
-    }
+/// Settings that forbid writing, or that could lose acknowledged commits.
+const UNFIT: &str = "\
+SELECT name || ' ' || setting FROM pg_catalog.pg_settings
+WHERE name = 'transaction_read_only' AND setting = 'on'
+    OR name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off' AND NOT $1";
 
-    fn known(&self, sql: &str) -> Option<Statement> {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned()
+/// Refuses a server that has settings of [`UNFIT`].
+fn refuse_unfit<'a>(settings: impl Iterator<Item = Result<&'a str, Failure>>) -> Result<(), Failure> {
+    let settings = settings.collect::<Result<Vec<_>, _>>()?;
+    if settings.is_empty() {
+        return Ok(());
     }
+    let settings = settings.join(", ");
+    Err(Failure::Away(format!("the server is not fit to keep a ledger: it runs with {settings}").into()))
+}
 
-    /// Prepares all statements of the batch path in one round trip.
-    async fn prepare_hot(&self) -> Result<(), Failure> {
-        try_join_all(statements::HOT.iter().map(|sql| self.statement(sql))).await.map(|_| ())
-    }
+/// The numbers of composite types and of their arrays.
+const TYPES: &str = "\
+SELECT typarray, oid, typname::text FROM pg_catalog.pg_type
+WHERE typname = ANY ($1) AND typnamespace = 'public'::pg_catalog.regnamespace";
 
-    async fn refuse_unsafe_durability(&self) -> Result<(), Failure> {
-        let off = self
-            .client
-            .query(
-                "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes', \
-                 'synchronous_commit') AND setting = 'off'",
-                &[],
-            )
-            .await?;
-        let names: Vec<&str> = off.iter().filter_map(|row| row.try_get(0).ok()).collect();
-        if names.is_empty() {
-            return Ok(());
-        }
-        let names = names.join(", ");
-        Err(Failure::Away(
-            format!("the server could lose acknowledged commits: it runs with {names} off").into(),
-        ))
-    }
+/// [`TYPES`].
+fn composite_array(row: &Row) -> Result<Type, Failure> {
+    let name: String = rows::column(row, 2)?;
+    let element =
+        Type::new(name.clone(), rows::column(row, 1)?, Kind::Composite(Vec::new()), "public".into());
+    Ok(Type::new(format!("_{name}"), rows::column(row, 0)?, Kind::Array(element), "public".into()))
 }
 
 /// Makes connections for the pool, or for itself.
@@ -163,23 +136,47 @@ impl Connector {
         })
     }
 
-    /// A connection that has no statements ready and belongs to no pool.
-    pub(crate) async fn connect(&self) -> Result<Session, Failure> {
-        let connecting = open(self.config.clone(), self.tls.clone());
-        // A worker's runtime may end before the store does, and its connections with it.
-        let opened = match &self.runtime {
+    /// A connection of the driver, outside the pool: for migrations and audits.
+    pub(crate) async fn connect(&self) -> Result<Client, Failure> {
+        self.in_time(Box::pin(self.client())).await
+    }
+
+    async fn client(&self) -> Result<Client, Failure> {
+        let client = self.on_runtime(open(self.config.clone(), self.tls.clone())).await?;
+        client.batch_execute(statements::PLAN_ONCE).await?;
+        let unfit = client.query(UNFIT, &[&self.allow_unsafe_durability]).await?;
+        refuse_unfit(unfit.iter().map(|row| Ok(row.try_get(0)?)))?;
+        Ok(client)
+    }
+
+    async fn session(&self) -> Result<Session, Failure> {
+        let wire = self.on_runtime(take_over(self.config.clone(), self.tls.clone())).await?;
+        let mut session = Session { wire };
+        session.query(statements::PLAN_ONCE, &[]).await?;
+        let unfit = session.query(UNFIT, &[&self.allow_unsafe_durability]).await?;
+        refuse_unfit(unfit.iter().map(|row| rows::column(row, 0)))?;
+        session.prepare_hot().await?;
+        Ok(session)
+    }
+
+    /// Where connections live: a worker's runtime may end before the store does, and its connections with it.
+    async fn on_runtime<T: Send + 'static>(
+        &self,
+        connecting: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        match &self.runtime {
             Some(runtime) => {
                 runtime.spawn(connecting).await.map_err(|error| Failure::Defect(error.into()))?
             }
             None => connecting.await,
-        };
-        let (client, has_warned) = opened?;
-        let session = Session { client, prepared: Mutex::default(), has_warned };
-        session.client.batch_execute(statements::PLAN_ONCE).await?;
-        if !self.allow_unsafe_durability {
-            session.refuse_unsafe_durability().await?;
         }
-        Ok(session)
+    }
+
+    /// The driver's own limit covers one address of the host, not the exchange that follows.
+    async fn in_time<T>(&self, connecting: BoxFuture<'_, Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::time::timeout(self.connect_timeout * 2, connecting)
+            .await
+            .unwrap_or_else(|_| Err(Failure::Away("connecting took too long".into())))
     }
 }
 
@@ -188,65 +185,35 @@ impl Manager for Connector {
     type Error = Failure;
 
     async fn create(&self) -> Result<Session, Failure> {
-        let making = async {
-            let session = self.connect().await?;
-            session.prepare_hot().await?;
-            Ok(session)
-        };
-        // The driver's own limit covers one address of the host, not the exchange that follows.
-        tokio::time::timeout(self.connect_timeout * 2, Box::pin(making))
-            .await
-            .unwrap_or_else(|_| Err(Failure::Away("connecting took too long".into())))
+        self.in_time(Box::pin(self.session())).await
     }
 
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<Failure> {
-        if session.client.is_closed() {
+        if session.wire.is_closed() {
             return Err(RecycleError::message("the connection was closed"));
         }
         Ok(())
     }
 }
 
-async fn open(
-    config: Config,
-    tls: Option<MakeRustlsConnect>,
-) -> Result<(Client, Arc<AtomicBool>), tokio_postgres::Error> {
-    let has_warned = Arc::new(AtomicBool::new(false));
-    let client = if let Some(tls) = tls {
+async fn open(config: Config, tls: Option<MakeRustlsConnect>) -> Result<Client, Failure> {
+    if let Some(tls) = tls {
         let (client, connection) = config.connect(tls).await?;
-        tokio::spawn(drive(connection, has_warned.clone()));
-        client
-    } else {
-        let (client, connection) = config.connect(NoTls).await?;
-        tokio::spawn(drive(connection, has_warned.clone()));
-        client
-    };
-    Ok((client, has_warned))
+        tokio::spawn(drive(connection));
+        return Ok(client);
+    }
+    let (client, connection) = config.connect(NoTls).await?;
+    tokio::spawn(drive(connection));
+    Ok(client)
 }
 
 /// Moves messages until the connection ends; those who wait for an answer then learn it from the client.
-async fn drive<S, T>(mut connection: Connection<S, T>, has_warned: Arc<AtomicBool>)
+async fn drive<S, T>(connection: Connection<S, T>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
-        match message {
-            Ok(AsyncMessage::Notice(notice)) => {
-                if notice.parsed_severity() == Some(Severity::Warning) {
-                    has_warned.store(true, Ordering::Release);
-                    tracing::warn!(
-                        code = notice.code().code(),
-                        notice = notice.message(),
-                        "the database warns"
-                    );
-                }
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::debug!(error = %Cause::from(error), "a connection to the database ended");
-                return;
-            }
-        }
+    if let Err(error) = connection.await {
+        tracing::debug!(error = %Cause::from(error), "a connection to the database ended");
     }
 }

@@ -19,18 +19,25 @@ WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus')";
 /// READ COMMITTED, whatever the server's default: later statements must see what the locks waited for.
 pub const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
-/// [`BEGIN`] for a transaction that has to give its locks back first.
-pub const BEGIN_ANEW: &str = "ROLLBACK; BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+/// Ends a transaction that wrote nothing, or gives its locks back.
+pub const ROLLBACK: &str = "ROLLBACK";
 
-/// In an aborted transaction `SET` is an error, so that the server can never answer this with a silent rollback.
-/// A timeout must not interrupt the commit's wait for a standby either.
-pub const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";
+/// A timeout must not interrupt the commit's wait for a standby.
+pub const NO_TIMEOUT: &str = "SET LOCAL statement_timeout = 0";
+
+/// The end of a batch. The pipeline that it belongs to is skipped after an error, and its answer is looked at: in an
+/// aborted transaction the server would call it `ROLLBACK`.
+pub const COMMIT: &str = "COMMIT";
+
+/// [`COMMIT`] for what is not a batch, as one text. In an aborted transaction `SET` is an error, so that the
+/// server can never answer this with a silent rollback.
+pub const COMMIT_ALONE: &str = "SET LOCAL statement_timeout = 0; COMMIT";
 
 /// Locks the account rows one after the other in the order of the arrays, which are sorted by (bucket, user) in
 /// all batches: no two can wait for each other. Row locks until the end of the transaction.
 pub const LOCK_ACCOUNTS: &str = "\
 SELECT a.user_id, a.available, a.reserved, a.seq, a.last_at, a.closed
-FROM unnest($1::smallint[], $2::bigint[]) AS n (bucket, user_id)
+FROM unnest($1::account_ref[]) AS n
 CROSS JOIN LATERAL (
     SELECT * FROM accounts WHERE bucket = n.bucket AND user_id = n.user_id FOR UPDATE
 ) AS a";
@@ -39,8 +46,8 @@ CROSS JOIN LATERAL (
 /// good as locked: whoever else inserts it waits.
 pub const OPEN_ACCOUNTS: &str = "\
 INSERT INTO accounts (bucket, user_id, available, reserved, seq, last_at, closed)
-SELECT n.bucket, n.user_id, 0, 0, 0, $3, false
-FROM unnest($1::smallint[], $2::bigint[]) AS n (bucket, user_id)
+SELECT n.bucket, n.user_id, 0, 0, 0, $2, false
+FROM unnest($1::account_ref[]) AS n
 ON CONFLICT (bucket, user_id) DO NOTHING";
 
 /// Takes an account row back that was opened and that nothing happened to.
@@ -52,7 +59,7 @@ SELECT o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, 
     o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at, o.fingerprint, o.reservation_amount, \
     o.reservation_captured, o.reservation_released, o.reservation_refunded, o.reservation_created_at, \
     o.reservation_expires_at, o.reservation_state
-FROM unnest($1::smallint[], $2::bigint[], $3::text[]) AS n (bucket, user_id, idempotency_key)
+FROM unnest($1::key_ref[]) AS n
 CROSS JOIN LATERAL (
     SELECT * FROM operations
     WHERE bucket = n.bucket AND user_id = n.user_id AND idempotency_key = n.idempotency_key
@@ -64,8 +71,7 @@ CROSS JOIN LATERAL (
 pub const RESERVATIONS: &str = "\
 SELECT r.user_id, r.service_id, r.order_id, r.amount, r.captured, r.released, r.refunded, r.created_at, \
     r.expires_at, r.state
-FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[])
-    AS n (bucket, user_id, service_id, order_id)
+FROM unnest($1::reservation_ref[]) AS n
 CROSS JOIN LATERAL (
     SELECT * FROM reservations
     WHERE bucket = n.bucket AND user_id = n.user_id AND service_id = n.service_id AND order_id = n.order_id
@@ -74,10 +80,10 @@ CROSS JOIN LATERAL (
 UNION ALL
 SELECT r.user_id, r.service_id, r.order_id, r.amount, r.captured, r.released, r.refunded, r.created_at, \
     r.expires_at, r.state
-FROM unnest($5::smallint[], $6::bigint[]) AS n (bucket, user_id)
+FROM unnest($2::account_ref[]) AS n
 CROSS JOIN LATERAL (
     SELECT * FROM reservations
-    WHERE bucket = n.bucket AND user_id = n.user_id AND state = 'active' AND expires_at <= $7
+    WHERE bucket = n.bucket AND user_id = n.user_id AND state = 'active' AND expires_at <= $3
     OFFSET 0
 ) AS r";
 
@@ -90,8 +96,7 @@ pub const SERVICES: &str = "SELECT id, retired, used FROM services WHERE id = AN
 /// indexed column changes, so the index stays untouched.
 pub const WRITE_ACCOUNTS: &str = "\
 INSERT INTO accounts (bucket, user_id, available, reserved, seq, last_at, closed)
-SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], \
-    $6::timestamptz[], $7::boolean[])
+SELECT * FROM unnest($1::account_row[])
 ON CONFLICT (bucket, user_id) DO UPDATE
 SET available = excluded.available, reserved = excluded.reserved, seq = excluded.seq, \
     last_at = excluded.last_at, closed = excluded.closed";
@@ -100,8 +105,7 @@ SET available = excluded.available, reserved = excluded.reserved, seq = excluded
 pub const WRITE_RESERVATIONS: &str = "\
 INSERT INTO reservations (bucket, user_id, service_id, order_id, amount, captured, released, refunded, \
     created_at, expires_at, state)
-SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
-    $7::bigint[], $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::text[])
+SELECT * FROM unnest($1::reservation_row[])
 ON CONFLICT (bucket, user_id, service_id, order_id) DO UPDATE
 SET amount = excluded.amount, captured = excluded.captured, released = excluded.released, \
     refunded = excluded.refunded, created_at = excluded.created_at, expires_at = excluded.expires_at, \
@@ -114,10 +118,7 @@ INSERT INTO operations (bucket, user_id, seq, kind, amount, available_after, res
     order_id, counterparty_user_id, comment, idempotency_key, created_at, fingerprint, reservation_amount, \
     reservation_captured, reservation_released, reservation_refunded, reservation_created_at, \
     reservation_expires_at, reservation_state)
-SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], \
-    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::timestamptz[], \
-    $14::bytea[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $19::timestamptz[], \
-    $20::timestamptz[], $21::text[])";
+SELECT * FROM unnest($1::operation_row[])";
 
 /// From now on these services can be retired, not deleted. In the order of ids, and no account is locked after
 /// it: two batches cannot wait for each other.
@@ -132,14 +133,14 @@ WHERE bucket = $1 AND user_id = $2 AND comment IS NOT NULL";
 /// the look.
 pub const READ_ACCOUNTS: &str = "\
 SELECT a.user_id, a.available, a.reserved, a.seq, a.last_at, a.closed, due.count, due.remaining
-FROM unnest($1::smallint[], $2::bigint[]) AS n (bucket, user_id)
+FROM unnest($1::account_ref[]) AS n
 CROSS JOIN LATERAL (
     SELECT * FROM accounts WHERE bucket = n.bucket AND user_id = n.user_id AND seq > 0 OFFSET 0
 ) AS a
 CROSS JOIN LATERAL (
     SELECT count(*) AS count, coalesce(sum(amount - captured - released), 0)::bigint AS remaining
     FROM reservations
-    WHERE a.reserved > 0 AND bucket = n.bucket AND user_id = n.user_id AND state = 'active' AND expires_at <= $3
+    WHERE a.reserved > 0 AND bucket = n.bucket AND user_id = n.user_id AND state = 'active' AND expires_at <= $2
 ) AS due";
 
 /// One operation by its key.
@@ -165,7 +166,11 @@ ORDER BY r.expires_at, r.user_id
 LIMIT $2";
 
 /// The statements that every connection has ready before its first batch.
-pub const HOT: [&str; 12] = [
+pub const HOT: [&str; 16] = [
+    BEGIN,
+    ROLLBACK,
+    NO_TIMEOUT,
+    COMMIT,
     LOCK_ACCOUNTS,
     KEYED_OPERATIONS,
     RESERVATIONS,

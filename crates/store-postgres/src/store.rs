@@ -5,15 +5,16 @@ use std::{sync::Arc, time::Duration};
 use balance_domain::ports::{Connections, RepoError};
 use deadpool::{
     Runtime,
-    managed::{Object, Pool, PoolError, Timeouts},
+    managed::{Manager, Object, Pool, PoolError, Timeouts},
 };
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::{Client, types::ToSql};
 
 use crate::{
     PostgresOptions,
     failure::Failure,
     session::{Connector, Session},
-    statements::COMMIT,
+    statements::COMMIT_ALONE,
+    wire::Row,
 };
 
 /// How often a read is tried: connections that a restart of the server left behind break at first use.
@@ -54,9 +55,14 @@ impl PostgresStore {
         &self.options
     }
 
-    /// A connection outside the pool.
-    pub(crate) async fn separate(&self) -> Result<Session, Failure> {
+    /// A connection of the driver, outside the pool.
+    pub(crate) async fn separate(&self) -> Result<Client, Failure> {
         self.pool.manager().connect().await
+    }
+
+    /// A connection like those of the pool, outside of it.
+    pub(crate) async fn separate_session(&self) -> Result<Session, Failure> {
+        self.pool.manager().create().await
     }
 
     /// A connection of the pool, for as long as the lease lasts.
@@ -108,17 +114,17 @@ impl PostgresStore {
     }
 
     async fn begin_once(&self, begin: &str) -> Result<Lease, Failure> {
-        let lease = self.lease().await?;
+        let mut lease = self.lease().await?;
         lease.session().run(begin).await?;
         Ok(lease)
     }
 
     /// Commits what was done on the lease, or closes its connection and with it the transaction. A commit that
     /// nobody answered is not repeated: other than batches, this work has no keys that tell.
-    pub(crate) async fn finish<T>(&self, lease: Lease, done: Result<T, Failure>) -> Result<T, RepoError> {
+    pub(crate) async fn finish<T>(&self, mut lease: Lease, done: Result<T, Failure>) -> Result<T, RepoError> {
         let value = done.map_err(Failure::into_error)?;
         lease.session().take_warning();
-        let committed = tokio::time::timeout(self.options.deadline, lease.session().run(COMMIT)).await;
+        let committed = tokio::time::timeout(self.options.deadline, lease.session().run(COMMIT_ALONE)).await;
         match committed {
             Ok(Ok(())) if lease.session().take_warning() => {
                 Err(RepoError::Unknown("the server warned while it committed".into()))
@@ -136,7 +142,7 @@ impl PostgresStore {
     }
 
     async fn read_once(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
-        let lease = self.lease().await?;
+        let mut lease = self.lease().await?;
         let rows = lease.session().query(sql, values).await?;
         lease.give_back();
         Ok(rows)
@@ -158,8 +164,8 @@ pub(crate) struct Lease {
 
 impl Lease {
     #[expect(clippy::expect_used, reason = "taken out by `drop` alone")]
-    pub(crate) fn session(&self) -> &Session {
-        self.object.as_ref().expect("a lease has its connection")
+    pub(crate) fn session(&mut self) -> &mut Session {
+        self.object.as_mut().expect("a lease has its connection")
     }
 
     /// Ends the lease with a connection that has no transaction open and no answer outstanding.

@@ -14,9 +14,16 @@ const EPOCH_MICROS: i64 = 946_684_800_000_000;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct At(pub(crate) Timestamp);
 
+impl At {
+    /// Microseconds since the epoch of PostgreSQL.
+    pub(crate) const fn as_stored(self) -> i64 {
+        self.0.micros() - EPOCH_MICROS
+    }
+}
+
 impl ToSql for At {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        out.put_i64(self.0.micros() - EPOCH_MICROS);
+        out.put_i64(self.as_stored());
         Ok(IsNull::No)
     }
 
@@ -37,11 +44,6 @@ impl<'a> FromSql<'a> for At {
 /// The bucket as it is stored.
 pub(crate) fn bucket(user_id: UserId) -> i16 {
     user_id.bucket().into()
-}
-
-/// Users as the two arrays that a statement unnests.
-pub(crate) fn users(user_ids: &[UserId]) -> (Vec<i16>, Vec<i64>) {
-    (user_ids.iter().copied().map(bucket).collect(), user_ids.iter().map(|user| user.get()).collect())
 }
 
 /// The name of a state.

@@ -2,7 +2,7 @@
 
 use balance_domain::{Changes, Needs, Submission, Timestamp, decide_batch, ports::Reply};
 
-use crate::{PostgresStore, failure::Failure};
+use crate::{PostgresStore, failure::Failure, statements::ROLLBACK};
 
 use super::{
     load::load,
@@ -24,12 +24,12 @@ pub(super) async fn attempt(
     progress: &mut Progress,
 ) -> Result<Vec<Reply>, Failure> {
     let needs = Needs::of(submissions);
-    let lease = store.lease().await?;
+    let mut lease = store.lease().await?;
     let session = lease.session();
     let loaded = load(session, &needs, now).await?;
     let decided = decide_batch(loaded.rows, submissions, now);
     if decided.changes == Changes::default() {
-        session.run("ROLLBACK").await?;
+        session.run(ROLLBACK).await?;
         lease.give_back();
         return Ok(decided.replies);
     }

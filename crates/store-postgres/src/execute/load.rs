@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 
 use balance_domain::{Account, LoadedService, Needs, Rows, Timestamp, UserId};
-use futures::join;
-use tokio_postgres::Row;
 
 use crate::{
     failure::Failure,
+    records::Records,
     rows::{self, column},
     session::Session,
-    statements::{BEGIN, BEGIN_ANEW, KEYED_OPERATIONS, LOCK_ACCOUNTS, OPEN_ACCOUNTS, RESERVATIONS, SERVICES},
-    values::{At, bucket, users},
+    statements::{BEGIN, KEYED_OPERATIONS, LOCK_ACCOUNTS, OPEN_ACCOUNTS, RESERVATIONS, ROLLBACK, SERVICES},
+    values::At,
+    wire::{Pipeline, Place, Row},
 };
 
 /// How often accounts may vanish between opening and locking them: only others' withdrawn openings do so.
@@ -26,17 +26,15 @@ pub(super) struct Loaded {
 
 /// Locks and loads. Where accounts are missing it begins anew by making their rows: whoever waits for a row
 /// that is being made holds no lock on an existing one, so that no circle can close.
-pub(super) async fn load(session: &Session, needs: &Needs, now: Timestamp) -> Result<Loaded, Failure> {
+pub(super) async fn load(session: &mut Session, needs: &Needs, now: Timestamp) -> Result<Loaded, Failure> {
     let mut opened = Vec::new();
-    let mut begin = BEGIN;
-    for _ in 0..ROUNDS_MAX {
-        let rows = round_trip(session, begin, needs, now, &opened).await?;
+    for round in 0..ROUNDS_MAX {
+        let rows = round_trip(session, round > 0, needs, now, &opened).await?;
         let missing = missing(needs, &rows.accounts);
         if missing.is_empty() {
             return Ok(Loaded { rows, opened });
         }
         opened = merged(needs, &opened, &missing);
-        begin = BEGIN_ANEW;
     }
     Err(Failure::Contention("accounts came and went while they were being locked".into()))
 }
@@ -44,77 +42,52 @@ pub(super) async fn load(session: &Session, needs: &Needs, now: Timestamp) -> Re
 /// All statements leave at once; the server works them off in the order in which they are named here. Each
 /// that comes after the lock has a snapshot taken under it.
 async fn round_trip(
-    session: &Session,
-    begin: &str,
+    session: &mut Session,
+    is_anew: bool,
     needs: &Needs,
     now: Timestamp,
     opened: &[UserId],
 ) -> Result<Rows, Failure> {
-    let (started, opening, accounts, keyed_operations, reservations, services) = join!(
-        session.run(begin),
-        open_accounts(session, opened),
-        lock_accounts(session, &needs.accounts),
-        keyed_operations(session, needs),
-        reservations(session, needs, now),
-        services(session, needs),
-    );
-    started?;
-    opening?;
-    let accounts = accounts?;
-    let keyed_operations = keyed_operations?;
-    let reservations = all(&reservations?, rows::reservation)?;
+    let mut pipeline = session.pipeline();
+    if is_anew {
+        pipeline.add(ROLLBACK, &[])?;
+    }
+    pipeline.add(BEGIN, &[])?;
+    open_accounts(&mut pipeline, opened)?;
+    let accounts = pipeline.add(LOCK_ACCOUNTS, &[&Records(&needs.accounts)])?;
+    let keyed_operations = keyed_operations(&mut pipeline, needs)?;
+    let reservations =
+        pipeline.add(RESERVATIONS, &[&Records(&needs.reservations), &Records(&needs.accounts), &At(now)])?;
+    let services = services(&mut pipeline, needs)?;
+    let mut answers = pipeline.send().await.map_err(|broken| broken.failure)?;
     Ok(Rows {
-        accounts: all(&accounts, |row| rows::account(row, 0))?,
-        keyed_operations: all(&keyed_operations, rows::recorded)?,
-        reservations,
-        services: all(&services?, loaded_service)?,
+        accounts: all(&answers.rows(accounts), |row| rows::account(row, 0))?,
+        keyed_operations: all(&answers.rows(keyed_operations), rows::recorded)?,
+        reservations: all(&answers.rows(reservations), rows::reservation)?,
+        services: all(&answers.rows(services), loaded_service)?,
     })
 }
 
-async fn open_accounts(session: &Session, opened: &[UserId]) -> Result<(), Failure> {
-    if opened.is_empty() {
-        return Ok(());
+fn open_accounts(pipeline: &mut Pipeline<'_>, opened: &[UserId]) -> Result<(), Failure> {
+    if !opened.is_empty() {
+        pipeline.add(OPEN_ACCOUNTS, &[&Records(opened), &At(Timestamp::MIN)])?;
     }
-    let (buckets, users) = users(opened);
-    session.execute_hot(OPEN_ACCOUNTS, &[&buckets, &users, &At(Timestamp::MIN)]).await.map(|_| ())
+    Ok(())
 }
 
-async fn lock_accounts(session: &Session, accounts: &[UserId]) -> Result<Vec<Row>, Failure> {
-    let (buckets, users) = users(accounts);
-    session.query_hot(LOCK_ACCOUNTS, &[&buckets, &users]).await
-}
-
-async fn keyed_operations(session: &Session, needs: &Needs) -> Result<Vec<Row>, Failure> {
+fn keyed_operations(pipeline: &mut Pipeline<'_>, needs: &Needs) -> Result<Option<Place>, Failure> {
     if needs.keys.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
-    let buckets: Vec<i16> = needs.keys.iter().map(|(user, _)| bucket(*user)).collect();
-    let users: Vec<i64> = needs.keys.iter().map(|(user, _)| user.get()).collect();
-    let keys: Vec<&str> = needs.keys.iter().map(|(_, key)| key.as_str()).collect();
-    session.query_hot(KEYED_OPERATIONS, &[&buckets, &users, &keys]).await
+    pipeline.add(KEYED_OPERATIONS, &[&Records(&needs.keys)]).map(Some)
 }
 
-async fn reservations(session: &Session, needs: &Needs, now: Timestamp) -> Result<Vec<Row>, Failure> {
-    let keys = &needs.reservations;
-    let buckets: Vec<i16> = keys.iter().map(|key| bucket(key.user_id)).collect();
-    let owners: Vec<i64> = keys.iter().map(|key| key.user_id.get()).collect();
-    let services: Vec<i64> = keys.iter().map(|key| key.service_id.get()).collect();
-    let orders: Vec<i64> = keys.iter().map(|key| key.order_id.get()).collect();
-    let (account_buckets, accounts) = users(&needs.accounts);
-    session
-        .query_hot(
-            RESERVATIONS,
-            &[&buckets, &owners, &services, &orders, &account_buckets, &accounts, &At(now)],
-        )
-        .await
-}
-
-async fn services(session: &Session, needs: &Needs) -> Result<Vec<Row>, Failure> {
+fn services(pipeline: &mut Pipeline<'_>, needs: &Needs) -> Result<Option<Place>, Failure> {
     if needs.services.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let ids: Vec<i64> = needs.services.iter().map(|id| id.get()).collect();
-    session.query_hot(SERVICES, &[&ids]).await
+    pipeline.add(SERVICES, &[&ids]).map(Some)
 }
 
 fn loaded_service(row: &Row) -> Result<LoadedService, Failure> {

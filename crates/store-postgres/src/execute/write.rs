@@ -1,25 +1,20 @@
 //! The second round trip: every changed row once, set-based, and the commit.
 
-use std::{
-    collections::HashSet,
-    future::{Future, poll_fn},
-    task::Poll,
-};
+use std::{collections::HashSet, fmt::Debug};
 
-use balance_domain::{Account, AccountStatus, Changes, RecordedOperation, Reservation, ServiceId, UserId};
-use futures::{future::maybe_done, join};
+use balance_domain::{Account, Changes, ServiceId, UserId};
 
 use crate::{
     failure::Failure,
+    records::{Record, Records},
     session::Session,
     statements::{
-        APPEND_OPERATIONS, COMMIT, ERASE_COMMENTS, MARK_SERVICES_USED, UNOPEN_ACCOUNT, WRITE_ACCOUNTS,
-        WRITE_RESERVATIONS,
+        APPEND_OPERATIONS, COMMIT, ERASE_COMMENTS, MARK_SERVICES_USED, NO_TIMEOUT, UNOPEN_ACCOUNT,
+        WRITE_ACCOUNTS, WRITE_RESERVATIONS,
     },
-    values::{At, bucket, state_name},
+    values::bucket,
+    wire::{Answers, Pipeline, Place},
 };
-
-use super::columns::OperationColumns;
 
 /// Why nothing was written, or why nobody knows.
 pub(super) struct WriteFailure {
@@ -28,31 +23,64 @@ pub(super) struct WriteFailure {
     pub(super) is_open: bool,
 }
 
-/// Writes and commits. All statements leave at once, in the order in which they are named here; each answer is
-/// awaited, and an error of any is an error of the whole, because then the server refuses the commit too.
+impl WriteFailure {
+    /// Nothing was sent yet.
+    fn unsent(failure: Failure) -> Self {
+        Self { failure, is_open: false }
+    }
+
+    fn open(failure: Failure) -> Self {
+        Self { failure, is_open: true }
+    }
+}
+
+/// What a statement must have written, by its place in the pipeline.
+struct Expected {
+    place: Place,
+    rows: usize,
+    what: &'static str,
+}
+
+/// Writes and commits. All statements leave at once, in the order in which they are named here; after an error of
+/// any the server skips the rest, the commit too.
 pub(super) async fn write(
-    session: &Session,
+    session: &mut Session,
     changes: &Changes,
     opened: &[UserId],
 ) -> Result<(), WriteFailure> {
     session.take_warning();
-    let (accounts, reservations, operations, used, erased, unopened, committed) = join!(
-        write_accounts(session, &changes.accounts),
-        write_reservations(session, &changes.reservations),
-        append_operations(session, &changes.operations),
-        mark_services_used(session, &changes.services_used),
-        erase_comments(session, &changes.closed),
-        unopen_accounts(session, opened, &changes.accounts),
-        session.run(COMMIT),
-    );
-    let written = accounts.and(reservations).and(operations).and(used).and(erased).and(unopened);
-    written.map_err(|failure| refused(failure, false))?;
-    committed.map_err(|failure| refused(failure, true))?;
+    let mut pipeline = session.pipeline();
+    let (expected, commit) = add_all(&mut pipeline, changes, opened).map_err(WriteFailure::unsent)?;
+    let answers = pipeline.send().await;
+    let answers = answers.map_err(|broken| refused(broken.failure, broken.answered >= commit.index()))?;
+    if answers.tag(commit) != "COMMIT" {
+        let cause = format!("the server answered the commit with {:?}", answers.tag(commit));
+        return Err(WriteFailure::open(Failure::Lost(cause.into())));
+    }
     if session.take_warning() {
         let cause = "the server warned while it committed".into();
-        return Err(WriteFailure { failure: Failure::Unconfirmed(cause), is_open: true });
+        return Err(WriteFailure::open(Failure::Unconfirmed(cause)));
     }
-    Ok(())
+    all_written(&answers, &expected).map_err(WriteFailure::open)
+}
+
+/// Adds every statement; what they must have written, and the commit's place.
+fn add_all(
+    pipeline: &mut Pipeline<'_>,
+    changes: &Changes,
+    opened: &[UserId],
+) -> Result<(Vec<Expected>, Place), Failure> {
+    let mut expected = Vec::with_capacity(3);
+    expected.extend(write_rows(pipeline, WRITE_ACCOUNTS, &changes.accounts)?);
+    expected.extend(write_rows(pipeline, WRITE_RESERVATIONS, &changes.reservations)?);
+    expected.extend(write_rows(pipeline, APPEND_OPERATIONS, &changes.operations)?);
+    mark_services_used(pipeline, &changes.services_used)?;
+    for user in &changes.closed {
+        pipeline.add(ERASE_COMMENTS, &[&bucket(*user), &user.get()])?;
+    }
+    unopen_accounts(pipeline, opened, &changes.accounts)?;
+    pipeline.add(NO_TIMEOUT, &[])?;
+    Ok((expected, pipeline.add(COMMIT, &[])?))
 }
 
 /// An error that the server put into words ends the transaction for certain, unless it is the commit itself that
@@ -66,109 +94,53 @@ fn refused(failure: Failure, is_commit: bool) -> WriteFailure {
     WriteFailure { failure, is_open }
 }
 
-async fn write_accounts(session: &Session, accounts: &[Account]) -> Result<(), Failure> {
-    if accounts.is_empty() {
-        return Ok(());
+/// Adds a statement that writes these rows, each once; nothing where there are none.
+fn write_rows<T: Record + Debug + Sync>(
+    pipeline: &mut Pipeline<'_>,
+    sql: &str,
+    rows: &[T],
+) -> Result<Option<Expected>, Failure> {
+    if rows.is_empty() {
+        return Ok(None);
     }
-    let buckets: Vec<i16> = accounts.iter().map(|account| bucket(account.user_id)).collect();
-    let users: Vec<i64> = accounts.iter().map(|account| account.user_id.get()).collect();
-    let available: Vec<i64> = accounts.iter().map(|account| account.available).collect();
-    let reserved: Vec<i64> = accounts.iter().map(|account| account.reserved).collect();
-    let seqs: Vec<i64> = accounts.iter().map(|account| account.seq).collect();
-    let last_at: Vec<At> = accounts.iter().map(|account| At(account.last_at)).collect();
-    let closed: Vec<bool> = accounts.iter().map(|account| account.status == AccountStatus::Closed).collect();
-    let written = session
-        .execute_hot(WRITE_ACCOUNTS, &[&buckets, &users, &available, &reserved, &seqs, &last_at, &closed])
-        .await?;
-    all_written(written, accounts.len(), "accounts")
+    let place = pipeline.add(sql, &[&Records(rows)])?;
+    Ok(Some(Expected { place, rows: rows.len(), what: T::TYPE }))
 }
 
-async fn write_reservations(session: &Session, reservations: &[Reservation]) -> Result<(), Failure> {
-    if reservations.is_empty() {
-        return Ok(());
+/// Another batch may have marked one before: fewer rows are as good.
+fn mark_services_used(pipeline: &mut Pipeline<'_>, services: &[ServiceId]) -> Result<(), Failure> {
+    if !services.is_empty() {
+        let ids: Vec<i64> = services.iter().map(|id| id.get()).collect();
+        pipeline.add(MARK_SERVICES_USED, &[&ids])?;
     }
-    let buckets: Vec<i16> = reservations.iter().map(|r| bucket(r.key.user_id)).collect();
-    let users: Vec<i64> = reservations.iter().map(|r| r.key.user_id.get()).collect();
-    let services: Vec<i64> = reservations.iter().map(|r| r.key.service_id.get()).collect();
-    let orders: Vec<i64> = reservations.iter().map(|r| r.key.order_id.get()).collect();
-    let amounts: Vec<i64> = reservations.iter().map(|r| r.amount.get()).collect();
-    let captured: Vec<i64> = reservations.iter().map(|r| r.captured).collect();
-    let released: Vec<i64> = reservations.iter().map(|r| r.released).collect();
-    let refunded: Vec<i64> = reservations.iter().map(|r| r.refunded).collect();
-    let created_at: Vec<At> = reservations.iter().map(|r| At(r.created_at)).collect();
-    let expires_at: Vec<At> = reservations.iter().map(|r| At(r.expires_at)).collect();
-    let states: Vec<&str> = reservations.iter().map(|r| state_name(r.state)).collect();
-    let written = session
-        .execute_hot(
-            WRITE_RESERVATIONS,
-            &[
-                &buckets,
-                &users,
-                &services,
-                &orders,
-                &amounts,
-                &captured,
-                &released,
-                &refunded,
-                &created_at,
-                &expires_at,
-                &states,
-            ],
-        )
-        .await?;
-    all_written(written, reservations.len(), "reservations")
-}
-
-async fn append_operations(session: &Session, recorded: &[RecordedOperation]) -> Result<(), Failure> {
-    if recorded.is_empty() {
-        return Ok(());
-    }
-    let columns = OperationColumns::of(recorded);
-    let written = session.execute_hot(APPEND_OPERATIONS, &columns.values()).await?;
-    all_written(written, recorded.len(), "operations")
-}
-
-async fn mark_services_used(session: &Session, services: &[ServiceId]) -> Result<(), Failure> {
-    if services.is_empty() {
-        return Ok(());
-    }
-    let ids: Vec<i64> = services.iter().map(|id| id.get()).collect();
-    // Another batch may have marked one before: fewer rows are as good.
-    session.execute_hot(MARK_SERVICES_USED, &[&ids]).await.map(|_| ())
-}
-
-async fn erase_comments(session: &Session, closed: &[UserId]) -> Result<(), Failure> {
-    for_each(session, ERASE_COMMENTS, closed.iter().copied()).await
+    Ok(())
 }
 
 /// Accounts that were opened and stayed without an operation leave no row behind.
-async fn unopen_accounts(session: &Session, opened: &[UserId], written: &[Account]) -> Result<(), Failure> {
-    let written: HashSet<UserId> = written.iter().map(|account| account.user_id).collect();
-    for_each(session, UNOPEN_ACCOUNT, opened.iter().copied().filter(|user| !written.contains(user))).await
-}
-
-/// Rare work, user by user. All statements leave at the first poll, so that they stay in front of the commit;
-/// the ready-made joins promise no such thing for many futures.
-async fn for_each(session: &Session, sql: &str, users: impl Iterator<Item = UserId>) -> Result<(), Failure> {
-    let mut running: Vec<_> = users
-        .map(|user| {
-            let work = async move { session.execute_hot(sql, &[&bucket(user), &user.get()]).await };
-            Box::pin(maybe_done(work))
-        })
-        .collect();
-    poll_fn(|context| {
-        let unfinished =
-            running.iter_mut().filter_map(|one| one.as_mut().poll(context).is_pending().then_some(()));
-        if unfinished.count() == 0 { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    running.iter_mut().filter_map(|one| one.as_mut().take_output()).try_for_each(|done| done.map(|_| ()))
-}
-
-/// Rows that the locks keep in place cannot be missing. Should they be, the commit has been sent already.
-fn all_written(written: u64, wanted: usize, what: &str) -> Result<(), Failure> {
-    if usize::try_from(written) == Ok(wanted) {
+fn unopen_accounts(
+    pipeline: &mut Pipeline<'_>,
+    opened: &[UserId],
+    written: &[Account],
+) -> Result<(), Failure> {
+    if opened.is_empty() {
         return Ok(());
     }
-    Err(Failure::Unconfirmed(format!("{written} of {wanted} {what} were written").into()))
+    let written: HashSet<UserId> = written.iter().map(|account| account.user_id).collect();
+    for user in opened.iter().filter(|user| !written.contains(user)) {
+        pipeline.add(UNOPEN_ACCOUNT, &[&bucket(*user), &user.get()])?;
+    }
+    Ok(())
+}
+
+/// Rows that the locks keep in place cannot be missing. Should they be, the commit has happened already.
+fn all_written(answers: &Answers, expected: &[Expected]) -> Result<(), Failure> {
+    for Expected { place, rows, what } in expected {
+        let written = answers.written(*place);
+        if usize::try_from(written) != Ok(*rows) {
+            return Err(Failure::Unconfirmed(
+                format!("{written} of {rows} values of {what} were written").into(),
+            ));
+        }
+    }
+    Ok(())
 }

@@ -31,7 +31,7 @@ async fn a_commit_of_an_aborted_transaction_is_an_error() {
     client.batch_execute(failed).await.unwrap_err();
     client.batch_execute("COMMIT").await.expect("this is what the driver says of a rollback");
     client.batch_execute(failed).await.unwrap_err();
-    let refused = client.batch_execute(statements::COMMIT).await.unwrap_err();
+    let refused = client.batch_execute(statements::COMMIT_ALONE).await.unwrap_err();
     assert_eq!(refused.code().unwrap().code(), "25P02");
 }
 

@@ -55,6 +55,10 @@ fn sample(kind: &Type, count: i64) -> String {
         "timestamptz" => "'2026-11-24'".to_owned(),
         "text" => "'key-1'".to_owned(),
         "int2" | "int4" | "int8" => "1".to_owned(),
+        "_account_ref" => list(&|n| format!("\"({},{n})\"", n % 256)),
+        "_key_ref" => list(&|n| format!("\"({},{n},key-{n})\"", n % 256)),
+        "_reservation_ref" => list(&|n| format!("\"({},{n},1,{n})\"", n % 256)),
+        "_account_row" | "_reservation_row" | "_operation_row" => list(&|_| "NULL".to_owned()),
         other => panic!("no sample of {other}"),
     }
 }

@@ -56,7 +56,11 @@ async fn servers_that_could_lose_commits_are_refused() {
     let store = strict(&database.server.url(&database.name));
     let told = store.ready().await;
     assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
-    assert!(readiness(&store).await.contains("fsync, full_page_writes off"), "{}", readiness(&store).await);
+    assert!(
+        readiness(&store).await.contains("fsync off, full_page_writes off"),
+        "{}",
+        readiness(&store).await
+    );
     assert!(store.migrate().await.is_err());
 
     let durable = Server::start(Options { durable: true, ..Options::default() });
