@@ -48,9 +48,10 @@ pub(crate) enum Command {
     },
     /// Print the OpenAPI document
     Openapi,
-    /// Write a consistent copy of the SQLite database
+    /// Write a copy of the SQLite database, of one moment, while the service runs or not
     ///
-    /// For PostgreSQL use its own tools (`pg_dump`, `pg_basebackup`).
+    /// To restore, put the copy in the place of the database. For PostgreSQL use its own tools (`pg_dump`,
+    /// `pg_basebackup`).
     Backup {
         /// The new file; it must not exist
         path: PathBuf,

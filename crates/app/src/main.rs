@@ -46,6 +46,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => serve::run(&settings),
         Command::Config => print(&settings.as_toml),
+        Command::Backup { path } => {
+            stores::backup(&settings, &path)?;
+            eprintln!("{} is a whole copy", path.display());
+            Ok(ExitCode::SUCCESS)
+        }
         command => run_once(command, &settings),
     }
 }
@@ -63,8 +68,7 @@ async fn run_once(command: Command, settings: &Settings) -> anyhow::Result<ExitC
         Command::Audit => return audit::run(stores.balances.as_ref()).await,
         Command::Report { month } => report::run(month, settings, &stores).await?,
         Command::Keys { command } => keys::run(command, stores.api_keys.as_ref()).await?,
-        Command::Backup { path } => stores.backup(&path).await?,
-        Command::Serve | Command::Migrate | Command::Openapi | Command::Config => {}
+        Command::Serve | Command::Migrate | Command::Openapi | Command::Backup { .. } | Command::Config => {}
     }
     Ok(ExitCode::SUCCESS)
 }

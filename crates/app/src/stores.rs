@@ -18,13 +18,8 @@ pub(crate) struct Stores {
     pub(crate) reports: Arc<dyn ReportRepo>,
     pub(crate) api_keys: Arc<dyn ApiKeyRepo>,
     pub(crate) figures: Arc<dyn StoreFigures>,
-    engine: Engine,
-}
-
-#[derive(Clone)]
-enum Engine {
-    Sqlite(SqliteStore),
-    Postgres(PostgresStore),
+    /// The store, if it is a server rather than a file.
+    server: Option<PostgresStore>,
 }
 
 impl Stores {
@@ -44,25 +39,15 @@ impl Stores {
 
     /// Brings the schema up to date. A file is opened with its schema up to date already.
     pub(crate) async fn migrate(&self) -> Result<(), RepoError> {
-        match &self.engine {
-            Engine::Sqlite(_) => Ok(()),
-            Engine::Postgres(store) => store.migrate().await,
+        match &self.server {
+            Some(server) => server.migrate().await,
+            None => Ok(()),
         }
     }
 
     /// Whether the store is a server that may come and go, rather than a file that was opened.
     pub(crate) fn is_remote(&self) -> bool {
-        matches!(self.engine, Engine::Postgres(_))
-    }
-
-    /// Writes a consistent copy of the file.
-    pub(crate) async fn backup(&self, path: &Path) -> anyhow::Result<()> {
-        match &self.engine {
-            Engine::Sqlite(store) => Ok(store.backup(path).await?),
-            Engine::Postgres(_) => {
-                bail!("a PostgreSQL database is backed up with its own tools: pg_dump or pg_basebackup")
-            }
-        }
+        self.server.is_some()
     }
 
     fn over_sqlite(store: SqliteStore) -> Self {
@@ -71,8 +56,8 @@ impl Stores {
             services: Arc::new(store.clone()),
             reports: Arc::new(store.clone()),
             api_keys: Arc::new(store.clone()),
-            figures: Arc::new(store.clone()),
-            engine: Engine::Sqlite(store),
+            figures: Arc::new(store),
+            server: None,
         }
     }
 
@@ -83,7 +68,7 @@ impl Stores {
             reports: Arc::new(store.clone()),
             api_keys: Arc::new(store.clone()),
             figures: Arc::new(store.clone()),
-            engine: Engine::Postgres(store),
+            server: Some(store),
         }
     }
 }
@@ -93,6 +78,16 @@ pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     match &settings.database {
         Database::Sqlite(path) => SqliteStore::migrate(path).map_err(explained),
         Database::Postgres(url) => Ok(open_postgres(settings, url.expose_secret())?.migrate().await?),
+    }
+}
+
+/// Writes a copy of the file, of one moment, beside a running service or without one.
+pub(crate) fn backup(settings: &Settings, to: &Path) -> anyhow::Result<()> {
+    match &settings.database {
+        Database::Sqlite(from) => Ok(SqliteStore::backup(from, to)?),
+        Database::Postgres(_) => {
+            bail!("a PostgreSQL database is backed up with its own tools: pg_dump or pg_basebackup")
+        }
     }
 }
 

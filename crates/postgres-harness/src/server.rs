@@ -4,7 +4,7 @@ use std::{
     fs,
     net::TcpListener,
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -107,6 +107,11 @@ impl Server {
     /// The port on 127.0.0.1, the same after a restart.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The folder of this server's binaries, `pg_dump` and its like among them.
+    pub fn bin(&self) -> &Path {
+        &self.bin
     }
 
     /// The process id of the postmaster.
@@ -311,7 +316,7 @@ fn free_port() -> u16 {
 }
 
 /// How many processes work in this folder: every process of PostgreSQL does so in its data folder.
-fn processes_in(folder: &std::path::Path) -> usize {
+fn processes_in(folder: &Path) -> usize {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.filter(|entry| fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == folder)).count()
 }

@@ -44,6 +44,11 @@ pub(crate) fn check(connection: &Connection) -> Result<(), RepoError> {
     ))
 }
 
+/// Whether there is a schema of ours, of whatever version.
+pub(crate) fn is_recorded(connection: &Connection) -> Result<bool, RepoError> {
+    Ok(recorded_version(connection)?.is_some())
+}
+
 fn recorded_version(connection: &Connection) -> Result<Option<i64>, RepoError> {
     if !connection.table_exists(None, "refinery_schema_history").map_err(repo_error)? {
         return Ok(None);

@@ -9,7 +9,7 @@ use std::{
 use balance_domain::ports::RepoError;
 
 use crate::{
-    connection::open_writer,
+    connection::{open_reader, open_writer},
     error::repo_error,
     file::{LockedFile, beside, folder_of, sync_folder, unavailable},
     readers::Readers,
@@ -74,11 +74,20 @@ impl SqliteStore {
         schema::migrate(&mut open_writer(file.path())?)
     }
 
-    /// Writes a copy of the ledger, of one moment, while work goes on. `to` must not exist yet, and does not
-    /// exist before the copy is whole and on the disk. The copy opens like any other file.
-    pub async fn backup(&self, to: &Path) -> Result<(), RepoError> {
-        let to = to.to_owned();
-        self.readers().run(move |connection| copy_to(connection, &to)).await
+    /// Writes a copy of the ledger, of one moment. The file may be in use, also by another process: this only
+    /// reads, takes no lock and migrates nothing. `to` must not exist yet, and does not exist before the copy is
+    /// whole and on the disk. The copy opens like any other file.
+    ///
+    /// [`RepoError::Unavailable`] if there is no ledger at `from`, or the copy cannot be written.
+    pub fn backup(from: &Path, to: &Path) -> Result<(), RepoError> {
+        // SQLite's own words for this do not say which file. Opening it here would not do: closing it again takes
+        // the locks away that SQLite has on it in this process.
+        fs::metadata(from).map_err(|error| unavailable(format!("cannot read {}", from.display()), error))?;
+        let connection = open_reader(from)?;
+        if !schema::is_recorded(&connection)? {
+            return Err(RepoError::Unavailable(format!("{} holds no ledger", from.display()).into()));
+        }
+        copy_to(&connection, to)
     }
 
     pub(crate) fn readers(&self) -> &Readers {

@@ -6,6 +6,7 @@
 
 mod access;
 mod access_matrix;
+mod backups;
 mod concurrency;
 mod configuration;
 mod defects;

@@ -151,7 +151,7 @@ async fn a_second_process_on_the_same_file_is_refused_with_what_to_do() {
     let world = World::new(Store::Sqlite);
     let server = world.start();
     server.api.deposit(1, 5).await;
-    for arguments in [&["serve"][..], &["audit"], &["keys", "list"], &["migrate"], &["backup", "copy.db"]] {
+    for arguments in [&["serve"][..], &["audit"], &["keys", "list"], &["migrate"]] {
         let output = world.run(arguments);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
@@ -178,31 +178,6 @@ async fn a_second_signal_quits_at_once() {
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
-#[tokio::test]
-async fn a_backup_opens_like_the_original() {
-    let world = World::new(Store::Sqlite);
-    let server = world.start();
-    server.api.deposit(1, 5).await;
-    assert!(server.stop().success());
-    let output = world.run(&["backup", "copy.db"]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let again = world.run(&["backup", "copy.db"]);
-    assert_eq!(again.status.code(), Some(2), "it must not overwrite");
-    let copy = format!("sqlite:{}", world.folder().join("copy.db").display());
-    let world = world.with("BALANCE_DATABASE_URL", &copy);
-    world.audit();
-    assert_eq!(world.start().api.balance(1).await, (5, 0));
-}
-
-/// Waits until the service says so about itself.
-async fn until_ready(api: &Api, status: u16) {
-    let deadline = Instant::now() + Duration::from_secs(15);
-    while api.get_raw("/health/ready").await.status != status {
-        assert!(Instant::now() < deadline, "/health/ready does not become {status}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 /// The database is away at start, comes, is killed and comes again: typed refusals, no restart of ours needed.
 #[tokio::test]
 async fn the_database_may_come_late_and_go_away() {
@@ -216,7 +191,7 @@ async fn the_database_may_come_late_and_go_away() {
     api.post("/users/1/deposits", json!({"amount": 1})).await.refused(503, "unavailable");
 
     postgres.restart();
-    until_ready(api, 200).await;
+    api.until_ready(200).await;
     api.deposit(1, 10).await;
 
     postgres.kill_9();
@@ -224,9 +199,9 @@ async fn the_database_may_come_late_and_go_away() {
     let lost = api.post_as("/users/1/deposits", &key, json!({"amount": 5})).await;
     assert_eq!(lost.status, 503, "{}", lost.text());
     assert_ne!(lost.header("retry-after"), "");
-    until_ready(api, 503).await;
+    api.until_ready(503).await;
     postgres.restart();
-    until_ready(api, 200).await;
+    api.until_ready(200).await;
     api.post_as("/users/1/deposits", &key, json!({"amount": 5})).await.expect(201);
     assert_eq!(api.balance(1).await, (15, 0));
     assert!(server.stop().success());

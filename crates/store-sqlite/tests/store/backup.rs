@@ -1,13 +1,17 @@
-//! Copies of a ledger in use.
+//! Copies of a ledger, in use or not.
+
+use std::{fs, path::Path};
 
 use balance_domain::ports::BalanceRepo;
+use balance_store_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::teller::{accept, at, audited, balance, deposit, money, open};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_is_whole_while_work_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder.path().join("balance.db"));
+    let path = folder.path().join("balance.db");
+    let store = open(&path);
     accept(&store, vec![money(deposit(1, 100), "before")], 0).await;
     let writing = tokio::spawn({
         let store = store.clone();
@@ -18,8 +22,9 @@ async fn a_copy_is_whole_while_work_goes_on() {
         }
     });
     let copy = folder.path().join("copy.db");
-    store.backup(&copy).await.unwrap();
+    tokio::task::block_in_place(|| SqliteStore::backup(&path, &copy)).unwrap();
     writing.await.unwrap();
+    assert!(SqliteStore::open(&path, SqliteOptions::default()).is_err(), "the store still has its lock");
 
     let copied = open(&copy);
     let summary = audited(&copied).await;
@@ -31,12 +36,44 @@ async fn a_copy_is_whole_while_work_goes_on() {
 #[tokio::test]
 async fn a_copy_never_overwrites_and_leaves_no_part_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder.path().join("balance.db"));
+    let path = folder.path().join("balance.db");
+    let store = open(&path);
     let copy = folder.path().join("copy.db");
-    std::fs::write(&copy, "precious").unwrap();
-    assert!(store.backup(&copy).await.unwrap_err().to_string().contains("exists already"));
-    assert_eq!(std::fs::read(&copy).unwrap(), b"precious");
-    assert!(store.backup(&folder.path().join("missing/copy.db")).await.is_err());
+    fs::write(&copy, "precious").unwrap();
+    assert!(refused(&path, &copy).contains("exists already"));
+    assert_eq!(fs::read(&copy).unwrap(), b"precious");
+    refused(&path, &folder.path().join("missing/copy.db"));
     assert!(!folder.path().join("copy.db.part").exists());
     assert!(store.accounts(Vec::new(), at(0)).await.unwrap().is_empty(), "the store goes on");
+}
+
+/// A wrong path must not become a good backup of nothing.
+#[test]
+fn what_is_no_ledger_is_not_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("balance.db"), folder.path().join("copy.db"));
+    assert!(refused(&path, &copy).contains("balance.db"));
+    assert!(!path.exists());
+    fs::write(&path, "").unwrap();
+    assert!(refused(&path, &copy).contains("holds no ledger"));
+    fs::write(&path, "month;service;revenue\n".repeat(100)).unwrap();
+    refused(&path, &copy);
+    assert!(!copy.exists());
+}
+
+/// The copy before an upgrade is made with whichever binary is at hand.
+#[test]
+fn a_schema_is_copied_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("balance.db"), folder.path().join("copy.db"));
+    drop(open(&path));
+    let newer = "INSERT INTO refinery_schema_history VALUES (99, 'later', '2030-01-01T00:00:00Z', '1')";
+    rusqlite::Connection::open(&path).unwrap().execute(newer, []).unwrap();
+    SqliteStore::backup(&path, &copy).unwrap();
+    let said = SqliteStore::open(&copy, SqliteOptions::default()).err().unwrap().to_string();
+    assert!(said.contains("has schema version 99"), "{said}");
+}
+
+fn refused(from: &Path, to: &Path) -> String {
+    SqliteStore::backup(from, to).unwrap_err().to_string()
 }

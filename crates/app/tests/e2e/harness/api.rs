@@ -2,7 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use reqwest::{Client, Method, RequestBuilder, header::HeaderMap};
@@ -141,6 +141,15 @@ impl Api {
         let request = self.request(Method::POST, &format!("/api/v1{path}"));
         let request = request.header("Idempotency-Key", new_key()).header("Content-Type", "application/json");
         Self::send(request.body(body)).await
+    }
+
+    /// Waits until the service says so about itself.
+    pub(crate) async fn until_ready(&self, status: u16) {
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while self.get_raw("/health/ready").await.status != status {
+            assert!(Instant::now() < deadline, "/health/ready does not become {status}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub(crate) async fn deposit(&self, user: i64, amount: i64) -> Value {

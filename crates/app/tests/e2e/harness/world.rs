@@ -26,18 +26,23 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(store: Store) -> Self {
-        let folder = TempDir::new().unwrap();
+        let world = Self { store, ..Self::unconfigured() };
         let database_url = match store {
-            Store::Sqlite => format!("sqlite:{}", folder.path().join("balance.db").display()),
+            Store::Sqlite => format!("sqlite:{}", world.folder().join("balance.db").display()),
             Store::Postgres => super::postgres::new_database(),
         };
-        Self { folder, store, environment: Vec::new() }
+        world
             .with("BALANCE_DATABASE_URL", &database_url)
             .with("BALANCE_LISTEN", "127.0.0.1:0")
             .with("BALANCE_REPORT_FOLDER", "reports")
             .with("BALANCE_LOG_FILE__FOLDER", "logs")
             // The database of tests need not survive a power cut.
             .with("BALANCE_ALLOW_UNSAFE_DURABILITY", "true")
+    }
+
+    /// An installation with nothing configured: everything is as the binary has it.
+    pub(crate) fn unconfigured() -> Self {
+        Self { folder: TempDir::new().unwrap(), store: Store::Sqlite, environment: Vec::new() }
     }
 
     /// The same installation with a variable set.
@@ -70,6 +75,16 @@ impl World {
     /// A command of the binary, with nothing in its environment but this installation's configuration.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.wrapped(Command::new(env!("CARGO_BIN_EXE_balance")), arguments)
+    }
+
+    /// Shell commands as a page of the documentation has them: `balance` and the tools of PostgreSQL can be called by
+    /// name, and the first failure ends them.
+    pub(crate) fn shell(&self, commands: &str) -> Command {
+        let balance = Path::new(env!("CARGO_BIN_EXE_balance")).parent().unwrap();
+        let path = [balance, super::postgres::tools(), Path::new("/usr/bin"), Path::new("/bin")];
+        let mut shell = self.wrapped(Command::new("/bin/bash"), &["-euo", "pipefail", "-c", commands]);
+        shell.env("PATH", std::env::join_paths(path).unwrap());
+        shell
     }
 
     fn wrapped(&self, mut command: Command, arguments: &[&str]) -> Command {
