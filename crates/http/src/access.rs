@@ -69,11 +69,14 @@ impl Access {
         self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The keys as they were last read; until they are, nobody can be let in.
+    pub(crate) fn known(&self) -> Result<Arc<Snapshot>, Problem> {
+        self.current().ok_or_else(|| Problem::retry(Code::Unavailable, UNKNOWN_RETRY_SECONDS))
+    }
+
     /// The live key that the headers carry; `None` while access is open.
     pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Result<Option<Arc<ApiKey>>, Problem> {
-        let Some(keys) = self.current() else {
-            return Err(Problem::retry(Code::Unavailable, UNKNOWN_RETRY_SECONDS));
-        };
+        let keys = self.known()?;
         if keys.is_empty() {
             return Ok(None);
         }

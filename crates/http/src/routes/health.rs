@@ -28,8 +28,9 @@ async fn live() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "status": "live" }))
 }
 
-/// The store can be reached and has the schema that this binary knows.
+/// The store can be reached and has the schema that this binary knows, and the API keys were read: calls are served.
 async fn ready(shared: Data<Shared>) -> Result<HttpResponse, Problem> {
     shared.api.ledger.ready().await?;
+    shared.api.access.known()?;
     Ok(HttpResponse::Ok().json(serde_json::json!({ "status": "ready" })))
 }

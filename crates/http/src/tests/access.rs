@@ -216,6 +216,8 @@ async fn nobody_is_let_in_before_the_keys_could_be_read() {
         assert_eq!(reply.refusal(), (503, "unavailable".to_owned()), "{}", documented.id);
         assert_eq!(reply.header("retry-after"), "1");
     }
+    assert_eq!(status(&app, get("/health/ready")).await, 503, "ready means that calls are served");
+    assert_eq!(status(&app, get("/health/live")).await, 200);
 }
 
 async fn status(app: &TestApp, request: TestRequest) -> u16 {
