@@ -42,4 +42,8 @@ openapi:
 
 # Licences, bans and sources of all dependencies.
 deny:
-    cargo deny check bans licenses sources
+    PATH="$(scripts/tools):$PATH" cargo deny check bans licenses sources
+
+# Dockerfile, compose.yaml, alarms, systemd unit.
+deployment:
+    scripts/deployment

@@ -10,6 +10,7 @@ mod backups;
 mod concurrency;
 mod configuration;
 mod defects;
+mod deployment;
 mod harness;
 mod input;
 mod kills;
