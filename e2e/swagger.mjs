@@ -1,5 +1,5 @@
-// Uses the Swagger page as a person would, in a real headless Chromium: opens it, enters an API key, executes a
-// deposit and reads 201. Fails on a console error and on any request that leaves the origin.
+// Uses the Swagger page as a person would, in a real headless Chromium: opens it, enters an API key, and executes the
+// page's own examples from a new service to a captured order, as README says. Fails on a console error and on any request that leaves the origin.
 //
 //   node swagger.mjs http://127.0.0.1:8080 bal_0123456789ab_…
 import { existsSync } from "node:fs";
@@ -56,24 +56,42 @@ try {
   await page.locator(".auth-container button.authorize").first().click();
   await page.locator(".auth-container button.btn-done").first().click();
 
-  const deposit = page.locator("[id$='-deposit'].opblock, .opblock:has(.opblock-summary-path[data-path='/api/v1/users/{user_id}/deposits'])").first();
-  await deposit.locator(".opblock-summary").click();
-  // "Try it out" may be on already; then its button says Cancel.
-  const tryOut = deposit.locator("button.try-out__btn:not(.cancel)");
-  await deposit.locator("button.try-out__btn").waitFor();
-  if (await tryOut.count()) await tryOut.click();
-  await deposit.locator("tr[data-param-name='user_id'] input").fill("4711");
-  await deposit.locator("tr[data-param-name='Idempotency-Key'] input").fill(`page-${Date.now()}`);
-  await deposit.locator("textarea.body-param__text").fill(JSON.stringify({ amount: 12345, comment: "from the page" }));
-  await deposit.locator("button.execute").click();
-  const status = deposit.locator(".live-responses-table .response-col_status").first();
-  await status.waitFor({ timeout: 15_000 });
-  const shownStatus = (await deposit.locator(".live-responses-table tbody .response-col_status").first().innerText()).trim();
-  check("a deposit executed on the page answers 201", shownStatus.startsWith("201"), shownStatus);
+  // Executes a call with the body that the page offers; gives the status and the body that the page shows.
+  const execute = async (method, path, parameters = {}) => {
+    const call = page.locator(`.opblock-${method}:has(.opblock-summary-path[data-path='${path}'])`).first();
+    await call.locator(".opblock-summary").click();
+    // "Try it out" may be on already; then its button says Cancel.
+    const tryOut = call.locator("button.try-out__btn:not(.cancel)");
+    await call.locator("button.try-out__btn").waitFor();
+    if (await tryOut.count()) await tryOut.click();
+    for (const [name, value] of Object.entries(parameters)) {
+      await call.locator(`tr[data-param-name='${name}'] input`).fill(value);
+    }
+    await call.locator("button.execute").click();
+    const row = call.locator(".live-responses-table tbody tr.response").first();
+    await row.waitFor({ timeout: 30_000 });
+    const status = (await row.locator(".response-col_status").innerText()).trim().slice(0, 3);
+    const body = JSON.parse(await row.locator(".highlight-code code").first().innerText());
+    return { status, body };
+  };
+  const story = [
+    ["post", "/api/v1/services"],
+    ["post", "/api/v1/users/{user_id}/deposits", { user_id: "42", "Idempotency-Key": "page-1" }],
+    ["post", "/api/v1/reservations", { "Idempotency-Key": "page-2" }],
+    ["post", "/api/v1/reservations/capture", { "Idempotency-Key": "page-3" }],
+  ];
+  let last;
+  for (const step of story) {
+    last = await execute(...step);
+    check(`${step[1]} executed on the page with its own example succeeds`, last.status.startsWith("2"), last);
+  }
+  check("the order is captured", last.body.state === "captured", last.body);
 
-  const balance = await fetch(`${origin}/api/v1/users/4711/balance`, { headers: { Authorization: `Bearer ${apiKey}` } });
-  const body = await balance.json();
-  check("the money is there", balance.status === 200 && body.available >= 12345, body);
+  const { user_id, service_id, order_id, captured } = last.body;
+  const order = new URLSearchParams({ user_id, service_id, order_id });
+  const answer = await fetch(`${origin}/api/v1/reservations?${order}`, { headers: { Authorization: `Bearer ${apiKey}` } });
+  const kept = await answer.json();
+  check("the service says so too", answer.status === 200 && kept.captured === captured && captured > 0, kept);
 
   const unknown = await fetch(`${origin}/swagger/no-such-file.js`);
   check("an unknown file of the page answers 404", unknown.status === 404, unknown.status);

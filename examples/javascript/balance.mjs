@@ -1,0 +1,97 @@
+// A client of `balance` on what Node.js 20 (and a browser) has by itself. Copy it.
+//
+// Whatever happens to a request (a timeout, a cut connection, an overloaded service), the client sends the *same*
+// request with the *same* idempotency key again: the service executes it once and answers every repeat alike. It
+// repeats nothing that a rule has refused.
+//
+// Amounts are exact in JavaScript. Ids may be as large as 2^63-1: choose smaller ones than 2^53, or read them as text.
+
+// Answers after which the same request may be sent again: the body came too late, too many requests, and a service
+// or a proxy before it that cannot work just now.
+const TRY_AGAIN = new Set([408, 429, 502, 503, 504]);
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** The service said no. Branch on `code`: the codes are in docs/api.md and never change; the words may. */
+export class Problem extends Error {
+  constructor(status, body, retryAfterSeconds) {
+    super(`${status} ${body.code}: ${body.detail} (${body.request_id})`);
+    this.status = status;
+    this.code = body.code;
+    // "no": nothing happened. "unknown": it may have; only the same request with the same key tells.
+    this.executed = body.executed ?? 'unknown';
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+/** No answer came in time: whether it was executed is unknown. Keep the request and its key, repeat it later. */
+export class Unanswered extends Error {}
+
+export class Balance {
+  constructor(url, { apiKey, attemptSeconds = 10, patienceSeconds = 60 } = {}) {
+    Object.assign(this, { url: url.replace(/\/$/, ''), apiKey, attemptSeconds, patienceSeconds });
+  }
+
+  get(path) {
+    return this.call('GET', path);
+  }
+
+  /**
+   * `key` is the Idempotency-Key. Derive it from what you are doing (payment 981, order 7), or make one up and store
+   * it *before* the first attempt, so that a restarted process repeats it too.
+   */
+  post(path, body, key) {
+    return this.call('POST', path, body, key);
+  }
+
+  /** All rows of a list, page by page. */
+  async *pages(path) {
+    for (let cursor = ''; cursor !== null; ) {
+      const { body } = await this.get(path + cursor);
+      yield* body.data;
+      cursor = body.next_cursor && `&cursor=${body.next_cursor}`;
+    }
+  }
+
+  /** Repeats until there is an answer or patience ends. Throws `Problem` or `Unanswered`. */
+  async call(method, path, body, key) {
+    const giveUpAt = Date.now() + this.patienceSeconds * 1000;
+    for (let attempt = 0; ; attempt++) {
+      let failure;
+      try {
+        return await this.#attempt(method, path, body, key);
+      } catch (error) {
+        const isFinal = error instanceof Problem && !TRY_AGAIN.has(error.status) && error.executed !== 'unknown';
+        if (isFinal) throw error;
+        failure = error;
+      }
+      // What the service asks for, at least; otherwise longer each time, and not all callers at once.
+      const backoff = (0.5 + Math.random() / 2) * Math.min(100 * 2 ** attempt, 5000);
+      const wait = Math.max((failure.retryAfterSeconds ?? 0) * 1000, backoff);
+      if (Date.now() + wait > giveUpAt) {
+        throw new Unanswered(`${method} ${path} with key ${key}`, { cause: failure });
+      }
+      await pause(wait);
+    }
+  }
+
+  async #attempt(method, path, body, key) {
+    const headers = {};
+    if (body !== undefined) headers['Content-Type'] = 'application/json';
+    if (this.apiKey) headers.Authorization = `Bearer ${this.apiKey}`;
+    if (key) headers['Idempotency-Key'] = key;
+    const signal = AbortSignal.timeout(this.attemptSeconds * 1000);
+    const response = await fetch(this.url + path, { method, headers, body: JSON.stringify(body), signal });
+    const type = response.headers.get('content-type') ?? '';
+    if (!response.ok) {
+      // Without a problem it was not the service that answered, but something before it: nothing is known.
+      const problem = type.startsWith('application/problem+json') ? await response.json() : {};
+      throw new Problem(response.status, problem, Number(response.headers.get('retry-after')) || 0);
+    }
+    return {
+      status: response.status,
+      body: type.startsWith('application/json') ? await response.json() : await response.text(),
+      isReplay: response.headers.get('idempotency-replayed') === 'true',
+    };
+  }
+}
