@@ -1,9 +1,11 @@
-//! A benchmark anyone can run: `just bench`.
+//! A benchmark anyone can run: `just targets` prints the table of all targets, `just bench` measures chosen
+//! workloads, `just grow` fills a store.
 //!
 //! It starts its own PostgreSQL, the real binary and a roofline server, drives all of them with the same
 //! prepared requests over the same connections in the same run, and prints ratios, because single figures of a
 //! busy machine mean little. Afterwards it proves with `balance audit` that nothing was lost.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 #![expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -14,6 +16,9 @@
 mod client;
 mod drive;
 mod grow;
+mod history;
+mod measure;
+mod place;
 mod plot;
 mod probe;
 mod process;
@@ -21,9 +26,15 @@ mod progress;
 mod report;
 mod roofline;
 mod run;
+mod subject;
+mod targets;
 mod workload;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    io::{Read, Write},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -40,8 +51,23 @@ struct Cli {
 enum Command {
     /// Measure workloads over HTTP, beside the roofline of the same run.
     Run(Box<RunArgs>),
-    /// Fill an empty store with a ledger of any size: 10 million accounts with 10 million captures by default.
+    /// Measure every target in one run and print the table.
+    Targets(Box<targets::TargetsArgs>),
+    /// Put the tables of several runs side by side: the files that `targets --json` wrote.
+    Table {
+        /// In the order of the columns.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Fill an empty store with a ledger of any size: 10 million accounts, 100 million operations by default.
     Grow(grow::GrowArgs),
+    /// Run a PostgreSQL as the benchmark would and print its URL, to grow a store in and to measure it more than
+    /// once; it and its data are gone when this ends.
+    Postgres {
+        /// Where its files lie: on disk that is the folder for temporary files, `TMPDIR`.
+        #[arg(long, value_enum, default_value = "disk")]
+        data: Data,
+    },
     /// Serve the roofline by itself: a constant JSON answer to every request. Stops with its parent.
     Roofline,
 }
@@ -53,6 +79,15 @@ enum Store {
     Sqlite,
 }
 
+impl Store {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Sqlite => "sqlite",
+        }
+    }
+}
+
 /// Where the store's files lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Data {
@@ -60,6 +95,15 @@ enum Data {
     Disk,
     /// A folder in memory: shows the cost in CPU without the noise of a shared disk.
     Tmpfs,
+}
+
+impl Data {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Tmpfs => "tmpfs",
+        }
+    }
 }
 
 #[derive(Args, Clone, Debug)]
@@ -102,8 +146,8 @@ struct RunArgs {
     #[arg(long)]
     json: Option<PathBuf>,
     /// Draw throughput and p99 over connections as SVG.
-    #[arg(long)]
-    svg: Option<PathBuf>,
+    #[arg(long, alias = "svg")]
+    plot: Option<PathBuf>,
     /// Keep the data of a PostgreSQL or SQLite store that exists already: its URL. Nothing is created or funded.
     #[arg(long)]
     database_url: Option<String>,
@@ -118,7 +162,19 @@ impl RunArgs {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Targets(args) => targets::targets(&args),
+        Command::Table { files } => targets::table(&files),
         Command::Grow(args) => grow::grow(&args),
+        Command::Postgres { data } => postgres(data),
         Command::Roofline => roofline::serve(),
     }
+}
+
+/// Until standard input ends, or Ctrl-C.
+fn postgres(data: Data) -> anyhow::Result<()> {
+    let server = place::start_postgres(data);
+    writeln!(std::io::stdout(), "{}", server.url(&server.create_database(None)))?;
+    eprintln!("ends with Ctrl-C or the end of its input");
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
 }

@@ -15,11 +15,14 @@ pub(crate) struct Served {
     child: Child,
     _stdin: Option<ChildStdin>,
     pub(crate) authority: String,
+    /// From the start of the process until it had printed its address and, where that was asked, was ready.
+    pub(crate) ready_in: Duration,
 }
 
 impl Served {
     /// Starts the command and waits until it prints its address on standard error and, with `ready_path`, answers 200 there.
     pub(crate) fn start(mut command: Command, ready_path: Option<&str>) -> anyhow::Result<Self> {
+        let start = Instant::now();
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -41,10 +44,11 @@ impl Served {
         };
         // What it prints later must not fill the pipe.
         std::thread::spawn(move || lines.read_to_end(&mut Vec::new()).ok());
-        let served = Self { child, _stdin: stdin, authority };
+        let mut served = Self { child, _stdin: stdin, authority, ready_in: Duration::ZERO };
         if let Some(path) = ready_path {
             served.wait_until_ready(path)?;
         }
+        served.ready_in = start.elapsed();
         Ok(served)
     }
 
@@ -52,17 +56,18 @@ impl Served {
         self.child.id()
     }
 
-    /// Resident memory in MiB.
-    pub(crate) fn resident_mib(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
-        let kib = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
-        kib.unwrap_or(0.0) / 1024.0
+    /// Resident memory in MB.
+    pub(crate) fn resident_mb(&self) -> f64 {
+        memory_mb(self.pid(), "VmRSS:")
+    }
+
+    /// The most resident memory that it ever had, in MB.
+    pub(crate) fn peak_mb(&self) -> f64 {
+        memory_mb(self.pid(), "VmHWM:")
     }
 
     /// Asks it to stop and waits until it has.
-    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(&mut self) -> anyhow::Result<()> {
         Command::new("kill").args(["-TERM", &self.pid().to_string()]).status()?;
         let deadline = Instant::now() + Duration::from_secs(30);
         while self.child.try_wait()?.is_none() {
@@ -77,7 +82,8 @@ impl Served {
     fn wait_until_ready(&self, path: &str) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
-        for _ in 0..300 {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline {
             let status = runtime.block_on(async {
                 let mut connection = crate::client::Connection::open(&self.authority).await?;
                 connection.call(request.as_bytes()).await.map(|answer| answer.status)
@@ -85,7 +91,7 @@ impl Served {
             if matches!(status, Ok(200)) {
                 return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(1));
         }
         bail!("the service was not ready within 30 s")
     }
@@ -96,6 +102,15 @@ impl Drop for Served {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// A line of `/proc/PID/status`, which counts in kB of 1,024 bytes, in MB of a million.
+pub(crate) fn memory_mb(pid: u32, line: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kib: Option<f64> = status
+        .lines()
+        .find_map(|found| found.strip_prefix(line)?.trim().strip_suffix(" kB")?.trim().parse().ok());
+    kib.unwrap_or(0.0) * 1024.0 / 1e6
 }
 
 /// A command for the binary with only the given settings, none of the caller's.

@@ -54,6 +54,9 @@ impl Workload {
 /// The service that every reservation of the benchmark is for.
 pub(crate) const SERVICE_ID: u64 = 1;
 
+/// Whom nine of ten calls of [`Workload::HotAccount`] are for.
+const HOT_USER: u64 = 0;
+
 const USER_DIGITS: usize = 12;
 const SERIAL_DIGITS: usize = 16;
 
@@ -133,6 +136,8 @@ pub(crate) struct Requests {
     batch: Template,
     /// The reservation that is to be captured next: its user and serial number.
     reserved: Option<(u64, u64)>,
+    /// Whether the last request was for another account than the hot one.
+    is_other: bool,
 }
 
 impl Requests {
@@ -172,7 +177,13 @@ impl Requests {
                 &format!(r#"{{"mode":"independent","commands":[{commands}]}}"#),
             ),
             reserved: None,
+            is_other: false,
         }
+    }
+
+    /// Whether there is a hot account and the last request was for another.
+    pub(crate) fn is_other(&self) -> bool {
+        self.is_other
     }
 
     /// The next request, ready to be sent.
@@ -207,6 +218,7 @@ impl Requests {
 
     fn deposit(&mut self) -> &[u8] {
         let (user, serial) = (self.user(), self.serial());
+        self.is_other = self.workload == Workload::HotAccount && user != HOT_USER;
         self.deposit.write(|| user, || serial)
     }
 
@@ -245,7 +257,7 @@ impl Requests {
     fn user(&mut self) -> u64 {
         match (&self.zipf, self.workload) {
             (Some(zipf), _) => zipf.sample(&mut self.rng) as u64 - 1,
-            (None, Workload::HotAccount) if self.rng.random_bool(0.9) => 0,
+            (None, Workload::HotAccount) if self.rng.random_bool(0.9) => HOT_USER,
             _ => self.rng.random_range(0..self.users),
         }
     }

@@ -2,14 +2,75 @@
 //! that must be thrown away, and says so.
 
 use anyhow::{Context, ensure};
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, params_from_iter, types::Value};
 
-use super::{PRICE, Plan, ReservationAfter, SERVICES, progress};
+use super::{
+    Plan,
+    plan::{AccountRow, OperationRow, PRICE, ReservationRow, SERVICES},
+    progress,
+};
 
 /// Rows between two moves of the bar.
-const TICK: i64 = 10_000;
+const TICK: u64 = 10_000;
 
-pub(super) fn fill(path: &str, plan: Plan) -> anyhow::Result<()> {
+/// A column, and what a row has in it. These lists are all that the loader knows of the tables.
+type Column<R> = (&'static str, fn(&R) -> Value);
+
+fn accounts() -> Vec<Column<AccountRow>> {
+    vec![
+        ("user_id", |row| row.user_id.get().into()),
+        ("closed", |_| 0.into()),
+        ("available", |row| row.available.into()),
+        ("reserved", |_| 0.into()),
+        ("seq", |row| row.seq.into()),
+        ("last_at", |row| row.last_at.into()),
+    ]
+}
+
+fn reservations() -> Vec<Column<ReservationRow>> {
+    vec![
+        ("user_id", |row| row.user_id.get().into()),
+        ("service_id", |row| row.service_id.into()),
+        ("order_id", |row| row.order_id.into()),
+        ("state", |row| row.state().to_owned().into()),
+        ("amount", |_| PRICE.into()),
+        ("captured", |row| row.captured().into()),
+        ("released", |_| 0.into()),
+        ("refunded", |_| 0.into()),
+        ("created_at", |row| row.created_at.into()),
+        ("expires_at", |row| row.expires_at.into()),
+    ]
+}
+
+fn operations() -> Vec<Column<OperationRow>> {
+    vec![
+        ("user_id", |row| row.user_id.get().into()),
+        ("seq", |row| row.seq.into()),
+        ("kind", |row| row.kind.to_owned().into()),
+        ("amount", |row| row.amount.into()),
+        ("available_after", |row| row.available_after.into()),
+        ("reserved_after", |row| row.reserved_after.into()),
+        ("service_id", |row| of(row, |reservation| reservation.service_id.into())),
+        ("order_id", |row| of(row, |reservation| reservation.order_id.into())),
+        ("idempotency_key", |row| row.key.clone().into()),
+        ("fingerprint", |row| row.fingerprint.to_vec().into()),
+        ("created_at", |row| row.created_at.into()),
+        ("reservation_amount", |row| of(row, |_| PRICE.into())),
+        ("reservation_captured", |row| of(row, |reservation| reservation.captured().into())),
+        ("reservation_released", |row| of(row, |_| 0.into())),
+        ("reservation_refunded", |row| of(row, |_| 0.into())),
+        ("reservation_state", |row| of(row, |reservation| reservation.state().to_owned().into())),
+        ("reservation_created_at", |row| of(row, |reservation| reservation.created_at.into())),
+        ("reservation_expires_at", |row| of(row, |reservation| reservation.expires_at.into())),
+    ]
+}
+
+/// Something of the operation's reservation, if it has one.
+fn of(row: &OperationRow, value: fn(&ReservationRow) -> Value) -> Value {
+    row.reservation.as_ref().map_or(Value::Null, value)
+}
+
+pub(super) fn fill(path: &str, plan: &Plan) -> anyhow::Result<()> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .with_context(|| format!("opening {path}"))?;
     let accounts: i64 = connection
@@ -18,14 +79,16 @@ pub(super) fn fill(path: &str, plan: Plan) -> anyhow::Result<()> {
     ensure!(accounts == 0, "{path} has accounts already");
     connection.execute_batch(
         "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -1000000; \
-         PRAGMA locking_mode = EXCLUSIVE",
+         PRAGMA locking_mode = EXCLUSIVE; PRAGMA threads = 2",
     )?;
     write(&connection, plan).with_context(|| format!("{path} is now unusable: delete it"))?;
     connection.execute_batch("PRAGMA journal_mode = WAL")?;
-    Ok(())
+    drop(connection);
+    // What the system still holds back would be written in the middle of the first measurement.
+    std::fs::File::open(path)?.sync_all().with_context(|| format!("flushing {path}"))
 }
 
-fn write(connection: &Connection, plan: Plan) -> anyhow::Result<()> {
+fn write(connection: &Connection, plan: &Plan) -> anyhow::Result<()> {
     let indexes: Vec<(String, String)> = connection
         .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
@@ -34,12 +97,17 @@ fn write(connection: &Connection, plan: Plan) -> anyhow::Result<()> {
         connection.execute_batch(&format!("DROP INDEX {name}"))?;
     }
     connection.execute_batch("BEGIN")?;
-    services(connection)?;
-    accounts(connection, plan)?;
-    reservations(connection, plan)?;
-    operations(connection, plan)?;
+    for id in 1..=SERVICES {
+        connection.execute("INSERT INTO services VALUES (?1, 'Service ' || ?1, 0, 1)", [id])?;
+    }
+    let rows = (0..plan.accounts()).map(|index| plan.account(index));
+    insert(connection, "accounts", &accounts(), plan.accounts(), rows)?;
+    // By user, as the table is ordered.
+    insert(connection, "reservations", &reservations(), plan.reservations(), plan.reservations_by_user())?;
+    insert(connection, "operations", &operations(), plan.operations(), plan.all_operations())?;
     connection.execute_batch("COMMIT")?;
     let bar = progress(indexes.len() as u64, "indexes");
+    bar.enable_steady_tick(std::time::Duration::from_secs(1));
     for (_, sql) in indexes {
         connection.execute_batch(&sql)?;
         bar.inc(1);
@@ -48,94 +116,29 @@ fn write(connection: &Connection, plan: Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn services(connection: &Connection) -> anyhow::Result<()> {
-    for id in 1..=SERVICES {
-        connection.execute("INSERT INTO services VALUES (?1, 'Service ' || ?1, 0, 1)", [id])?;
-    }
-    Ok(())
-}
-
-fn accounts(connection: &Connection, plan: Plan) -> anyhow::Result<()> {
-    let bar = progress(plan.accounts.cast_unsigned(), "accounts");
-    let mut insert = connection.prepare("INSERT INTO accounts VALUES (?1, 0, ?2, 0, ?3, ?4)")?;
-    for index in 0..plan.accounts {
-        insert.execute(params![
-            Plan::user(index)?.get(),
-            Plan::available(plan.orders),
-            plan.operations_per_account(),
-            plan.time(index, plan.operations_per_account() - 1)?,
-        ])?;
-        if index % TICK == 0 {
-            bar.set_position(index.cast_unsigned());
+/// Writes rows, with a progress bar.
+fn insert<R>(
+    connection: &Connection,
+    table: &'static str,
+    columns: &[Column<R>],
+    count: i64,
+    rows: impl Iterator<Item = anyhow::Result<R>>,
+) -> anyhow::Result<()> {
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let places: Vec<String> = (1..=columns.len()).map(|place| format!("?{place}")).collect();
+    let sql = format!("INSERT INTO {table} ({}) VALUES ({})", names.join(", "), places.join(", "));
+    let mut statement = connection.prepare(&sql)?;
+    let bar = progress(count.cast_unsigned(), table);
+    let mut written = 0_u64;
+    for row in rows {
+        let row = row?;
+        statement.execute(params_from_iter(columns.iter().map(|(_, value)| value(&row))))?;
+        written += 1;
+        if written.is_multiple_of(TICK) {
+            bar.set_position(written);
         }
     }
     bar.finish_and_clear();
-    Ok(())
-}
-
-fn reservations(connection: &Connection, plan: Plan) -> anyhow::Result<()> {
-    let bar = progress((plan.accounts * plan.orders).cast_unsigned(), "reservations");
-    let mut insert = connection.prepare(
-        "INSERT INTO reservations (user_id, service_id, order_id, state, amount, captured, released, refunded, \
-             created_at, expires_at) \
-         VALUES (?1, ?2, ?3, 'captured', ?4, ?4, 0, 0, ?5, ?6)",
-    )?;
-    // By user, as the table is ordered.
-    for index in 0..plan.accounts {
-        for order in 0..plan.orders {
-            let (service, order_id) = plan.order(index, order);
-            let after = plan.reservation(index, order, true)?;
-            insert.execute(params![
-                Plan::user(index)?.get(),
-                service,
-                order_id,
-                PRICE,
-                after.created_at,
-                after.expires_at
-            ])?;
-        }
-        if index % TICK == 0 {
-            bar.set_position((index * plan.orders).cast_unsigned());
-        }
-    }
-    bar.finish_and_clear();
-    Ok(())
-}
-
-fn operations(connection: &Connection, plan: Plan) -> anyhow::Result<()> {
-    let bar = progress(plan.operations().cast_unsigned(), "operations");
-    let mut insert = connection.prepare(
-        "INSERT INTO operations (user_id, seq, kind, amount, available_after, reserved_after, service_id, order_id, \
-             idempotency_key, fingerprint, created_at, reservation_amount, reservation_captured, reservation_released, \
-             reservation_refunded, reservation_state, reservation_created_at, reservation_expires_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15, ?16, ?17)",
-    )?;
-    for number in 0..plan.operations() {
-        let row = plan.operation(number)?;
-        let after = row.order.map(|(_, _, after)| after);
-        insert.execute(params![
-            row.user_id.get(),
-            row.seq,
-            row.kind,
-            row.amount,
-            row.available_after,
-            row.reserved_after,
-            row.order.map(|(service, ..)| service),
-            row.order.map(|(_, order, _)| order),
-            row.key,
-            row.fingerprint,
-            row.created_at,
-            after.map(|_| row.amount),
-            after.map(|after| if after.is_captured { row.amount } else { 0 }),
-            after.map(|_| 0),
-            after.map(ReservationAfter::state),
-            after.map(|after| after.created_at),
-            after.map(|after| after.expires_at),
-        ])?;
-        if number % TICK == 0 {
-            bar.set_position(number.cast_unsigned());
-        }
-    }
-    bar.finish_and_clear();
+    ensure!(written == count.cast_unsigned(), "{written} rows of {table} were written, {count} were planned");
     Ok(())
 }

@@ -1,0 +1,68 @@
+//! Whether the disk has room for a ledger, before an hour is spent on finding out.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+
+use super::Plan;
+use crate::{Store, place};
+
+/// Bytes that a row takes with its entries in all indexes, as measured after loads of a million and more.
+struct Footprint {
+    account: i64,
+    reservation: i64,
+    operation: i64,
+    /// What sorting for an index and the log of the load take meanwhile, per operation.
+    meanwhile: i64,
+}
+
+const POSTGRES: Footprint = Footprint { account: 150, reservation: 230, operation: 300, meanwhile: 100 };
+const SQLITE: Footprint = Footprint { account: 40, reservation: 90, operation: 200, meanwhile: 60 };
+
+/// Fails if the ledger would not fit.
+pub(super) fn check(url: &str, plan: &Plan) -> anyhow::Result<()> {
+    let needed = bytes_needed(Store::of_url(url), plan);
+    let folder = match url.strip_prefix("sqlite:") {
+        Some(path) => Some(place::folder_of(path)?),
+        None => place::cluster_folder(url),
+    };
+    let Some(folder) = folder else {
+        eprintln!(
+            "needs about {} GB on the disk of the database, which cannot be seen from here",
+            in_gb(needed)
+        );
+        return Ok(());
+    };
+    let free = bytes_free(&folder)?;
+    eprintln!("needs about {} GB of {} GB free in {}", in_gb(needed), in_gb(free), folder.display());
+    ensure!(
+        needed <= free,
+        "{} operations need about {} GB, and {} has {} GB left: take fewer --operations and --accounts, or another disk",
+        plan.operations(),
+        in_gb(needed),
+        folder.display(),
+        in_gb(free)
+    );
+    Ok(())
+}
+
+/// At the peak of the load.
+pub(super) fn bytes_needed(store: Store, plan: &Plan) -> u64 {
+    let Footprint { account, reservation, operation, meanwhile } = match store {
+        Store::Postgres => POSTGRES,
+        Store::Sqlite => SQLITE,
+    };
+    let rows = plan.accounts() * account
+        + plan.reservations() * reservation
+        + plan.operations() * (operation + meanwhile);
+    rows.cast_unsigned()
+}
+
+fn bytes_free(folder: &PathBuf) -> anyhow::Result<u64> {
+    let disk = rustix::fs::statvfs(folder).with_context(|| format!("looking at {}", folder.display()))?;
+    Ok(disk.f_bavail * disk.f_frsize)
+}
+
+fn in_gb(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1e9)
+}

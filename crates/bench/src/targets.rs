@@ -1,0 +1,295 @@
+//! `balance-bench targets`: one run, one table. Every target of the project with what was measured, the ratio,
+//! whether it is met, and the command that measures it by itself.
+
+mod alone;
+mod hot;
+mod line;
+mod report;
+mod single;
+mod size;
+mod start;
+
+use std::{fmt::Write as _, io::Write as _, path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use line::table;
+use line::{Line, markdown};
+
+use crate::{
+    Data, Store,
+    grow::{self, Size},
+    measure::Session,
+    place::Place,
+    probe,
+    process::balance,
+    progress::progress,
+    report::{Figures, Row},
+    subject::{Subject, Wish},
+};
+
+/// Targets that are measured together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Group {
+    /// Single writes against the roofline.
+    Writes,
+    /// Balance reads against the roofline.
+    Reads,
+    /// Batches of 1,000.
+    Batch,
+    /// One request alone against its physical parts.
+    Alone,
+    /// One account with nine tenths of the load.
+    Hot,
+    /// Start and memory.
+    Memory,
+    /// A large store beside an empty one; needs --grown or --grow.
+    Size,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TargetsArgs {
+    /// Which store the service uses; that of --grown if it is given.
+    #[arg(long, value_enum, default_value = "postgres")]
+    store: Store,
+    /// Where the store's files lie. With --grown: where they do lie, for the target that depends on it.
+    #[arg(long, value_enum, default_value = "disk")]
+    data: Data,
+    /// Only these groups of targets, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Group>,
+    /// Seconds per measurement.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// How often each measurement is taken, interleaved with what it is compared with.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Users of the store that is not grown.
+    #[arg(long, default_value_t = 100_000)]
+    users: u64,
+    /// The binary to measure. Built with `cargo build --release -p balance-app`.
+    #[arg(long, default_value = "target/release/balance")]
+    binary: PathBuf,
+    /// Settings for the service, as `BALANCE_…=value`; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    settings: Vec<String>,
+    /// Keep the table and all figures as JSON; `balance-bench table` puts several side by side.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// The URL of a store that `balance-bench grow` has filled: adds the targets at size. The empty store is made
+    /// beside it, on the same server or in the same folder.
+    #[arg(long, conflicts_with = "grow")]
+    grown: Option<String>,
+    /// Grow such a store first, of the size below, and throw it away afterwards.
+    #[arg(long)]
+    grow: bool,
+    #[command(flatten)]
+    size: Size,
+    /// Writes per second that go on beside the report.
+    #[arg(long, default_value_t = 1000.0)]
+    write_rate: f64,
+}
+
+impl TargetsArgs {
+    fn wants(&self, group: Group) -> bool {
+        let is_possible = group != Group::Size || self.grow || self.grown.is_some();
+        is_possible && (self.only.is_empty() || self.only.contains(&group))
+    }
+
+    /// The command that measures one group by itself.
+    fn command(&self, group: Group) -> String {
+        let group = group.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        let size = if group == "size" { " --grown URL" } else { "" };
+        format!("just targets --store {} --data {} --only {group}{size}", self.store.name(), self.data.name())
+    }
+}
+
+/// A whole run.
+#[derive(Serialize, Deserialize)]
+struct Report {
+    store: String,
+    data: String,
+    cores: usize,
+    seconds: f64,
+    rounds: usize,
+    users: u64,
+    settings: Vec<String>,
+    fdatasync_before_us: u64,
+    fdatasync_after_us: u64,
+    lines: Vec<Line>,
+    figures: Vec<Figures>,
+}
+
+/// What a run collects.
+#[derive(Default)]
+struct Findings {
+    lines: Vec<Line>,
+    figures: Vec<Figures>,
+}
+
+impl Findings {
+    fn keep(&mut self, rows: &[Row]) {
+        self.figures.extend(rows.iter().map(Row::figures));
+    }
+}
+
+/// The command.
+pub(crate) fn targets(args: &TargetsArgs) -> anyhow::Result<()> {
+    let args = TargetsArgs { store: args.grown.as_deref().map_or(args.store, Store::of_url), ..args.clone() };
+    anyhow::ensure!(
+        !args.only.contains(&Group::Size) || args.wants(Group::Size),
+        "targets at size need --grown URL or --grow"
+    );
+    let mut place = Place::open(args.store, args.data, args.grown.as_deref())?;
+    let grown = args.wants(Group::Size).then(|| grown(&args, &mut place)).transpose()?;
+    let mut empty = start(&args, &place.new_books("empty")?, &place, "empty", args.users, true)?;
+    let bar = progress(measurements(&args), "measuring");
+    let mut session =
+        Session::start(place.database_pid(), Duration::from_secs_f64(args.seconds), args.rounds, bar)?;
+    let flushed = place.flushed_folder();
+    let mut findings = Findings::default();
+
+    let before = probe::fdatasync(&flushed)?;
+    if args.wants(Group::Memory) {
+        start::idle(&args, &mut empty, &mut findings)?;
+    }
+    if args.wants(Group::Alone) {
+        alone::measure(&args, &mut session, &empty, &place, &mut findings)?;
+    }
+    for (group, measure) in GROUPS {
+        if args.wants(*group) {
+            measure(&args, &mut session, &empty, &mut findings)?;
+        }
+    }
+    if args.wants(Group::Memory) {
+        start::loaded(&args, &empty, &mut findings);
+    }
+    let mut subjects = vec![empty];
+    if let Some((mut subject, facts)) = grown {
+        size::measure(&args, &mut session, &subjects[0], &mut subject, &facts, &mut findings)?;
+        subjects.push(subject);
+    }
+    let after = probe::fdatasync(&flushed)?;
+    session.bar().finish_and_clear();
+    for subject in subjects {
+        findings.lines.push(audited(&args, subject));
+    }
+    finish(&args, findings, before, after)
+}
+
+type Measure = fn(&TargetsArgs, &mut Session, &Subject, &mut Findings) -> anyhow::Result<()>;
+
+const GROUPS: &[(Group, Measure)] = &[
+    (Group::Writes, single::writes),
+    (Group::Reads, single::reads),
+    (Group::Batch, single::batches),
+    (Group::Hot, hot::measure),
+];
+
+/// How often the bar moves.
+fn measurements(args: &TargetsArgs) -> u64 {
+    let of = |group| match group {
+        Group::Writes => 6 * 2,
+        Group::Reads | Group::Hot => 4,
+        Group::Batch => 2,
+        Group::Alone => 1,
+        Group::Memory => 0,
+        Group::Size => size::MEASUREMENTS,
+    };
+    let wanted = Group::value_variants().iter().filter(|group| args.wants(**group));
+    wanted.map(|group| of(*group)).sum::<u64>() * args.rounds as u64
+}
+
+fn start(
+    args: &TargetsArgs,
+    url: &str,
+    place: &Place,
+    name: &'static str,
+    users: u64,
+    is_new: bool,
+) -> anyhow::Result<Subject> {
+    Subject::start(&Wish {
+        name,
+        binary: &args.binary,
+        url: url.to_owned(),
+        folder: place.folder(),
+        settings: &args.settings,
+        users,
+        is_new,
+    })
+}
+
+/// The service on a large store, which is grown first if that was asked for.
+fn grown(args: &TargetsArgs, place: &mut Place) -> anyhow::Result<(Subject, grow::Grown)> {
+    let url = if let Some(url) = &args.grown {
+        url.clone()
+    } else {
+        let url = place.new_books("grown")?;
+        let binary =
+            args.binary.canonicalize().with_context(|| format!("{} is missing", args.binary.display()))?;
+        let settings = [("BALANCE_DATABASE_URL".to_owned(), url.clone())];
+        let migrated = balance(&binary, &settings, &["migrate"]).output()?;
+        anyhow::ensure!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+        grow::fill(&url, &args.size)?;
+        url
+    };
+    let facts = grow::look(&url, args.size.month)?;
+    Ok((start(args, &url, place, "grown", facts.users, false)?, facts))
+}
+
+/// Stops a service and proves its books.
+fn audited(args: &TargetsArgs, subject: Subject) -> Line {
+    let name = subject.name;
+    let (measured, met) = match subject.verify() {
+        Ok(()) => ("clean".to_owned(), true),
+        Err(error) => (format!("{error:#}"), false),
+    };
+    Line {
+        name: format!("Books of the {name} store after the run"),
+        wanted: "`balance audit` is clean".into(),
+        measured,
+        ratio: None,
+        met,
+        command: format!("just targets --store {} --data {}", args.store.name(), args.data.name()),
+    }
+}
+
+fn finish(args: &TargetsArgs, findings: Findings, before: Duration, after: Duration) -> anyhow::Result<()> {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let report = Report {
+        store: args.store.name().into(),
+        data: args.data.name().into(),
+        cores: std::thread::available_parallelism().map_or(0, usize::from),
+        seconds: args.seconds,
+        rounds: args.rounds,
+        users: args.users,
+        settings: args.settings.clone(),
+        fdatasync_before_us: micros(before),
+        fdatasync_after_us: micros(after),
+        lines: findings.lines,
+        figures: findings.figures,
+    };
+    let mut text = String::new();
+    writeln!(
+        text,
+        "\n{} on {}, {} cores for service, database and generator, {} users, median of {} rounds of {} s; \
+         8 kB fdatasync {} µs before, {} µs after\n",
+        report.store,
+        report.data,
+        report.cores,
+        report.users,
+        report.rounds,
+        report.seconds,
+        report.fdatasync_before_us,
+        report.fdatasync_after_us
+    )?;
+    text.push_str(&markdown(&report.lines));
+    std::io::stdout().write_all(text.as_bytes())?;
+    if let Some(path) = &args.json {
+        let json = serde_json::to_string_pretty(&report)? + "\n";
+        std::fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
+}

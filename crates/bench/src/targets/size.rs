@@ -1,0 +1,97 @@
+//! A large store beside an empty one: throughput, pages of a long history, the report of a large month, start.
+
+use super::{
+    Findings, Group, TargetsArgs,
+    line::{Bound, Line, rate},
+    report, start,
+};
+use crate::{
+    grow::Grown,
+    history::{self, Filter, Sort},
+    measure::Session,
+    report::{median, ratio},
+    subject::Subject,
+    workload::Workload,
+};
+
+/// How often the bar moves in a round.
+pub(super) const MEASUREMENTS: u64 = 6 * 3;
+
+const WORKLOADS: [Workload; 3] = [Workload::Deposit, Workload::ReserveCapture, Workload::BalanceRead];
+const PAGE_MS_MAX: f64 = 20.0;
+/// Connections that read pages: few, because it is the time of a page that counts.
+const READERS: usize = 4;
+
+pub(super) fn measure(
+    args: &TargetsArgs,
+    session: &mut Session,
+    empty: &Subject,
+    grown: &mut Subject,
+    facts: &Grown,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    findings.lines.push(start::start(args, Group::Size, grown)?);
+    report::measure(args, session, grown, findings)?;
+    pages(args, session, grown, facts, findings)?;
+    throughput(args, session, [empty, grown], findings)
+}
+
+fn throughput(
+    args: &TargetsArgs,
+    session: &mut Session,
+    subjects: [&Subject; 2],
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    for workload in WORKLOADS {
+        for connections in [64, 256] {
+            let rows = session.measure(&subjects, workload, connections, None)?;
+            findings.keep(&rows);
+            let [empty, grown] = &rows[..] else { continue };
+            let kept = ratio(grown.requests_per_second(), empty.requests_per_second());
+            findings.lines.push(Line {
+                name: format!("At size, {}, {connections} connections", workload.name()),
+                wanted: "≥ 0.8 of the empty store's throughput".into(),
+                measured: format!(
+                    "{} of {}",
+                    rate(median(grown.requests_per_second())),
+                    rate(median(empty.requests_per_second()))
+                ),
+                ratio: Some(kept),
+                met: Bound::AtLeast(0.8).is_met_by(kept),
+                command: args.command(Group::Size),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Every order, plain and with each filter; of the filters the slowest counts.
+fn pages(
+    args: &TargetsArgs,
+    session: &Session,
+    grown: &Subject,
+    facts: &Grown,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    for sort in Sort::ALL {
+        let name = format!("Page of a history of {} operations, sort={}", facts.long_history, sort.name());
+        for (what, filters) in [("p99", &[Filter::Plain][..]), ("filtered, p99", &Filter::ALL[..])] {
+            let mut slowest = 0.0_f64;
+            let mut measured = Vec::new();
+            for &filter in filters {
+                let pages = history::read(grown, args.size.month, sort, filter, READERS, session.duration())?;
+                slowest = slowest.max(pages.p99_ms);
+                measured.push(format!("{} {:.2} ms of {} pages", filter.name(), pages.p99_ms, pages.count));
+            }
+            findings.lines.push(Line {
+                name: format!("{name}, {what}"),
+                wanted: format!("≤ {PAGE_MS_MAX} ms"),
+                measured: measured.join(", "),
+                ratio: None,
+                met: Bound::AtMost(PAGE_MS_MAX).is_met_by(slowest),
+                command: args.command(Group::Size),
+            });
+        }
+    }
+    Ok(())
+}
