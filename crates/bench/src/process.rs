@@ -150,3 +150,90 @@ pub(crate) fn cpu_seconds(root: u32) -> f64 {
     // Linux counts in hundredths of a second for every user process.
     ticks.iter().filter(|(pid, _)| belongs(**pid)).map(|(_, ticks)| *ticks as f64 / 100.0).sum()
 }
+
+/// How many cores this process may use.
+pub(crate) fn cores() -> f64 {
+    std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64)
+}
+
+/// Watches what the rest of the machine does while a benchmark runs, because figures of a busy machine mean little.
+pub(crate) struct OthersWatch {
+    database_pid: Option<u32>,
+    start: Instant,
+    busy: f64,
+    ours: f64,
+}
+
+impl OthersWatch {
+    pub(crate) fn start(database_pid: Option<u32>) -> Self {
+        Self { database_pid, start: Instant::now(), busy: busy_seconds(), ours: our_seconds(database_pid) }
+    }
+
+    /// What part of all cores' time went to others since the start, 0 to 1. Time stolen by a host counts as theirs.
+    pub(crate) fn share(&self) -> f64 {
+        let theirs = busy_seconds() - self.busy - (our_seconds(self.database_pid) - self.ours);
+        (theirs / (self.start.elapsed().as_secs_f64() * cores())).clamp(0.0, 1.0)
+    }
+}
+
+/// This process, all that it started, and the database wherever it came from.
+fn our_seconds(database_pid: Option<u32>) -> f64 {
+    let own = std::process::id();
+    let started = cpu_seconds(own);
+    let foreign = database_pid.filter(|pid| !descends(*pid, own));
+    started + foreign.map_or(0.0, cpu_seconds)
+}
+
+fn descends(mut pid: u32, from: u32) -> bool {
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+        match parent {
+            Some(parent) if parent == from => return true,
+            Some(parent) if parent != 0 => pid = parent,
+            _ => return false,
+        }
+    }
+}
+
+/// All that the cores did not spend idle or waiting for a disk, by the first line of `/proc/stat`.
+fn busy_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields: Vec<f64> = stat
+        .lines()
+        .next()
+        .map(|line| line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect())
+        .unwrap_or_default();
+    // user, nice, system, idle, iowait, irq, softirq, steal; what follows is part of user already.
+    let busy = fields.iter().take(8).enumerate().filter(|(at, _)| !matches!(at, 3 | 4));
+    busy.map(|(_, ticks)| ticks / 100.0).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_work_is_not_that_of_others() {
+        let watch = OthersWatch::start(None);
+        let (busy, ours) = (busy_seconds(), our_seconds(None));
+        let end = Instant::now() + Duration::from_millis(300);
+        let mut number = 0_u64;
+        while Instant::now() < end {
+            number = std::hint::black_box(number + 1);
+        }
+        let (busy, ours) = (busy_seconds() - busy, our_seconds(None) - ours);
+        assert!(ours > 0.05, "what this process does is ours: {ours} s");
+        assert!(busy >= ours - 0.05, "and the cores were busy with it: {busy} s");
+        assert!((0.0..=1.0).contains(&watch.share()));
+    }
+
+    #[test]
+    fn children_are_ours() {
+        let child = Command::new("sleep").arg("5").stdin(Stdio::null()).spawn();
+        let mut child = child.unwrap();
+        assert!(descends(child.id(), std::process::id()) && !descends(1, std::process::id()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

@@ -32,7 +32,7 @@ pub(crate) struct Row {
 }
 
 /// One line of the table.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Figures {
     pub(crate) subject: String,
     pub(crate) workload: String,
@@ -124,10 +124,6 @@ impl Row {
 
     pub(crate) fn commands_per_second(&self) -> &[f64] {
         &self.commands_per_second
-    }
-
-    pub(crate) fn roofline_per_second(&self) -> &[f64] {
-        &self.roofline_per_second
     }
 
     /// The quantile 0.99 of each round, in milliseconds.

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
         std::fs::write(path, report.to_json()?).with_context(|| format!("writing {}", path.display()))?;
     }
     if let Some(path) = &args.plot {
-        plot::draw(&report, path)?;
+        plot::draw(&report.figures, path)?;
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ use crate::{
     measure::Session,
     place::Place,
     probe,
-    process::balance,
+    process::{OthersWatch, balance, cores},
     progress::progress,
     report::{Figures, Row},
     subject::{Subject, Wish},
@@ -111,13 +111,15 @@ impl TargetsArgs {
 struct Report {
     store: String,
     data: String,
-    cores: usize,
+    cores: f64,
     seconds: f64,
     rounds: usize,
     users: u64,
     settings: Vec<String>,
     fdatasync_before_us: u64,
     fdatasync_after_us: u64,
+    /// What all that does not belong to the benchmark took of the cores meanwhile, 0 to 1.
+    others_cpu_share: f64,
     lines: Vec<Line>,
     figures: Vec<Figures>,
 }
@@ -152,6 +154,7 @@ pub(crate) fn targets(args: &TargetsArgs) -> anyhow::Result<()> {
     let mut findings = Findings::default();
 
     let before = probe::fdatasync(&flushed)?;
+    let watch = OthersWatch::start(place.database_pid());
     if args.wants(Group::Memory) {
         start::idle(&args, &mut empty, &mut findings)?;
     }
@@ -171,12 +174,13 @@ pub(crate) fn targets(args: &TargetsArgs) -> anyhow::Result<()> {
         size::measure(&args, &mut session, &subjects[0], &mut subject, &facts, &mut findings)?;
         subjects.push(subject);
     }
+    let others = watch.share();
     let after = probe::fdatasync(&flushed)?;
     session.bar().finish_and_clear();
     for subject in subjects {
         findings.lines.push(audited(&args, subject));
     }
-    finish(&args, findings, before, after)
+    finish(&args, findings, (before, after), others)
 }
 
 type Measure = fn(&TargetsArgs, &mut Session, &Subject, &mut Findings) -> anyhow::Result<()>;
@@ -192,9 +196,10 @@ const GROUPS: &[(Group, Measure)] = &[
 fn measurements(args: &TargetsArgs) -> u64 {
     let of = |group| match group {
         Group::Writes => 6 * 2,
-        Group::Reads | Group::Hot => 4,
-        Group::Batch => 2,
+        Group::Reads => 2 * 2,
+        Group::Batch => 3,
         Group::Alone => 1,
+        Group::Hot => 5,
         Group::Memory => 0,
         Group::Size => size::MEASUREMENTS,
     };
@@ -256,18 +261,24 @@ fn audited(args: &TargetsArgs, subject: Subject) -> Line {
     }
 }
 
-fn finish(args: &TargetsArgs, findings: Findings, before: Duration, after: Duration) -> anyhow::Result<()> {
+fn finish(
+    args: &TargetsArgs,
+    findings: Findings,
+    (before, after): (Duration, Duration),
+    others_cpu_share: f64,
+) -> anyhow::Result<()> {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let report = Report {
         store: args.store.name().into(),
         data: args.data.name().into(),
-        cores: std::thread::available_parallelism().map_or(0, usize::from),
+        cores: cores(),
         seconds: args.seconds,
         rounds: args.rounds,
         users: args.users,
         settings: args.settings.clone(),
         fdatasync_before_us: micros(before),
         fdatasync_after_us: micros(after),
+        others_cpu_share,
         lines: findings.lines,
         figures: findings.figures,
     };
@@ -275,7 +286,7 @@ fn finish(args: &TargetsArgs, findings: Findings, before: Duration, after: Durat
     writeln!(
         text,
         "\n{} on {}, {} cores for service, database and generator, {} users, median of {} rounds of {} s; \
-         8 kB fdatasync {} µs before, {} µs after\n",
+         8 kB fdatasync {} µs before, {} µs after; other processes took {:.0} % of the cores\n",
         report.store,
         report.data,
         report.cores,
@@ -283,7 +294,8 @@ fn finish(args: &TargetsArgs, findings: Findings, before: Duration, after: Durat
         report.rounds,
         report.seconds,
         report.fdatasync_before_us,
-        report.fdatasync_after_us
+        report.fdatasync_after_us,
+        report.others_cpu_share * 100.0
     )?;
     text.push_str(&markdown(&report.lines));
     std::io::stdout().write_all(text.as_bytes())?;

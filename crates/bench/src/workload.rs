@@ -262,3 +262,64 @@ impl Requests {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn request(requests: &mut Requests) -> String {
+        String::from_utf8(requests.next().to_vec()).unwrap()
+    }
+
+    /// What stands behind a word.
+    fn after<'a>(text: &'a str, word: &str) -> &'a str {
+        let rest = text.split_once(word).unwrap().1;
+        &rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())]
+    }
+
+    #[test]
+    fn keys_never_repeat_over_connections_and_a_capture_names_the_order_that_was_reserved() {
+        let mut keys = HashSet::new();
+        for lane in [0, 1] {
+            let mut requests = Requests::new(Workload::ReserveCapture, 10, lane, None);
+            for _ in 0..500 {
+                let (reserve, capture) = (request(&mut requests), request(&mut requests));
+                assert!(reserve.starts_with("POST /api/v1/reservations HTTP"), "{reserve}");
+                assert!(capture.starts_with("POST /api/v1/reservations/capture HTTP"), "{capture}");
+                for name in [r#""user_id":"#, r#""order_id":"#] {
+                    assert_eq!(after(&reserve, name), after(&capture, name));
+                }
+                keys.insert(after(&reserve, "Idempotency-Key: bench-").to_owned());
+                keys.insert(after(&capture, "Idempotency-Key: bench-").to_owned());
+            }
+        }
+        assert_eq!(keys.len(), 2 * 500 * 2);
+    }
+
+    #[test]
+    fn nine_of_ten_calls_are_for_the_hot_account_and_the_rest_are_others() {
+        let mut requests = Requests::new(Workload::HotAccount, 1_000_000, 7, None);
+        let hot = format!("/users/{}/", user_id(HOT_USER));
+        let (mut on_hot, mut others) = (0, 0);
+        for _ in 0..10_000 {
+            let is_hot = request(&mut requests).contains(&hot);
+            assert_eq!(is_hot, !requests.is_other());
+            if is_hot { on_hot += 1 } else { others += 1 }
+        }
+        assert!((8_800..9_200).contains(&on_hot), "{on_hot} and {others}");
+    }
+
+    #[test]
+    fn a_request_says_how_long_its_body_is() {
+        for workload in Workload::value_variants() {
+            let mut requests = Requests::new(*workload, 100, 3, Some("Bearer x"));
+            let text = request(&mut requests);
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            let length = if body.is_empty() { 0 } else { after(head, "Content-Length: ").parse().unwrap() };
+            assert_eq!(body.len(), length, "{workload:?}");
+            assert_eq!(body.matches("\"kind\"").count() as u64 > 0, workload.commands_per_request() > 1);
+        }
+    }
+}

@@ -48,8 +48,23 @@ fn by_default_a_plan_is_of_the_size_of_the_targets() {
     let plan = Plan::new(&size).unwrap();
     assert_eq!(plan.operations(), 100_000_000);
     assert_eq!((plan.captures(), plan.long_history()), (10_000_000, 1_000_001));
-    let needed = room::bytes_needed(Store::Postgres, &plan);
-    assert!((20_000_000_000..80_000_000_000).contains(&needed), "{needed}");
+    for (store, expected) in [(Store::Postgres, 35..45), (Store::Sqlite, 15..20)] {
+        let needed = room::bytes_needed(store, &plan) / 1_000_000_000;
+        assert!(expected.contains(&needed), "{store:?} {needed} GB");
+    }
+}
+
+#[test]
+fn a_ledger_that_does_not_fit_on_the_disk_is_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.db");
+    SqliteStore::migrate(&path).unwrap();
+    let url = format!("sqlite:{}", path.display());
+    // 170 petabytes.
+    let huge = Size { accounts: 1_000_000_000, operations: Some(1_000_000_000_000_000), ..size() };
+    let refused = fill(&url, &huge).unwrap_err().to_string();
+    assert!(refused.contains("GB left: take fewer --operations"), "{refused}");
+    fill(&url, &size()).unwrap();
 }
 
 #[test]

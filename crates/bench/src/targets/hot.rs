@@ -13,7 +13,7 @@ use crate::{
 
 const CONNECTIONS: usize = 64;
 
-/// In each round: the roofline, one connection alone, the uniform load, the load with a hot account.
+/// In each round: one connection alone, the uniform load, the load with a hot account, and the rooflines.
 pub(super) fn measure(
     args: &TargetsArgs,
     session: &mut Session,
@@ -24,10 +24,11 @@ pub(super) fn measure(
     let mut uniform = Row::new(subject.name, Workload::Deposit, CONNECTIONS);
     let mut hot = Row::new(subject.name, Workload::HotAccount, CONNECTIONS);
     for _ in 0..session.rounds() {
+        let roofline = session.roofline(Workload::Deposit, 1)?;
+        session.round(subject, &mut alone, &roofline, None)?;
         let roofline = session.roofline(Workload::Deposit, CONNECTIONS)?;
-        for row in [&mut alone, &mut uniform, &mut hot] {
-            session.round(subject, row, &roofline, None)?;
-        }
+        session.round(subject, &mut uniform, &roofline, None)?;
+        session.round(subject, &mut hot, &roofline, None)?;
     }
     let throughput = ratio(hot.requests_per_second(), uniform.requests_per_second());
     findings.lines.push(Line {
