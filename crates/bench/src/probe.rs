@@ -9,46 +9,66 @@ use std::{
 };
 
 use anyhow::Context;
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, NoTls, Statement};
+
+const PAGE: [u8; 8192] = [0x5a; 8192];
+const PAGES: u64 = 8;
 
 /// The median time of one 8 kB write with fdatasync, of 64.
 pub(crate) fn fdatasync(folder: &Path) -> anyhow::Result<Duration> {
-    let mut file = tempfile::tempfile_in(folder)?;
-    let page = [0x5a_u8; 8192];
+    let mut flush = Flush::in_folder(folder)?;
     let mut times = Vec::with_capacity(64);
-    for turn in 0..64 {
-        times.push(one(&mut file, turn % 8, &page)?);
+    for _ in 0..64 {
+        times.push(flush.time()?);
     }
-    Ok(middle(times))
+    times.sort_unstable();
+    Ok(times[times.len() / 2])
 }
 
-fn one(file: &mut File, page_number: u64, page: &[u8]) -> std::io::Result<Duration> {
-    let start = Instant::now();
-    file.seek(SeekFrom::Start(page_number * 8192))?;
-    file.write_all(page)?;
-    file.sync_data()?;
-    Ok(start.elapsed())
+/// A file whose few pages are written over and flushed in turn, as those of a write-ahead log are.
+pub(crate) struct Flush {
+    file: File,
+    turn: u64,
 }
 
-/// The median time of one round trip to PostgreSQL, of 500: a prepared `SELECT 1` over a connection of the kind
-/// that the service has.
-pub(crate) fn round_trip(url: &str) -> anyhow::Result<Duration> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+impl Flush {
+    pub(crate) fn in_folder(folder: &Path) -> anyhow::Result<Self> {
+        let mut file = tempfile::tempfile_in(folder)?;
+        // The size of the file is not to change any more: that would be a second thing to make durable.
+        for _ in 0..PAGES {
+            file.write_all(&PAGE)?;
+        }
+        file.sync_all()?;
+        Ok(Self { file, turn: 0 })
+    }
+
+    pub(crate) fn time(&mut self) -> std::io::Result<Duration> {
+        let start = Instant::now();
+        self.file.seek(SeekFrom::Start(self.turn % PAGES * 8192))?;
+        self.file.write_all(&PAGE)?;
+        self.file.sync_data()?;
+        self.turn += 1;
+        Ok(start.elapsed())
+    }
+}
+
+/// A connection to PostgreSQL of the kind that the service has, and a prepared statement that asks nothing.
+pub(crate) struct RoundTrip {
+    client: Client,
+    statement: Statement,
+}
+
+impl RoundTrip {
+    pub(crate) async fn to(url: &str) -> anyhow::Result<Self> {
         let (client, connection) = tokio_postgres::connect(url, NoTls).await.context("connecting")?;
         tokio::spawn(connection);
         let statement = client.prepare("SELECT 1").await?;
-        let mut times = Vec::with_capacity(500);
-        for _ in 0..500 {
-            let start = Instant::now();
-            client.query_one(&statement, &[]).await?;
-            times.push(start.elapsed());
-        }
-        Ok(middle(times))
-    })
-}
+        Ok(Self { client, statement })
+    }
 
-fn middle(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
+    pub(crate) async fn time(&self) -> anyhow::Result<Duration> {
+        let start = Instant::now();
+        self.client.query_one(&self.statement, &[]).await?;
+        Ok(start.elapsed())
+    }
 }

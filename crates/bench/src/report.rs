@@ -25,7 +25,6 @@ pub(crate) struct Row {
     /// The quantile 0.99 of each round, in milliseconds.
     p99_ms: Vec<f64>,
     others_p99_ms: Vec<f64>,
-    p50_ms: Vec<f64>,
     refused: u64,
     cpu_micros: Vec<[f64; 3]>,
     resident_mb: f64,
@@ -82,7 +81,6 @@ impl Row {
             latency: None,
             p99_ms: Vec::new(),
             others_p99_ms: Vec::new(),
-            p50_ms: Vec::new(),
             refused: 0,
             cpu_micros: Vec::new(),
             resident_mb: 0.0,
@@ -93,7 +91,6 @@ impl Row {
     pub(crate) fn add(&mut self, outcome: &Outcome, roofline: &Outcome, cpu: Cpu, resident_mb: f64) {
         let commands = self.workload.commands_per_request() as f64;
         self.commands_per_second.push(outcome.per_second() * commands);
-        self.p50_ms.push(quantile_ms(&outcome.latency, 0.5));
         self.p99_ms.push(quantile_ms(&outcome.latency, 0.99));
         self.others_p99_ms.push(quantile_ms(&outcome.others, 0.99));
         self.requests_per_second.push(outcome.per_second());
@@ -134,11 +131,6 @@ impl Row {
     /// The same of the calls on other accounts than the hot one.
     pub(crate) fn others_p99_ms(&self) -> &[f64] {
         &self.others_p99_ms
-    }
-
-    /// The median of each round, in milliseconds.
-    pub(crate) fn p50_ms(&self) -> &[f64] {
-        &self.p50_ms
     }
 
     pub(crate) fn figures(&self) -> Figures {
