@@ -31,19 +31,21 @@ CREATE TABLE services (
     used    boolean NOT NULL
 );
 
--- Money set aside. A row is written twice or three times in its life.
+-- Money set aside. A row is written twice or three times in its life. `reserve_seq` is the number of the operation that
+-- made it.
 CREATE TABLE reservations (
-    user_id    bigint      NOT NULL,
-    service_id bigint      NOT NULL,
-    order_id   bigint      NOT NULL,
-    amount     bigint      NOT NULL,
-    captured   bigint      NOT NULL,
-    released   bigint      NOT NULL,
-    refunded   bigint      NOT NULL,
-    created_at timestamptz NOT NULL,
-    expires_at timestamptz NOT NULL,
-    bucket     smallint    NOT NULL,
-    state      text        COLLATE "C" NOT NULL,
+    user_id     bigint      NOT NULL,
+    service_id  bigint      NOT NULL,
+    order_id    bigint      NOT NULL,
+    amount      bigint      NOT NULL,
+    captured    bigint      NOT NULL,
+    released    bigint      NOT NULL,
+    refunded    bigint      NOT NULL,
+    created_at  timestamptz NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    reserve_seq bigint      NOT NULL,
+    bucket      smallint    NOT NULL,
+    state       text        COLLATE "C" NOT NULL,
     CONSTRAINT reservations_pkey PRIMARY KEY (bucket, user_id, service_id, order_id),
     CONSTRAINT reservations_sums CHECK (
         amount > 0 AND captured >= 0 AND released >= 0 AND captured + released <= amount
@@ -54,17 +56,16 @@ CREATE TABLE reservations (
 -- What is due of the accounts that a batch or a reader names. Holds active reservations only, so it stays small.
 CREATE INDEX reservations_due ON reservations (bucket, user_id, expires_at) WHERE state = 'active';
 
--- The next two indexes hold columns that lookups of single reservations and of one user's due ones name as well.
--- A planner that takes the table for empty finds them as good as the right index, and would go on reading all
--- of a user's or everybody's entries when it is not empty any more. `amount > 0` is always true; only the
--- statements that these indexes are for say it, and so only they can use them.
-
--- What is due of anybody, the longest due first: the sweeper's.
+-- What is due of anybody, the longest due first: the sweeper's. A planner that takes the table for empty would find it
+-- as good as `reservations_due` for one user, and go on reading everybody's entries when it is not empty any more.
+-- `amount > 0` is always true; only the sweeper's statements say it, and so only they can use this index.
 CREATE INDEX reservations_sweep ON reservations (expires_at, user_id) WHERE state = 'active' AND amount > 0;
 
--- A user's reservations, latest made first.
+-- A user's reservations, latest made first. Those that an account's first 1,000 operations made are not in it: they are
+-- found by those operations as quickly, and nearly every account stays below. Only the statement of the listing says
+-- `reserve_seq > 1000` and can use it (crates/store-postgres/src/reservations.rs).
 CREATE INDEX reservations_listing ON reservations (bucket, user_id, created_at, service_id, order_id)
-    WHERE amount > 0;
+    WHERE reserve_seq > 1000;
 
 -- What happened, only ever appended. The reservation_* columns are the reservation as the whole request left
 -- it: with them a request is answered again word for word.
@@ -155,17 +156,18 @@ CREATE TYPE account_row AS (
     closed    boolean
 );
 CREATE TYPE reservation_row AS (
-    bucket     smallint,
-    user_id    bigint,
-    service_id bigint,
-    order_id   bigint,
-    amount     bigint,
-    captured   bigint,
-    released   bigint,
-    refunded   bigint,
-    created_at timestamptz,
-    expires_at timestamptz,
-    state      text COLLATE "C"
+    bucket      smallint,
+    user_id     bigint,
+    service_id  bigint,
+    order_id    bigint,
+    amount      bigint,
+    captured    bigint,
+    released    bigint,
+    refunded    bigint,
+    created_at  timestamptz,
+    expires_at  timestamptz,
+    state       text COLLATE "C",
+    reserve_seq bigint
 );
 CREATE TYPE operation_row AS (
     bucket                 smallint,

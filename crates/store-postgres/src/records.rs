@@ -162,19 +162,29 @@ impl Record for Account {
     }
 }
 
-impl Record for Reservation {
+/// A reservation to write.
+#[derive(Debug)]
+pub(crate) struct ReservationRow<'a> {
+    pub(crate) reservation: &'a Reservation,
+    /// The number of the operation that made it, if that is written with it.
+    pub(crate) reserve_seq: Option<i64>,
+}
+
+impl Record for ReservationRow<'_> {
     const TYPE: &'static str = "reservation_row";
-    const FIELDS: i32 = 11;
+    const FIELDS: i32 = 12;
 
     fn write(&self, to: &mut Fields<'_>) {
-        to.reservation_key(self.key);
-        to.bigint(self.amount.get());
-        to.bigint(self.captured);
-        to.bigint(self.released);
-        to.bigint(self.refunded);
-        to.time(At(self.created_at));
-        to.time(At(self.expires_at));
-        to.text(state_name(self.state));
+        let reservation = self.reservation;
+        to.reservation_key(reservation.key);
+        to.bigint(reservation.amount.get());
+        to.bigint(reservation.captured);
+        to.bigint(reservation.released);
+        to.bigint(reservation.refunded);
+        to.time(At(reservation.created_at));
+        to.time(At(reservation.expires_at));
+        to.text(state_name(reservation.state));
+        to.bigint(self.reserve_seq.unwrap_or(0));
     }
 }
 

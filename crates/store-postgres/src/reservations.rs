@@ -14,21 +14,41 @@ use crate::{
     values::{At, bucket, state_name},
 };
 
-/// Latest made first. `$3` is the state to show (null: all) as of `$4`: what is due counts as ended. The
-/// position comes as a row, which is one range of the listing's index; `amount > 0`
-/// is how the migration lets this statement alone use it.
+/// Latest made first, behind the position `($5, $6, $7)`. `$3` is the state to show (null: all) as of `$4`: what is due
+/// counts as ended. Reservations that an account's first 1,000 operations made are found by those operations, the
+/// others by an index that the others are not in: see the migration.
 const PAGE: &str = "\
-SELECT r.user_id, r.service_id, r.order_id, r.amount, r.captured, r.released, r.refunded, r.created_at, \
-    r.expires_at, r.state
-FROM reservations r
-WHERE r.bucket = $1 AND r.user_id = $2 AND r.amount > 0
-    AND (r.created_at, r.service_id, r.order_id) < ($5, $6, $7)
-    AND ($3::text IS NULL OR $3 = CASE
-        WHEN r.state <> 'active' OR r.expires_at > $4 THEN r.state
-        WHEN r.captured > 0 THEN 'captured'
-        ELSE 'expired'
-    END)
-ORDER BY r.created_at DESC, r.service_id DESC, r.order_id DESC
+SELECT user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state
+FROM (
+    (
+        SELECT * FROM reservations
+        WHERE bucket = $1 AND user_id = $2 AND reserve_seq > 1000
+            AND (created_at, service_id, order_id) < ($5, $6, $7)
+            AND ($3::text IS NULL OR $3 = CASE
+                WHEN state <> 'active' OR expires_at > $4 THEN state
+                WHEN captured > 0 THEN 'captured'
+                ELSE 'expired'
+            END)
+        ORDER BY created_at DESC, service_id DESC, order_id DESC
+        LIMIT $8
+    )
+    UNION ALL
+    SELECT first.* FROM operations o
+    CROSS JOIN LATERAL (
+        SELECT * FROM reservations
+        WHERE bucket = o.bucket AND user_id = o.user_id AND service_id = o.service_id AND order_id = o.order_id
+            AND reserve_seq = o.seq
+        OFFSET 0
+    ) AS first
+    WHERE o.bucket = $1 AND o.user_id = $2 AND o.seq <= 1000 AND o.kind = 'reserve'
+        AND (first.created_at, first.service_id, first.order_id) < ($5, $6, $7)
+        AND ($3::text IS NULL OR $3 = CASE
+            WHEN first.state <> 'active' OR first.expires_at > $4 THEN first.state
+            WHEN first.captured > 0 THEN 'captured'
+            ELSE 'expired'
+        END)
+) AS r
+ORDER BY created_at DESC, service_id DESC, order_id DESC
 LIMIT $8";
 
 /// [`PAGE`] for active ones alone: they are few, and an index of their own has them.
@@ -53,7 +73,7 @@ SELECT count(*) FROM (
 /// See [`crate::statements::planned`].
 pub(crate) fn planned() -> [(String, &'static [&'static str]); 3] {
     [
-        (PAGE.into(), &["reservations_listing"]),
+        (PAGE.into(), &["operations_pkey", "reservations_listing", "reservations_pkey"]),
         (ACTIVE_PAGE.into(), &["reservations_due"]),
         (COUNT_ACTIVE.into(), &["reservations_sweep"]),
     ]

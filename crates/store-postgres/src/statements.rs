@@ -101,15 +101,17 @@ ON CONFLICT (bucket, user_id) DO UPDATE
 SET available = excluded.available, reserved = excluded.reserved, seq = excluded.seq, \
     last_at = excluded.last_at, closed = excluded.closed";
 
-/// Writes whole reservations, new ones or over their rows; their accounts are locked.
+/// Writes whole reservations, new ones or over their rows; their accounts are locked. A row keeps the number of the
+/// operation that made it, unless it is made anew: an insert must have one, and 0 stands for none.
 pub const WRITE_RESERVATIONS: &str = "\
 INSERT INTO reservations (bucket, user_id, service_id, order_id, amount, captured, released, refunded, \
-    created_at, expires_at, state)
+    created_at, expires_at, state, reserve_seq)
 SELECT * FROM unnest($1::reservation_row[])
 ON CONFLICT (bucket, user_id, service_id, order_id) DO UPDATE
 SET amount = excluded.amount, captured = excluded.captured, released = excluded.released, \
     refunded = excluded.refunded, created_at = excluded.created_at, expires_at = excluded.expires_at, \
-    state = excluded.state";
+    state = excluded.state, \
+    reserve_seq = CASE excluded.reserve_seq WHEN 0 THEN reservations.reserve_seq ELSE excluded.reserve_seq END";
 
 /// Appends operations in the order given. The unique indexes are the second line: an error here ends the
 /// batch.

@@ -70,6 +70,8 @@ pub(super) struct ReservationRow {
     pub(super) is_captured: bool,
     pub(super) created_at: i64,
     pub(super) expires_at: i64,
+    /// The number of the operation that made it.
+    pub(super) reserve_seq: i64,
 }
 
 impl ReservationRow {
@@ -253,6 +255,7 @@ impl Plan {
             is_captured,
             created_at,
             expires_at: created_at + i64::from(TTL_SECONDS) * 1_000_000,
+            reserve_seq: number + 1,
         })
     }
 

@@ -59,6 +59,7 @@ fn reservations() -> Vec<Column<ReservationRow>> {
         ("refunded", Type::INT8, |_| Box::new(0_i64)),
         ("created_at", Type::TIMESTAMPTZ, |row| Box::new(time(row.created_at))),
         ("expires_at", Type::TIMESTAMPTZ, |row| Box::new(time(row.expires_at))),
+        ("reserve_seq", Type::INT8, |row| Box::new(row.reserve_seq)),
         ("bucket", Type::INT2, |row| Box::new(i16::from(row.user_id.bucket()))),
         ("state", Type::TEXT, |row| Box::new(row.state())),
     ]

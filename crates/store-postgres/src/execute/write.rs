@@ -1,12 +1,15 @@
 //! The second round trip: every changed row once, set-based, and the commit.
 
-use std::{collections::HashSet, fmt::Debug};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Debug,
+};
 
-use balance_domain::{Account, Changes, ServiceId, UserId};
+use balance_domain::{Account, Changes, OperationKind, ReservationKey, ServiceId, UserId};
 
 use crate::{
     failure::Failure,
-    records::{Record, Records},
+    records::{Record, Records, ReservationRow},
     session::Session,
     statements::{
         APPEND_OPERATIONS, COMMIT, ERASE_COMMENTS, MARK_SERVICES_USED, NO_TIMEOUT, UNOPEN_ACCOUNT,
@@ -72,7 +75,7 @@ fn add_all(
 ) -> Result<(Vec<Expected>, Place), Failure> {
     let mut expected = Vec::with_capacity(3);
     expected.extend(write_rows(pipeline, WRITE_ACCOUNTS, &changes.accounts)?);
-    expected.extend(write_rows(pipeline, WRITE_RESERVATIONS, &changes.reservations)?);
+    expected.extend(write_rows(pipeline, WRITE_RESERVATIONS, &reservation_rows(changes))?);
     expected.extend(write_rows(pipeline, APPEND_OPERATIONS, &changes.operations)?);
     mark_services_used(pipeline, &changes.services_used)?;
     for user in &changes.closed {
@@ -105,6 +108,23 @@ fn write_rows<T: Record + Debug + Sync>(
     }
     let place = pipeline.add(sql, &[&Records(rows)])?;
     Ok(Some(Expected { place, rows: rows.len(), what: T::TYPE }))
+}
+
+/// The reservations, with the numbers of the operations that made them anew.
+fn reservation_rows(changes: &Changes) -> Vec<ReservationRow<'_>> {
+    let made = changes.operations.iter().map(|recorded| &recorded.operation);
+    let made = made.filter(|operation| operation.kind == OperationKind::Reserve);
+    let made: HashMap<_, _> = made
+        .map(|operation| ((operation.user_id, operation.service_id, operation.order_id), operation.seq))
+        .collect();
+    let seq_of = |ReservationKey { user_id, service_id, order_id }| {
+        made.get(&(user_id, Some(service_id), Some(order_id))).copied()
+    };
+    changes
+        .reservations
+        .iter()
+        .map(|reservation| ReservationRow { reservation, reserve_seq: seq_of(reservation.key) })
+        .collect()
 }
 
 /// Another batch may have marked one before: fewer rows are as good.

@@ -131,7 +131,7 @@ async fn the_longest_due_come_first_however_many_are_due_of_one_user() {
     // User 7 has the 300 longest due reservations, users 1 to 5 one each behind them.
     database.sql(
         "INSERT INTO reservations SELECT u, 1, o, 10, 0, 0, 0, timestamptz '2026-01-01', \
-             timestamptz '2026-01-02' + o * interval '1 second', 0, 'active' \
+             timestamptz '2026-01-02' + o * interval '1 second', o, 0, 'active' \
          FROM (SELECT 7, o FROM generate_series(1, 300) o UNION ALL SELECT 6 - o, 400 + o FROM generate_series(1, 5) o) \
              AS made (u, o)",
     );

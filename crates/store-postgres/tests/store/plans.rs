@@ -28,7 +28,7 @@ async fn fill(client: &Client, users: i64, operations_each: i64) {
              ON CONFLICT DO NOTHING; \
          INSERT INTO accounts SELECT u, 100, 0, {operations_each}, now(), u % 256, false \
              FROM generate_series(1, {users}) u ON CONFLICT DO NOTHING; \
-         INSERT INTO reservations SELECT u, 1 + o % 50, o, 10, 0, 0, 0, now(), now(), u % 256, 'active' \
+         INSERT INTO reservations SELECT u, 1 + o % 50, o, 10, 0, 0, 0, now(), now(), o, u % 256, 'active' \
              FROM generate_series(1, {users}) u, generate_series(1, 3) o ON CONFLICT DO NOTHING; \
          INSERT INTO operations (user_id, seq, amount, available_after, reserved_after, created_at, service_id, \
                  order_id, bucket, kind, idempotency_key, fingerprint) \
