@@ -21,6 +21,7 @@ ci:
 lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo clippy -p balance-app --all-targets --features otel --locked -- -D warnings
 
 # Faults on real processes: quick by default, `just faults --full` for a release.
 faults *ARGS="--quick":

@@ -12,6 +12,8 @@ mod serve;
 mod settings;
 mod stores;
 mod telemetry;
+#[cfg(feature = "otel")]
+mod traces;
 
 use std::{
     io::{self, Write},

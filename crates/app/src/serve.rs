@@ -24,6 +24,8 @@ use balance_report_csv::CsvReports;
 use tokio::{net::TcpSocket, task::JoinSet};
 
 use self::{access::Keys, background::Connection, signals::Signals};
+#[cfg(feature = "otel")]
+use crate::traces::Traces;
 use crate::{
     clock::SystemClock,
     settings::Settings,
@@ -50,12 +52,18 @@ const INTERRUPTED: u8 = 130;
 /// Serves until a signal comes.
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let telemetry = Telemetry::start(settings)?;
+    #[cfg(feature = "otel")]
+    let traces = Traces::start(settings.traces.as_ref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(settings, telemetry.metrics()));
     // What still runs was given its time; the store has answered everything that it confirmed.
     runtime.shutdown_background();
     if let Err(error) = &outcome {
         tracing::error!(error = format!("{error:#}"), "the service cannot run");
+    }
+    #[cfg(feature = "otel")]
+    if !matches!(outcome, Ok(code) if code == ExitCode::from(INTERRUPTED)) {
+        traces.finish();
     }
     outcome
 }
@@ -150,6 +158,8 @@ impl Parts {
                 figures::record_connections(store_figures.as_ref());
                 metrics.render()
             })),
+            #[cfg(feature = "otel")]
+            spans: settings.traces.is_some(),
             ..ServerOptions::default()
         };
         Ok(balance_http::server(api, listener, options)?)

@@ -109,6 +109,20 @@ pub(crate) struct Batching {
     pub(crate) queue_age_max: Duration,
 }
 
+/// Where traces are sent, and which.
+#[cfg_attr(
+    not(feature = "otel"),
+    expect(dead_code, reason = "a binary that sends none refuses these settings")
+)]
+#[derive(Clone, Debug)]
+pub(crate) struct Traces {
+    /// The collector, without the path.
+    pub(crate) endpoint: String,
+    pub(crate) service_name: String,
+    /// Of requests whose caller does not say: 0 to 1.
+    pub(crate) sample_ratio: f64,
+}
+
 /// Connections and patience.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool {
@@ -140,6 +154,8 @@ pub(crate) struct Settings {
     pub(crate) http: Http,
     pub(crate) batching: Batching,
     pub(crate) pool: Pool,
+    #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "always none in a binary that sends none"))]
+    pub(crate) traces: Option<Traces>,
     /// The configuration as a file would give it, secrets hidden.
     pub(crate) as_toml: String,
 }
@@ -187,6 +203,7 @@ impl Settings {
             log_file: parse_log_file(parser),
             http: parse_http(parser),
             pool: parse_pool(parser),
+            traces: parse_traces(parser),
             as_toml: show::Toml(parser.given()).to_string(),
         }
     }
@@ -293,6 +310,40 @@ fn parse_pool(parser: &mut Parser) -> Pool {
         deadline: parser.value("database.deadline_ms", patience()),
         ca_file: parser.optional("database.ca_file", parser::path),
     }
+}
+
+fn parse_traces(parser: &mut Parser) -> Option<Traces> {
+    let endpoint = parser.optional("otel.endpoint", parse_collector);
+    let service_name = parser.value("otel.service_name", parse_service_name);
+    let sample_ratio = parser.value("otel.sample_ratio", parse_ratio);
+    endpoint.map(|endpoint| Traces { endpoint, service_name, sample_ratio })
+}
+
+/// Says nothing of the value: it may hold a password.
+fn parse_collector(url: &str) -> Result<String, String> {
+    if !cfg!(feature = "otel") {
+        return Err("this binary was built without traces: build it with `--features otel`".into());
+    }
+    let place = url.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
+    let is_plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'@' | b'?' | b'#');
+    if place.is_empty() || place.starts_with(['/', ':']) || !place.bytes().all(is_plain) {
+        return Err(
+            "is not written http://HOST:PORT; for TLS, or to give a password, run a collector beside \
+                    this service that does so"
+                .into(),
+        );
+    }
+    Ok(format!("http://{place}"))
+}
+
+fn parse_service_name(text: &str) -> Result<String, String> {
+    let is_fine = (1..=255).contains(&text.len()) && !text.chars().any(char::is_control);
+    if is_fine { Ok(text.to_owned()) } else { Err(format!("{text:?} is not 1 to 255 bytes of text")) }
+}
+
+fn parse_ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| format!("{text:?} is not a number from 0 to 1"))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     metrics::{LaneMetrics, number},
     queue::{Call, Limits, Queue, Size, Turn},
+    spans::{CallSpan, Spans},
     unwind::caught,
 };
 
@@ -29,6 +30,8 @@ pub(crate) trait Work: Send + Sync + 'static {
     type Request: Send + 'static;
     /// What a caller gets.
     type Answer: Send + 'static;
+    /// What this is called in traces.
+    const NAME: &'static str;
 
     /// Runs the requests together: one answer each, in order. Must not panic.
     fn run(
@@ -52,6 +55,7 @@ pub(crate) struct Lane<W: Work> {
     work: W,
     limits: Limits,
     metrics: LaneMetrics,
+    spans: Spans,
     runtime: Handle,
     state: Mutex<State<W>>,
     became_idle: Notify,
@@ -68,7 +72,7 @@ struct State<W: Work> {
 /// Where an admitted call waits or runs.
 enum Admission<W: Work> {
     /// A slot was free and is now the caller's.
-    Run(Slot<W>, W::Request),
+    Run(Slot<W>, W::Request, CallSpan),
     /// It waits its turn.
     Wait(oneshot::Receiver<AnswerOf<W>>),
 }
@@ -80,6 +84,7 @@ impl<W: Work> Lane<W> {
             work,
             limits,
             metrics,
+            spans: Spans::of(W::NAME),
             runtime,
             state: Mutex::new(state),
             became_idle: Notify::new(),
@@ -88,9 +93,10 @@ impl<W: Work> Lane<W> {
 
     /// Has the request run by a runner, which goes on if the caller does not.
     pub(crate) async fn submit(self: &Arc<Self>, request: W::Request, size: Size) -> AnswerOf<W> {
+        let span = self.spans.call(size.count);
         let reply = {
             let mut state = self.lock();
-            let reply = self.enqueue(&mut state, request, size)?;
+            let reply = self.enqueue(&mut state, request, size, span)?;
             if state.in_flight < self.limits.in_flight_max {
                 state.in_flight += 1;
                 drop(state);
@@ -107,11 +113,13 @@ impl<W: Work> Lane<W> {
     pub(crate) async fn direct_or_submit(self: &Arc<Self>, request: W::Request, size: Size) -> AnswerOf<W> {
         match self.admit(request, size)? {
             Admission::Wait(reply) => reply.await.unwrap_or_else(|_| Err(W::lost())),
-            Admission::Run(_slot, request) => {
+            Admission::Run(_slot, request, span) => {
                 let started_at = Instant::now();
                 let answers = self.work.run(vec![request]).await;
                 self.record_batch(size.count, started_at, started_at);
-                answers.into_iter().next().unwrap_or_else(|| Err(W::lost()))
+                let answer = answers.into_iter().next().unwrap_or_else(|| Err(W::lost()));
+                span.answered(&answer);
+                answer
             }
         }
     }
@@ -138,15 +146,13 @@ impl<W: Work> Lane<W> {
     }
 
     fn admit(self: &Arc<Self>, request: W::Request, size: Size) -> Result<Admission<W>, RepoError> {
+        let span = self.spans.call(size.count);
         let mut state = self.lock();
-        if state.is_closed {
-            return Err(closed());
-        }
-        if state.in_flight < self.limits.in_flight_max {
+        if !state.is_closed && state.in_flight < self.limits.in_flight_max {
             state.in_flight += 1;
-            return Ok(Admission::Run(Slot::new(self.clone(), false), request));
+            return Ok(Admission::Run(Slot::new(self.clone(), false), request, span));
         }
-        self.enqueue(&mut state, request, size).map(Admission::Wait)
+        self.enqueue(&mut state, request, size, span).map(Admission::Wait)
     }
 
     fn enqueue(
@@ -154,17 +160,18 @@ impl<W: Work> Lane<W> {
         state: &mut State<W>,
         request: W::Request,
         size: Size,
+        span: CallSpan,
     ) -> Result<oneshot::Receiver<AnswerOf<W>>, RepoError> {
         if state.is_closed {
-            return Err(closed());
+            return Err(span.refused(closed()));
         }
         let queued_at = Instant::now();
         if !state.queue.has_room(size, queued_at, &self.limits) {
             self.metrics.overloaded.increment(1);
-            return Err(RepoError::Overloaded);
+            return Err(span.refused(RepoError::Overloaded));
         }
         let (reply, answer) = oneshot::channel();
-        state.queue.push(Call { request, size, queued_at, reply });
+        state.queue.push(Call { request, size, queued_at, reply, span });
         self.metrics.queued.set(number(state.queue.count()));
         Ok(answer)
     }
@@ -205,13 +212,19 @@ impl<W: Work> Lane<W> {
         let Some(oldest) = batch.first().map(|call| call.queued_at) else { return };
         let started_at = Instant::now();
         let count = batch.iter().map(|call| call.size.count).sum();
-        let (requests, replies): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|call| (call.request, call.reply)).unzip();
+        let (mut requests, mut callers) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        for call in batch {
+            requests.push(call.request);
+            callers.push((call.reply, call.span));
+        }
+        let batch_span = self.spans.batch(count, callers.iter_mut().map(|(_, span)| span));
 
         let answers = self.work.run(requests).await;
 
+        batch_span.ended(&answers);
         self.record_batch(count, oldest, started_at);
-        for (reply, answer) in replies.into_iter().zip(answers) {
+        for ((reply, span), answer) in callers.into_iter().zip(answers) {
+            span.answered(&answer);
             // A caller that went away is no concern: its work is done and stored.
             let _ = reply.send(answer);
         }

@@ -27,6 +27,7 @@ mod metrics;
 mod options;
 mod queue;
 mod reads;
+mod spans;
 mod unwind;
 mod writes;
 

@@ -5,6 +5,8 @@ use std::{collections::VecDeque, time::Duration};
 use balance_domain::ports::RepoError;
 use tokio::{sync::oneshot, time::Instant};
 
+use crate::spans::CallSpan;
+
 /// The bounds of one lane.
 #[expect(clippy::struct_field_names, reason = "every field is a bound, and its name says so")]
 #[derive(Clone, Debug)]
@@ -36,12 +38,13 @@ pub(crate) struct Call<R, A> {
     pub(crate) size: Size,
     pub(crate) queued_at: Instant,
     pub(crate) reply: oneshot::Sender<Result<A, RepoError>>,
+    pub(crate) span: CallSpan,
 }
 
 impl<R, A> Call<R, A> {
     /// Answers without executing. Nobody may be there to hear it.
     pub(crate) fn refuse(self, error: RepoError) {
-        let _ = self.reply.send(Err(error));
+        let _ = self.reply.send(Err(self.span.refused(error)));
     }
 }
 

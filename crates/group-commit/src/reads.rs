@@ -89,6 +89,7 @@ fn internal(text: String) -> Failure {
 impl Work for Reads {
     type Request = ReadRequest;
     type Answer = Accounts;
+    const NAME: &'static str = "read balances";
 
     async fn run(&self, mut requests: Vec<ReadRequest>) -> Vec<Outcome<Accounts>> {
         if requests.len() == 1

@@ -91,6 +91,7 @@ impl Writes {
 impl Work for Writes {
     type Request = WriteRequest;
     type Answer = Vec<Reply>;
+    const NAME: &'static str = "commit";
 
     async fn run(&self, requests: Vec<WriteRequest>) -> Vec<Result<Vec<Reply>, RepoError>> {
         let Some(now) = requests.iter().map(|request| request.now).max() else { return Vec::new() };

@@ -16,6 +16,8 @@ mod operations;
 mod problem;
 mod routes;
 mod server;
+#[cfg(feature = "otel")]
+mod spans;
 mod swagger;
 mod trace;
 mod wire;

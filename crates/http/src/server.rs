@@ -2,6 +2,8 @@
 
 use std::{io, net::TcpListener, sync::Arc, time::Duration};
 
+#[cfg(feature = "otel")]
+use actix_web::middleware::Condition;
 use actix_web::{
     App, Error, HttpServer,
     body::BoxBody,
@@ -11,6 +13,8 @@ use actix_web::{
 };
 use paperclip::actix::OpenApiExt;
 
+#[cfg(feature = "otel")]
+use crate::spans;
 use crate::{
     api::{Api, Shared},
     limits::RateLimit,
@@ -38,6 +42,9 @@ pub struct ServerOptions {
     pub shutdown_timeout: Duration,
     /// The text of `/metrics`, if there is to be such a page.
     pub metrics: Option<MetricsText>,
+    /// Whether each request has a span, made with the global tracer provider and propagator of OpenTelemetry.
+    #[cfg(feature = "otel")]
+    pub spans: bool,
 }
 
 impl Default for ServerOptions {
@@ -50,6 +57,8 @@ impl Default for ServerOptions {
             keep_alive: Duration::from_secs(15),
             shutdown_timeout: Duration::from_secs(5),
             metrics: None,
+            #[cfg(feature = "otel")]
+            spans: false,
         }
     }
 }
@@ -60,7 +69,13 @@ pub fn server(api: Api, listener: TcpListener, options: ServerOptions) -> io::Re
     let workers = options.workers.max(1);
     let shared = shared(api, options.body_timeout);
     let metrics = options.metrics;
-    let server = HttpServer::new(move || app(shared.clone(), metrics.clone()))
+    let app = move || {
+        let app = app(shared.clone(), metrics.clone());
+        #[cfg(feature = "otel")]
+        let app = app.wrap(Condition::new(options.spans, from_fn(spans::observe)));
+        app
+    };
+    let server = HttpServer::new(app)
         .workers(workers)
         .max_connections((options.connections_max / workers).max(1))
         .client_request_timeout(options.head_timeout)

@@ -122,4 +122,16 @@ pub(crate) const KEYS: &[Key] = &[
         "Certificates (PEM) to trust for TLS to PostgreSQL, in the place of the system's. TLS is asked for with\n\
          sslmode in the URL.",
     ),
+    key(
+        "otel.endpoint",
+        "",
+        "Collector of OpenTelemetry that traces are sent to, such as http://127.0.0.1:4318 (OTLP over HTTP); empty\n\
+         sends none. Needs a binary that was built with `--features otel`.",
+    ),
+    key("otel.service_name", "balance", "The name of this service in traces."),
+    key(
+        "otel.sample_ratio",
+        "1",
+        "Which part of the requests is traced, 0 to 1. A caller that sends a traceparent decides for its own.",
+    ),
 ];

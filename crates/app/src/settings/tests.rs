@@ -102,6 +102,47 @@ fn other_machines_need_a_proxy() {
     load(None, &[("BALANCE_LISTEN", "[::1]:8080")]).unwrap();
 }
 
+#[cfg(not(feature = "otel"))]
+#[test]
+fn a_binary_without_traces_refuses_a_collector() {
+    let problems = load(None, &[("BALANCE_OTEL__ENDPOINT", "http://127.0.0.1:4318")]).unwrap_err();
+    let expected = "otel.endpoint (BALANCE_OTEL__ENDPOINT): this binary was built without traces";
+    assert!(problems.contains(expected), "{problems}");
+    // The other two keys alone ask for nothing.
+    load(Some("[otel]\nservice_name = \"money\"\nsample_ratio = 0.5\n"), &[]).unwrap();
+}
+
+#[cfg(feature = "otel")]
+#[test]
+fn a_collector_is_a_plain_address() {
+    for (given, meant) in [
+        ("http://127.0.0.1:4318", "http://127.0.0.1:4318"),
+        ("http://collector/", "http://collector"),
+        ("http://[::1]:4318/otlp", "http://[::1]:4318/otlp"),
+    ] {
+        let file = format!("[otel]\nendpoint = {given:?}\nsample_ratio = 0.25\n");
+        let traces = load(Some(&file), &[]).unwrap().traces.unwrap();
+        assert_eq!((traces.endpoint.as_str(), traces.sample_ratio), (meant, 0.25));
+        assert_eq!(traces.service_name, "balance");
+    }
+    let secret = "http://u:canary-5e1f@host:4318";
+    for refused in
+        [secret, "https://host:4318", "host:4318", "http://", "http:///x", "http://:1", "http://a b"]
+    {
+        let problems = load(None, &[("BALANCE_OTEL__ENDPOINT", refused)]).unwrap_err();
+        assert!(problems.contains("otel.endpoint") && !problems.contains("canary"), "{problems}");
+    }
+    assert!(load(None, &[]).unwrap().traces.is_none());
+}
+
+#[test]
+fn a_ratio_is_from_0_to_1() {
+    for refused in ["-0.1", "1.1", "NaN", "all"] {
+        let problems = load(None, &[("BALANCE_OTEL__SAMPLE_RATIO", refused)]).unwrap_err();
+        assert!(problems.contains("otel.sample_ratio"), "{problems}");
+    }
+}
+
 /// Kubernetes sets these for a service that is named `balance`.
 #[test]
 fn variables_that_an_orchestrator_sets_are_not_ours() {

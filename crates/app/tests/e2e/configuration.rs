@@ -39,6 +39,16 @@ fn every_mistake_is_told_at_once() {
     }
 }
 
+#[cfg(not(feature = "otel"))]
+#[test]
+fn a_binary_without_traces_says_so_instead_of_sending_none() {
+    let output =
+        World::new(Store::Sqlite).with("BALANCE_OTEL__ENDPOINT", "http://127.0.0.1:4318").run(&["serve"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("BALANCE_OTEL__ENDPOINT") && said.contains("--features otel"), "{said}");
+}
+
 #[test]
 fn the_configuration_in_effect_can_be_printed_and_used_again() {
     let world = World::new(Store::Sqlite).with("BALANCE_CURRENCY", "EUR");

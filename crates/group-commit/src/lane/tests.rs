@@ -13,6 +13,7 @@ struct Echo;
 impl Work for Echo {
     type Request = u32;
     type Answer = u32;
+    const NAME: &'static str = "echo";
 
     async fn run(&self, requests: Vec<u32>) -> Vec<Result<u32, RepoError>> {
         yield_now().await;
