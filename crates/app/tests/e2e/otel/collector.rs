@@ -122,7 +122,8 @@ impl From<WireSpan> for Span {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }
 
 fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
