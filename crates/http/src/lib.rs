@@ -11,6 +11,7 @@ mod context;
 mod cursor;
 mod extract;
 mod limits;
+mod mailbox;
 mod openapi;
 mod operations;
 mod problem;

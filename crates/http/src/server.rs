@@ -8,7 +8,7 @@ use actix_web::{
     App, Error, HttpServer,
     body::BoxBody,
     dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse},
-    middleware::from_fn,
+    middleware::{Next, from_fn},
     web::Data,
 };
 use paperclip::actix::OpenApiExt;
@@ -18,6 +18,7 @@ use crate::spans;
 use crate::{
     api::{Api, Shared},
     limits::RateLimit,
+    mailbox::Mailbox,
     routes, swagger,
     trace::{describe, trace},
 };
@@ -105,6 +106,7 @@ pub(crate) fn app(
         InitError = (),
     >,
 > {
+    let mailbox = Mailbox::default();
     App::new()
         .app_data(shared)
         .wrap_api()
@@ -112,5 +114,5 @@ pub(crate) fn app(
         .build()
         .configure(|app| routes::mount_health(app, metrics))
         .configure(swagger::mount)
-        .wrap(from_fn(trace))
+        .wrap(from_fn(move |request: ServiceRequest, next: Next<_>| trace(mailbox.clone(), request, next)))
 }

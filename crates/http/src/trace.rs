@@ -22,6 +22,7 @@ use metrics::{Unit, describe_counter, describe_histogram};
 
 use crate::{
     context::{Context, X_REQUEST_ID},
+    mailbox::Mailbox,
     problem::Problem,
 };
 
@@ -34,6 +35,7 @@ pub(crate) fn describe() {
 
 /// Runs a request inside its context.
 pub(crate) async fn trace(
+    mailbox: Mailbox,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -43,7 +45,7 @@ pub(crate) async fn trace(
     // The router needs the request for itself alone; what is kept here are two small copies.
     let (method, uri) = (request.method().clone(), request.uri().clone());
 
-    let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+    let outcome = AssertUnwindSafe(mailbox.receive(next.call(request))).catch_unwind().await;
     let problem = match outcome {
         Ok(Ok(response)) => {
             let mut response = if response.status().as_u16() < 400 {
