@@ -10,6 +10,7 @@ mod api;
 mod context;
 mod cursor;
 mod extract;
+mod figures;
 mod limits;
 mod mailbox;
 mod openapi;

@@ -17,10 +17,10 @@ use paperclip::actix::OpenApiExt;
 use crate::spans;
 use crate::{
     api::{Api, Shared},
+    figures::describe,
     limits::RateLimit,
-    mailbox::Mailbox,
     routes, swagger,
-    trace::{describe, trace},
+    trace::{Worker, trace},
 };
 
 /// Gives the text of `/metrics`.
@@ -106,7 +106,7 @@ pub(crate) fn app(
         InitError = (),
     >,
 > {
-    let mailbox = Mailbox::default();
+    let worker = Worker::default();
     App::new()
         .app_data(shared)
         .wrap_api()
@@ -114,5 +114,5 @@ pub(crate) fn app(
         .build()
         .configure(|app| routes::mount_health(app, metrics))
         .configure(swagger::mount)
-        .wrap(from_fn(move |request: ServiceRequest, next: Next<_>| trace(mailbox.clone(), request, next)))
+        .wrap(from_fn(move |request: ServiceRequest, next: Next<_>| trace(worker.clone(), request, next)))
 }

@@ -18,24 +18,24 @@ use actix_web::{
     middleware::Next,
 };
 use futures::FutureExt;
-use metrics::{Unit, describe_counter, describe_histogram};
 
 use crate::{
     context::{Context, X_REQUEST_ID},
+    figures::{Figures, method_name},
     mailbox::Mailbox,
     problem::Problem,
 };
 
-/// Registers the help texts of the metrics of this crate with the installed recorder.
-pub(crate) fn describe() {
-    describe_counter!("balance_http_requests_total", Unit::Count, "Answered requests.");
-    describe_histogram!("balance_http_request_duration_seconds", Unit::Seconds, "Time of requests.");
-    describe_counter!("balance_rejections_total", Unit::Count, "Commands that a rule refused, by code.");
+/// What one worker keeps from request to request.
+#[derive(Clone, Default)]
+pub(crate) struct Worker {
+    mailbox: Mailbox,
+    figures: Rc<Figures>,
 }
 
 /// Runs a request inside its context.
 pub(crate) async fn trace(
-    mailbox: Mailbox,
+    worker: Worker,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
@@ -45,7 +45,7 @@ pub(crate) async fn trace(
     // The router needs the request for itself alone; what is kept here are two small copies.
     let (method, uri) = (request.method().clone(), request.uri().clone());
 
-    let outcome = AssertUnwindSafe(mailbox.receive(next.call(request))).catch_unwind().await;
+    let outcome = AssertUnwindSafe(worker.mailbox.receive(next.call(request))).catch_unwind().await;
     let problem = match outcome {
         Ok(Ok(response)) => {
             let mut response = if response.status().as_u16() < 400 {
@@ -54,14 +54,36 @@ pub(crate) async fn trace(
                 complete(response.map_into_boxed_body(), &context)
             };
             set_headers(response.headers_mut(), &context);
-            record(&method, response.status(), &context, started);
+            worker.record(&method, response.status(), &context, started);
             return Ok(response);
         }
         Ok(Err(error)) => Problem::of_status(error.as_response_error().status_code()),
         Err(_) => Problem::panicked(),
     };
-    record(&method, problem.status_code(), &context, started);
+    worker.record(&method, problem.status_code(), &context, started);
     Err(Unanswered { problem, path: uri.path().to_owned(), context }.into())
+}
+
+impl Worker {
+    /// One log event and two metrics.
+    fn record(&self, method: &Method, status: StatusCode, context: &Context, started: Instant) {
+        let elapsed = started.elapsed();
+        let method = method_name(method);
+        let route = context.operation.get().map_or("other", |operation| operation.path);
+        self.figures.count(method, route, status, elapsed);
+        tracing::info!(
+            target: "balance::request",
+            request_id = context.request_id(),
+            method,
+            route,
+            status = status.as_u16(),
+            duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+            user_id = context.user_id.get().map(balance_domain::UserId::get),
+            operation_seq = context.operation_seq.get(),
+            key_id = context.key.get().map(|key| key.id.as_str()),
+            "request"
+        );
+    }
 }
 
 /// A request that no handler answered. The framework makes the answer of it, whole.
@@ -134,67 +156,5 @@ fn set_headers(headers: &mut HeaderMap, context: &Context) {
             CONTENT_SECURITY_POLICY,
             HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
         );
-    }
-}
-
-fn record(method: &Method, status: StatusCode, context: &Context, started: Instant) {
-    let elapsed = started.elapsed();
-    let method = method_name(method);
-    let route = context.operation.get().map_or("other", |operation| operation.path);
-    let status_label = status_text(status);
-    metrics::counter!("balance_http_requests_total", "method" => method, "route" => route, "status" => status_label)
-        .increment(1);
-    metrics::histogram!("balance_http_request_duration_seconds", "method" => method, "route" => route)
-        .record(elapsed.as_secs_f64());
-    tracing::info!(
-        target: "balance::request",
-        request_id = context.request_id(),
-        method,
-        route,
-        status = status.as_u16(),
-        duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-        user_id = context.user_id.get().map(balance_domain::UserId::get),
-        operation_seq = context.operation_seq.get(),
-        key_id = context.key.get().map(|key| key.id.as_str()),
-        "request"
-    );
-}
-
-/// Methods as a closed set: a caller must not be able to make new series.
-fn method_name(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::PUT => "PUT",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
-    }
-}
-
-/// Statuses that this service answers, without an allocation per request.
-fn status_text(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        200 => "200",
-        201 => "201",
-        204 => "204",
-        307 => "307",
-        400 => "400",
-        401 => "401",
-        403 => "403",
-        404 => "404",
-        405 => "405",
-        408 => "408",
-        409 => "409",
-        410 => "410",
-        413 => "413",
-        415 => "415",
-        422 => "422",
-        429 => "429",
-        500 => "500",
-        503 => "503",
-        _ => "other",
     }
 }
