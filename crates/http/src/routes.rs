@@ -23,10 +23,12 @@ use crate::operations::{
 
 pub(crate) use health::mount as mount_health;
 
-/// Mounts every documented call. Those that come most often stand first: the router tries them in order.
+/// Mounts every documented call. The router tries them in order, and each path with parameters that it tries costs a
+/// regular expression: those that come most often stand first.
 pub(crate) fn mount(app: &mut ServiceConfig<'_>) {
     let path = |operation: &'static crate::operations::Operation| web::resource(operation.path);
     app.service(path(PostDeposit::OPERATION).route(web::post().to(users::deposit)))
+        .service(path(GetBalance::OPERATION).route(web::get().to(balances::get)))
         .service(
             path(GetReservation::OPERATION)
                 .route(web::post().to(reservations::reserve))
@@ -37,7 +39,6 @@ pub(crate) fn mount(app: &mut ServiceConfig<'_>) {
         .service(path(PostTransfer::OPERATION).route(web::post().to(transfers::transfer)))
         .service(path(PostBatch::OPERATION).route(web::post().to(batches::execute)))
         .service(path(PostWithdrawal::OPERATION).route(web::post().to(users::withdraw)))
-        .service(path(GetBalance::OPERATION).route(web::get().to(balances::get)))
         .service(path(RefundReservation::OPERATION).route(web::post().to(reservations::refund)))
         .service(path(ExtendReservation::OPERATION).route(web::post().to(reservations::extend)))
         .service(path(ListOperations::OPERATION).route(web::get().to(operations::list)))
