@@ -1,5 +1,7 @@
 //! The way of one command into the ledger and of its receipt out again.
 
+use std::fmt::Write;
+
 use balance_domain::{
     Action, Command, Comment, IdempotencyKey, MoneyCommand, Operation, Receipt, Reservation,
 };
@@ -63,13 +65,20 @@ pub(super) async fn reservation_of<O: Documented>(
 
 /// Where an operation can be read: by its key, the name that its caller gave it.
 fn operation_location(operation: &Operation) -> String {
-    let mut location = format!("/api/v1/users/{}/operations/by-key/", operation.user_id);
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let key = operation.idempotency_key.as_ref().map_or("", IdempotencyKey::as_str);
+    let mut location = String::with_capacity(64 + key.len());
+    // Writing to a string cannot fail.
+    let _ = write!(location, "/api/v1/users/{}/operations/by-key/", operation.user_id);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    if key.bytes().all(is_plain) {
+        location.push_str(key);
+        return location;
+    }
     for byte in key.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+        if is_plain(byte) {
             location.push(byte.into());
         } else {
-            const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
             location.push('%');
             location.push(DIGITS[usize::from(byte >> 4)].into());
             location.push(DIGITS[usize::from(byte & 15)].into());
