@@ -47,7 +47,9 @@ pub fn decide_batch_by(
     now: Timestamp,
 ) -> Decided {
     let (mut state, expired) = State::new(rows, now);
-    let mut sum = Sum::default();
+    let commands_count = submissions.iter().map(|submission| submission.0.len()).sum();
+    state.reserve(commands_count);
+    let mut sum = Sum { operations: Vec::with_capacity(commands_count), ..Sum::default() };
     sum.add(expired);
     let replies = submissions
         .iter()

@@ -85,6 +85,12 @@ impl State {
         (state, changes)
     }
 
+    /// Makes room for the answers of so many commands, so that the table of keys, the largest, does not grow step by
+    /// step.
+    pub(super) fn reserve(&mut self, commands_count: usize) {
+        self.answered.reserve(commands_count);
+    }
+
     fn expire_due(&mut self, now: Timestamp) -> Changes {
         let mut due: Vec<Reservation> =
             self.reservations.values().filter(|r| r.is_due(now)).copied().collect();
