@@ -35,6 +35,10 @@ use balance_group_commit::{GroupCommit, GroupCommitOptions};
 use balance_http::{Access, Api, Currency, HttpSettings, ServerOptions};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
+/// As in the service.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SECRET: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
 /// Decides, and forgets at once.
