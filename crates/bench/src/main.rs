@@ -173,7 +173,7 @@ fn main() -> anyhow::Result<()> {
 /// Until standard input ends, or Ctrl-C.
 fn postgres(data: Data) -> anyhow::Result<()> {
     let server = place::start_postgres(data);
-    writeln!(std::io::stdout(), "{}", server.url(&server.create_database(None)))?;
+    writeln!(std::io::stdout(), "{}", server.socket_url(&server.create_database(None)))?;
     eprintln!("ends with Ctrl-C or the end of its input");
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())

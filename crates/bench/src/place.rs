@@ -37,7 +37,7 @@ impl Place {
     /// The URL of an empty store.
     pub(crate) fn new_books(&mut self, name: &str) -> anyhow::Result<String> {
         match (&self.server, self.store, &self.given) {
-            (Some(server), ..) => Ok(server.url(&server.create_database(None))),
+            (Some(server), ..) => Ok(server.socket_url(&server.create_database(None))),
             (None, Store::Postgres, Some(given)) => {
                 let database = format!("balance_bench_{}_{name}", std::process::id());
                 query(given, &[&format!("CREATE DATABASE {database}")])?;
@@ -57,7 +57,7 @@ impl Place {
     /// Any URL of the server.
     pub(crate) fn server_url(&self) -> Option<String> {
         match (&self.server, self.store) {
-            (Some(server), _) => Some(server.url("postgres")),
+            (Some(server), _) => Some(server.socket_url("postgres")),
             (None, Store::Postgres) => self.given.clone(),
             (None, Store::Sqlite) => None,
         }

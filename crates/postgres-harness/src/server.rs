@@ -104,6 +104,12 @@ impl Server {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// The connection URL of a database over the server's Unix socket.
+    pub fn socket_url(&self, database: &str) -> String {
+        let folder = self.data.root().display().to_string().replace('/', "%2F");
+        format!("postgres://postgres@{folder}:{}/{database}", self.port)
+    }
+
     /// The port on 127.0.0.1, the same after a restart.
     pub fn port(&self) -> u16 {
         self.port

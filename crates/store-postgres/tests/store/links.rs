@@ -1,4 +1,5 @@
-//! TLS: the server's certificate and name are checked, whichever mode asks for TLS.
+//! Ways to a server: TCP and Unix socket, with and without a password, and TLS, where the server's certificate and name
+//! are checked whichever mode asks for it.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
@@ -72,4 +73,29 @@ async fn a_server_is_trusted_by_its_certificate_and_name_alone() {
     assert_eq!(server.psql("postgres", encrypted), "t");
     store("127.0.0.1", "prefer", None).unwrap().ready().await.unwrap();
     assert!(store("localhost", "require", Some("missing.pem")).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_given_over_tcp_and_over_the_socket() {
+    let server = Server::start(Options { durable: true, ..Options::default() });
+    server.psql("postgres", "CREATE ROLE app LOGIN SUPERUSER PASSWORD 'sesame'");
+    let data = server.psql("postgres", "SHOW data_directory");
+    let rules = "local all app scram-sha-256\nhost all app all scram-sha-256\n\
+                 local all postgres trust\nhost all postgres all trust\n";
+    fs::write(Path::new(&data).join("pg_hba.conf"), rules).unwrap();
+    server.psql("postgres", "SELECT pg_reload_conf()");
+
+    for url in [server.url("postgres"), server.socket_url("postgres")] {
+        let with = |user: &str| {
+            PostgresStore::new(PostgresOptions::new(url.replace("//postgres@", &format!("//{user}@"))))
+                .unwrap()
+        };
+        let store = with("app:sesame");
+        store.migrate().await.unwrap();
+        store.ready().await.unwrap_or_else(|error| panic!("{url}: {error}"));
+        with("postgres").ready().await.unwrap_or_else(|error| panic!("{url}: {error}"));
+        for wrong in ["app:wrong", "app"] {
+            assert!(with(wrong).ready().await.is_err(), "{wrong} over {url}");
+        }
+    }
 }
