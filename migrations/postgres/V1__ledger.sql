@@ -99,11 +99,11 @@ CREATE TABLE operations (
 CREATE UNIQUE INDEX operations_by_key ON operations (bucket, user_id, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 
--- History by amount, of one service and of one order. An account's first 1,000 operations are not in these indexes:
+-- History by kind and amount, of one service and of one order. An account's first 1,000 operations are not in these indexes:
 -- they are found by their number as quickly, and nearly every account stays below, so that most commands write to two
 -- indexes of this table in the place of five. Only statements that say `seq > 1000` can use them: those of history,
 -- which read the others beside (crates/store-postgres/src/history/sql.rs).
-CREATE INDEX operations_by_amount ON operations (bucket, user_id, amount, seq) WHERE seq > 1000;
+CREATE INDEX operations_by_kind ON operations (bucket, user_id, kind, amount, seq) WHERE seq > 1000;
 CREATE INDEX operations_by_service ON operations (bucket, user_id, service_id, seq)
     WHERE seq > 1000 AND service_id IS NOT NULL;
 CREATE INDEX operations_by_order ON operations (bucket, user_id, order_id, seq)

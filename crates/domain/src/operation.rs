@@ -61,6 +61,11 @@ impl OperationKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
+    /// Whether it moves the money of a reservation, so that operations of this kind name a service and an order.
+    pub const fn is_on_reservation(self) -> bool {
+        matches!(self, Self::Reserve | Self::Capture | Self::Release | Self::Expire | Self::Refund)
+    }
+
     /// What an operation of this kind adds to `(available, reserved)`, in minor units. The only place that
     /// says which way money moves.
     pub const fn effect(self, amount: Amount) -> (i64, i64) {

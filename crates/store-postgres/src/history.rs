@@ -6,14 +6,15 @@
 //! - `from` and `to` become bounds of `seq`, found by bisection: recorded time never runs backwards within an
 //!   account and `seq` has no gaps. Writers pay nothing for it.
 //! - a service or an order has an index of its own in the order of time.
+//! - amounts are indexed kind by kind: their order is merged from the kinds that can pass.
 //! - where filter and order do not fit one index, the filter's index is asked whether it has few rows: then
 //!   those are sorted, otherwise they are so many that reading in order soon finds a page of them.
 
 mod sql;
 
 use balance_domain::{
-    Amount, Operation, OperationFilter, OperationPosition, OperationQuery, OperationSort, Page, Timestamp,
-    ports::RepoError,
+    Amount, Operation, OperationFilter, OperationKind, OperationPosition, OperationQuery, OperationSort,
+    Page, Timestamp, ports::RepoError,
 };
 use tokio_postgres::types::ToSql;
 
@@ -104,11 +105,11 @@ impl PostgresStore {
             let is_few = self.is_few(count, query, &[&id]).await?;
             return Ok(if is_few { few } else { Source::InOrder });
         }
-        let is_amount_bounded = filter.min_amount.is_some() || filter.max_amount.is_some();
-        if is_amount_bounded && !is_by_amount {
+        let is_narrowed = filter.kind.is_some() || filter.min_amount.is_some() || filter.max_amount.is_some();
+        if is_narrowed && !is_by_amount {
             let (least, most) = amounts(filter);
-            if self.is_few(sql::COUNT_AMOUNTS, query, &[&least, &most]).await? {
-                return Ok(Source::FewOfAmounts);
+            if self.is_few(sql::COUNT_KINDS, query, &[&least, &most, &kinds(filter)]).await? {
+                return Ok(Source::FewOfKinds);
             }
         }
         Ok(Source::InOrder)
@@ -147,7 +148,7 @@ impl PostgresStore {
                 &window.end_seq,
                 &least,
                 &most,
-                &filter.kind.map(balance_domain::OperationKind::as_str),
+                &kinds(filter),
                 &filter.service_id.map(balance_domain::ServiceId::get),
                 &filter.order_id.map(balance_domain::OrderId::get),
                 &after.amount.get(),
@@ -157,6 +158,15 @@ impl PostgresStore {
         )
         .await
     }
+}
+
+/// The kinds to look for: those that can be on a service or an order, where one is asked for.
+fn kinds(filter: &OperationFilter) -> Vec<&'static str> {
+    let may_pass = |kind: &OperationKind| match filter.kind {
+        Some(wanted) => *kind == wanted,
+        None => kind.is_on_reservation() || (filter.service_id.is_none() && filter.order_id.is_none()),
+    };
+    OperationKind::ALL.into_iter().filter(may_pass).map(OperationKind::as_str).collect()
 }
 
 fn amounts(filter: &OperationFilter) -> (i64, i64) {

@@ -14,7 +14,7 @@ pub(super) enum Source {
     FewOfWindow,
     FewOfService,
     FewOfOrder,
-    FewOfAmounts,
+    FewOfKinds,
 }
 
 /// The first `seq` at or behind each of two instants: `(is_end, seq)`, the second only if `$4` is not null.
@@ -50,10 +50,15 @@ SELECT count(*) FROM (
     SELECT FROM operations WHERE bucket = $1 AND user_id = $2 AND order_id = $4 AND seq > 1000 LIMIT $3
 ) AS counted";
 
-/// The same of a range of amounts.
-pub(super) const COUNT_AMOUNTS: &str = "\
+/// The same of some kinds (`$6`) within a range of amounts.
+pub(super) const COUNT_KINDS: &str = "\
 SELECT count(*) FROM (
-    SELECT FROM operations WHERE bucket = $1 AND user_id = $2 AND amount BETWEEN $4 AND $5 AND seq > 1000
+    SELECT FROM unnest($6::text[]) AS wanted (kind)
+    CROSS JOIN LATERAL (
+        SELECT FROM operations
+        WHERE bucket = $1 AND user_id = $2 AND kind = wanted.kind AND amount BETWEEN $4 AND $5 AND seq > 1000
+        LIMIT $3
+    ) AS o
     LIMIT $3
 ) AS counted";
 
@@ -61,10 +66,10 @@ SELECT count(*) FROM (
 const COLUMNS: &str = "o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, o.service_id, \
     o.order_id, o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at";
 
-/// One page: `$1` bucket, `$2` user, `$3` first and `$4` end seq, `$5` least and `$6` most amount, `$7` kind,
+/// One page: `$1` bucket, `$2` user, `$3` first and `$4` end seq, `$5` least and `$6` most amount, `$7` kinds,
 /// `$8` service, `$9` order, `$10` amount and `$11` seq of the position to start behind, `$12` rows.
 ///
-/// The indexes of amounts, services and orders leave out an account's first 1,000 operations: see the migration.
+/// The indexes of kinds, services and orders leave out an account's first 1,000 operations: see the migration.
 /// These are read by `seq` beside them, and the page is merged from both.
 ///
 /// `+ 0` keeps a condition out of an index that is not the one meant: a planner without statistics takes
@@ -72,23 +77,41 @@ const COLUMNS: &str = "o.user_id, o.seq, o.kind, o.amount, o.available_after, o.
 pub(super) fn page(source: Source, sort: OperationSort) -> String {
     let is_by_amount = matches!(sort, OperationSort::LargestFirst | OperationSort::SmallestFirst);
     match source {
-        Source::InOrder if is_by_amount => split(sort, &in_order("o.seq + 0", "o.amount", "")),
-        Source::InOrder => rows(sort, &in_order("o.seq", "o.amount + 0", "")),
-        Source::ServiceInOrder => split(sort, &in_order("o.seq", "o.amount + 0", "AND o.service_id = $8")),
-        Source::OrderInOrder => split(sort, &in_order("o.seq", "o.amount + 0", "AND o.order_id = $9")),
+        Source::InOrder if is_by_amount => split(sort, &by_kind(sort)),
+        Source::InOrder => rows(sort, &in_order("true")),
+        Source::ServiceInOrder => split(sort, &indexed(sort, "o.service_id = $8")),
+        Source::OrderInOrder => split(sort, &indexed(sort, "o.order_id = $9")),
         Source::FewOfWindow => rows(sort, &few("seq >= $3 AND seq < $4")),
-        Source::FewOfService => split(sort, &few("service_id = $8 AND seq > 1000")),
-        Source::FewOfOrder => split(sort, &few("order_id = $9 AND seq > 1000")),
-        Source::FewOfAmounts => split(sort, &few("amount BETWEEN $5 AND $6 AND seq > 1000")),
+        Source::FewOfService => split(sort, &rows(sort, &few("service_id = $8 AND seq > 1000"))),
+        Source::FewOfOrder => split(sort, &rows(sort, &few("order_id = $9 AND seq > 1000"))),
+        Source::FewOfKinds => split(sort, &rows(sort, &few_of_kinds())),
     }
 }
 
 /// A page of the rows that an index has, and of the first ones, which it has not.
 fn split(sort: OperationSort, indexed: &str) -> String {
-    let indexed = rows(sort, &format!("{indexed} AND o.seq > 1000"));
     let first = rows(sort, &few("seq <= 1000"));
     let order = order(sort);
     format!("SELECT * FROM (({indexed}) UNION ALL ({first})) AS o ORDER BY {order} LIMIT $12")
+}
+
+/// The page of an index in the order of time.
+fn indexed(sort: OperationSort, condition: &str) -> String {
+    rows(sort, &in_order(&format!("{condition} AND o.seq > 1000")))
+}
+
+/// The page in the order of amounts: that of each kind from its index, and of those the first rows.
+fn by_kind(sort: OperationSort) -> String {
+    let page = rows(
+        sort,
+        "operations o WHERE o.bucket = $1 AND o.user_id = $2 AND o.kind = wanted.kind AND o.seq > 1000 \
+         AND o.seq + 0 >= $3 AND o.seq + 0 < $4 AND o.amount >= $5 AND o.amount <= $6",
+    );
+    let order = order(sort);
+    format!(
+        "SELECT o.* FROM unnest($7::text[]) AS wanted (kind) CROSS JOIN LATERAL ({page}) AS o \
+         ORDER BY {order} LIMIT $12"
+    )
 }
 
 const fn order(sort: OperationSort) -> &'static str {
@@ -110,16 +133,16 @@ fn rows(sort: OperationSort, from: &str) -> String {
     };
     let order = order(sort);
     format!(
-        "SELECT {COLUMNS} FROM {from} AND {position} AND ($7::text IS NULL OR o.kind = $7) \
-         AND ($8::bigint IS NULL OR o.service_id + 0 = $8) AND ($9::bigint IS NULL OR o.order_id + 0 = $9) \
+        "SELECT {COLUMNS} FROM {from} AND {position} \
+         AND array_position($7::text[], o.kind) IS NOT NULL AND ($8::bigint IS NULL OR o.service_id + 0 = $8) AND ($9::bigint IS NULL OR o.order_id + 0 = $9) \
          ORDER BY {order} LIMIT $12"
     )
 }
 
-fn in_order(seq: &str, amount: &str, further: &str) -> String {
+fn in_order(condition: &str) -> String {
     format!(
-        "operations o WHERE o.bucket = $1 AND o.user_id = $2 AND {seq} >= $3 AND {seq} < $4 \
-         AND {amount} >= $5 AND {amount} <= $6 {further}"
+        "operations o WHERE o.bucket = $1 AND o.user_id = $2 AND o.seq >= $3 AND o.seq < $4 \
+         AND o.amount + 0 >= $5 AND o.amount + 0 <= $6 AND {condition}"
     )
 }
 
@@ -131,6 +154,15 @@ fn few(condition: &str) -> String {
     )
 }
 
+/// [`few`] of some kinds within the range of amounts.
+fn few_of_kinds() -> String {
+    "(SELECT o.* FROM unnest($7::text[]) AS wanted (kind) CROSS JOIN LATERAL (\
+         SELECT * FROM operations WHERE bucket = $1 AND user_id = $2 AND kind = wanted.kind \
+         AND amount BETWEEN $5 AND $6 AND seq > 1000 OFFSET 0) AS o OFFSET 0) AS o \
+     WHERE o.seq >= $3 AND o.seq < $4"
+        .to_owned()
+}
+
 /// See [`crate::statements::planned`].
 pub(crate) fn planned() -> Vec<(String, &'static [&'static str])> {
     use OperationSort::{LargestFirst, NewestFirst, OldestFirst, SmallestFirst};
@@ -138,16 +170,16 @@ pub(crate) fn planned() -> Vec<(String, &'static [&'static str])> {
         (WINDOW, &["accounts_pkey", "operations_pkey"]),
         (COUNT_SERVICE, &["operations_by_service"]),
         (COUNT_ORDER, &["operations_by_order"]),
-        (COUNT_AMOUNTS, &["operations_by_amount"]),
+        (COUNT_KINDS, &["operations_by_kind"]),
     ];
     let by_time: [(Source, &'static [&'static str]); 4] = [
         (Source::InOrder, &["operations_pkey"]),
         (Source::ServiceInOrder, &["operations_by_service", "operations_pkey"]),
         (Source::OrderInOrder, &["operations_by_order", "operations_pkey"]),
-        (Source::FewOfAmounts, &["operations_by_amount", "operations_pkey"]),
+        (Source::FewOfKinds, &["operations_by_kind", "operations_pkey"]),
     ];
     let by_amount: [(Source, &'static [&'static str]); 4] = [
-        (Source::InOrder, &["operations_by_amount", "operations_pkey"]),
+        (Source::InOrder, &["operations_by_kind", "operations_pkey"]),
         (Source::FewOfWindow, &["operations_pkey"]),
         (Source::FewOfService, &["operations_by_service", "operations_pkey"]),
         (Source::FewOfOrder, &["operations_by_order", "operations_pkey"]),
