@@ -42,8 +42,9 @@ struct Window {
 impl Window {
     const ALL: Self = Self { first_seq: 1, end_seq: i64::MAX };
 
+    /// Neighbours are read twice as fast as rows from all over.
     const fn is_few(self) -> bool {
-        self.end_seq.saturating_sub(self.first_seq) <= FEW
+        self.end_seq.saturating_sub(self.first_seq) <= 2 * FEW
     }
 }
 

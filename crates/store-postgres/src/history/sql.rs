@@ -100,12 +100,13 @@ fn indexed(sort: OperationSort, condition: &str) -> String {
     rows(sort, &in_order(&format!("{condition} AND o.seq > 1000")))
 }
 
-/// The page in the order of amounts: that of each kind from its index, and of those the first rows.
+/// The page in the order of amounts: that of each kind from its index, and of those the first rows. The index has `seq`
+/// too, so that what a period leaves out is passed over within it.
 fn by_kind(sort: OperationSort) -> String {
     let page = rows(
         sort,
         "operations o WHERE o.bucket = $1 AND o.user_id = $2 AND o.kind = wanted.kind AND o.seq > 1000 \
-         AND o.seq + 0 >= $3 AND o.seq + 0 < $4 AND o.amount >= $5 AND o.amount <= $6",
+         AND o.seq >= $3 AND o.seq < $4 AND o.amount >= $5 AND o.amount <= $6",
     );
     let order = order(sort);
     format!(
