@@ -48,6 +48,11 @@ pub(crate) fn closed() -> RepoError {
     RepoError::Unavailable("the service is shutting down".into())
 }
 
+/// Whether the store is away, by what it answered last: where a batch was divided, the last part tells how it is now.
+fn why_away<A>(last: &Result<A, RepoError>) -> Option<RepoError> {
+    last.as_ref().err().filter(|error| matches!(error, RepoError::Unavailable(_))).cloned()
+}
+
 type CallOf<W> = Call<<W as Work>::Request, <W as Work>::Answer>;
 type AnswerOf<W> = Result<<W as Work>::Answer, RepoError>;
 
@@ -67,6 +72,8 @@ struct State<W: Work> {
     /// Slots in use. While the queue is not empty, at least one is.
     in_flight: usize,
     is_closed: bool,
+    /// What the last batch was told, if that was that the store is away: those who waited meanwhile hear the same.
+    away: Option<RepoError>,
 }
 
 /// Where an admitted call waits or runs.
@@ -79,7 +86,7 @@ enum Admission<W: Work> {
 
 impl<W: Work> Lane<W> {
     pub(crate) fn new(work: W, limits: Limits, metrics: LaneMetrics, runtime: Handle) -> Arc<Self> {
-        let state = State { queue: Queue::default(), in_flight: 0, is_closed: false };
+        let state = State { queue: Queue::default(), in_flight: 0, is_closed: false, away: None };
         Arc::new(Self {
             work,
             limits,
@@ -182,16 +189,18 @@ impl<W: Work> Lane<W> {
         self.runtime.spawn(slot.run());
     }
 
-    /// The next batch, or `None` once nothing waits: then the slot is given back.
-    fn next_turn(&self) -> Option<Turn<W::Request, W::Answer>> {
+    /// The next batch, and what those are told who waited too long; `None` once nothing waits: then the slot is
+    /// given back.
+    fn next_turn(&self) -> Option<(Turn<W::Request, W::Answer>, RepoError)> {
         let mut state = self.lock();
         if state.queue.is_empty() {
             self.give_back(&mut state);
             return None;
         }
-        let turn = state.queue.take(Instant::now(), &self.limits);
+        let away = state.away.take();
+        let turn = state.queue.take(Instant::now(), &self.limits, away.is_some());
         self.metrics.queued.set(number(state.queue.count()));
-        Some(turn)
+        Some((turn, away.unwrap_or(RepoError::Overloaded)))
     }
 
     fn give_back(&self, state: &mut State<W>) {
@@ -201,10 +210,12 @@ impl<W: Work> Lane<W> {
         }
     }
 
-    fn refuse_too_old(&self, calls: Vec<CallOf<W>>) {
+    fn refuse_too_old(&self, calls: Vec<CallOf<W>>, why: &RepoError) {
         for call in calls {
-            self.metrics.overloaded.increment(1);
-            call.refuse(RepoError::Overloaded);
+            if matches!(why, RepoError::Overloaded) {
+                self.metrics.overloaded.increment(1);
+            }
+            call.refuse(why.clone());
         }
     }
 
@@ -223,6 +234,7 @@ impl<W: Work> Lane<W> {
 
         batch_span.ended(&answers);
         self.record_batch(count, oldest, started_at);
+        self.lock().away = answers.last().and_then(why_away);
         for ((reply, span), answer) in callers.into_iter().zip(answers) {
             span.answered(&answer);
             // A caller that went away is no concern: its work is done and stored.
@@ -265,8 +277,8 @@ impl<W: Work> Slot<W> {
     }
 
     async fn run_turns(&self) {
-        while let Some(turn) = self.lane.next_turn() {
-            self.lane.refuse_too_old(turn.too_old);
+        while let Some((turn, why)) = self.lane.next_turn() {
+            self.lane.refuse_too_old(turn.too_old, &why);
             self.lane.run_batch(turn.batch).await;
             // Lets those just answered ask again and join the next batch, and keeps a lane whose store never
             // waits from holding a thread of the runtime for ever. Not a delay: it returns as soon as the

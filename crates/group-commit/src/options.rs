@@ -19,9 +19,11 @@ pub struct GroupCommitOptions {
     pub queue_commands_max: usize,
     /// How many bytes (roughly) may wait in one lane. Same exception.
     pub queue_bytes_max: usize,
-    /// How long a call may wait in a queue. One that waited longer is refused when its turn comes, and while
-    /// it is there nothing joins the queue behind it. At least 10 ms: less would refuse calls that only wait for
-    /// a thread.
+    /// How long a call may wait in a queue that holds more than one batch carries. One that waited longer is
+    /// refused when its turn comes, and while it is there nothing joins the queue behind it. A shorter queue leaves
+    /// whole with the next batch and only waits for one slow commit: its calls are refused for their age only
+    /// where the store is away, with what the batch before them was told. At least 10 ms: less would refuse
+    /// calls that only wait for a thread.
     pub queue_age_max: Duration,
     /// How many merged reads of balances may run side by side.
     pub read_batches_max: usize,

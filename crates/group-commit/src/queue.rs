@@ -68,12 +68,21 @@ impl<R, A> Default for Queue<R, A> {
 }
 
 impl<R, A> Queue<R, A> {
-    /// Whether a call of this size may wait here. An empty queue takes any, or a large one would never run.
+    /// Whether a call of this size may wait here. An empty queue takes any, or a large one would never run. Age
+    /// counts only against calls that the next batch has no room for: see [`Queue::is_backed_up`].
     pub(crate) fn has_room(&self, size: Size, now: Instant, limits: &Limits) -> bool {
         let Some(oldest) = self.calls.front() else { return true };
         self.size.count.saturating_add(size.count) <= limits.queue_count_max
             && self.size.bytes.saturating_add(size.bytes) <= limits.queue_bytes_max
-            && now - oldest.queued_at <= limits.queue_age_max
+            && (now - oldest.queued_at <= limits.queue_age_max
+                || self.size.count.saturating_add(size.count) <= limits.batch_count_max)
+    }
+
+    /// Whether more waits than one batch can carry. Only then is an old call a sign of overload: a queue that
+    /// leaves whole with the next batch waited for one slow commit (a flush, a lock), and refusing it would make an
+    /// error out of a delay without sparing the store anything.
+    fn is_backed_up(&self, limits: &Limits) -> bool {
+        self.size.count > limits.batch_count_max
     }
 
     pub(crate) fn push(&mut self, call: Call<R, A>) {
@@ -83,18 +92,19 @@ impl<R, A> Queue<R, A> {
     }
 
     /// Takes what may leave together: the longest head of the queue within the batch bound, at least one call.
-    pub(crate) fn take(&mut self, now: Instant, limits: &Limits) -> Turn<R, A> {
+    /// Old calls are taken out to be refused where more waits than fits, or where the store is away.
+    pub(crate) fn take(&mut self, now: Instant, limits: &Limits, is_store_away: bool) -> Turn<R, A> {
         let mut turn = Turn {
             batch: Vec::with_capacity(self.calls.len().min(limits.batch_count_max)),
             too_old: Vec::new(),
         };
         let mut count = 0;
+        let may_be_refused = is_store_away || self.is_backed_up(limits);
+        let is_too_old = |call: &Call<R, A>| may_be_refused && now - call.queued_at > limits.queue_age_max;
         while let Some(call) = self.pop_if(|call| {
-            count == 0
-                || call.size.count.saturating_add(count) <= limits.batch_count_max
-                || now - call.queued_at > limits.queue_age_max
+            count == 0 || call.size.count.saturating_add(count) <= limits.batch_count_max || is_too_old(call)
         }) {
-            if now - call.queued_at > limits.queue_age_max {
+            if is_too_old(&call) {
                 turn.too_old.push(call);
             } else {
                 count += call.size.count;

@@ -73,23 +73,40 @@ async fn by_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_age() {
+async fn by_age_where_more_waits_than_one_batch_carries() {
     let fake = Fake::gated();
-    let group = group(&fake, GroupCommitOptions::default());
+    let group = group(&fake, GroupCommitOptions { batch_commands_max: 2, ..GroupCommitOptions::default() });
     let in_flight = call(&group, &[1]).await;
     let old = call(&group, &[2]).await;
     advance(Duration::from_millis(1_900)).await;
-    let young = call(&group, &[3]).await;
+    let young = [call(&group, &[3]).await, call(&group, &[4]).await];
     advance(Duration::from_millis(200)).await;
-    assert!(!old.is_finished() && !young.is_finished());
-    assert!(is_overloaded(call(&group, &[4]).await).await, "nothing joins behind a call that is too old");
+    assert!(is_overloaded(call(&group, &[5]).await).await, "nothing joins behind a call that is too old");
 
     fake.release(2).await;
 
     assert!(in_flight.await.unwrap().is_ok(), "what is in the store is not aborted");
     assert!(is_overloaded(old).await);
-    assert!(young.await.unwrap().is_ok());
-    assert_eq!(fake.committed(), [1, 3]);
+    for answer in young {
+        assert!(answer.await.unwrap().is_ok());
+    }
+    assert_eq!(fake.committed(), [1, 3, 4]);
+}
+
+/// A flush that takes seconds is no overload: those behind it are few, and the next batch carries them all.
+#[tokio::test(start_paused = true)]
+async fn one_slow_commit_refuses_nobody() {
+    let fake = Fake::gated();
+    let group = group(&fake, GroupCommitOptions::default());
+    let in_flight = call(&group, &[1]).await;
+    let behind = [call(&group, &[2]).await, call(&group, &[3]).await];
+    advance(Duration::from_secs(4)).await;
+    let late = call(&group, &[4]).await;
+    fake.release(2).await;
+    for answer in [in_flight, late].into_iter().chain(behind) {
+        assert!(answer.await.unwrap().is_ok());
+    }
+    assert_eq!(fake.batches(), [vec![1], vec![2, 3, 4]]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,4 +147,36 @@ async fn reads_are_bounded_too() {
         assert!(answer.await.unwrap().is_ok());
     }
     assert_eq!(fake.reads(), [vec![1], vec![2, 3]]);
+}
+
+/// Who waited through a batch that was told that the store is away is told the same: the queue is not to blame, and
+/// asking the store again for each would make those behind wait that long again.
+#[tokio::test(start_paused = true)]
+async fn who_waited_for_a_store_that_is_away_is_told_so() {
+    let fake = Fake::with(0, |users| match users {
+        [1] => Err(RepoError::Unavailable("away".into())),
+        _ => Ok(()),
+    });
+    let group = group(&fake, GroupCommitOptions::default());
+    let in_flight = call(&group, &[1]).await;
+    let old = call(&group, &[2]).await;
+    advance(Duration::from_millis(2_100)).await;
+    let young = call(&group, &[3]).await;
+    fake.release(1).await;
+    for answer in [in_flight, old] {
+        assert!(answer.is_finished(), "whoever is told so does not wait for the next batch");
+        let told = answer.await.unwrap();
+        assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
+    }
+
+    fake.release(1).await;
+    assert!(young.await.unwrap().is_ok(), "the store is back, and it did not wait long");
+    let later = call(&group, &[4]).await;
+    advance(Duration::from_millis(2_100)).await;
+    let behind = call(&group, &[5]).await;
+    advance(Duration::from_millis(2_100)).await;
+    fake.release(2).await;
+    assert!(later.await.unwrap().is_ok());
+    assert!(behind.await.unwrap().is_ok(), "what was told once is forgotten with the next batch");
+    assert_eq!(fake.committed(), [3, 4, 5]);
 }
