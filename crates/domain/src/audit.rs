@@ -286,6 +286,12 @@ impl Current {
         {
             found.push("is not of the time of the deadline".into());
         }
+        // The deadline as it stood then: an operation carries it, whatever moved it before or after.
+        if matches!(operation.kind, OperationKind::Capture | OperationKind::Release)
+            && operation.created_at >= after.expires_at
+        {
+            found.push("is past the deadline of its reservation".into());
+        }
         found
     }
 

@@ -141,7 +141,7 @@ fn capture(
     is_final: bool,
 ) -> Result<Decision, Rejection> {
     let account = open_account(posting.state, key.user_id)?;
-    let mut reservation = active_reservation(posting.state, key)?;
+    let mut reservation = active_reservation(posting.state, key, account.next_at(posting.now))?;
     let remaining = reservation.remaining();
     let amount = amount.unwrap_or(posting::held(remaining));
     if amount.get() > remaining {
@@ -165,7 +165,7 @@ fn capture(
 
 fn release(posting: &Posting<'_>, key: ReservationKey) -> Result<Decision, Rejection> {
     let account = open_account(posting.state, key.user_id)?;
-    let reservation = active_reservation(posting.state, key)?;
+    let reservation = active_reservation(posting.state, key, account.next_at(posting.now))?;
 
     let rest = posting::held(reservation.remaining());
     let reservation = reservation.ended(ReservationState::Released);
@@ -188,7 +188,7 @@ fn refund(posting: &Posting<'_>, key: ReservationKey, amount: Option<Amount>) ->
 
 fn extend(state: &State, key: ReservationKey, ttl: Ttl, now: Timestamp) -> Result<Decision, Rejection> {
     let account = open_account(state, key.user_id)?;
-    let mut reservation = active_reservation(state, key)?;
+    let mut reservation = active_reservation(state, key, account.next_at(now))?;
 
     reservation.expires_at = account.next_at(now).after(ttl);
     let changes = Changes { reservations: vec![reservation], ..Changes::default() };
@@ -234,9 +234,16 @@ fn not_closed(account: Account) -> Result<Account, Rejection> {
     }
 }
 
-fn active_reservation(state: &State, key: ReservationKey) -> Result<Reservation, Rejection> {
+/// `at` is when the command would be recorded. A transfer may have taken the account's time past `now`, to that of
+/// the other side: what is due by then is over, although the expiry is not written down yet.
+fn active_reservation(state: &State, key: ReservationKey, at: Timestamp) -> Result<Reservation, Rejection> {
     let reservation = state.reservation(key).ok_or(Rejection::ReservationNotFound(key))?;
     match reservation.state {
+        ReservationState::Active if reservation.is_due(at) => Err(if reservation.captured > 0 {
+            Rejection::ReservationCaptured
+        } else {
+            Rejection::ReservationExpired
+        }),
         ReservationState::Active => Ok(reservation),
         ReservationState::Captured => Err(Rejection::ReservationCaptured),
         ReservationState::Released => Err(Rejection::ReservationReleased),

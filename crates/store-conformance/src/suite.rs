@@ -63,6 +63,7 @@ macro_rules! conformance {
                 due_money_can_be_spent_without_the_sweeper
                 an_expiry_is_recorded_at_its_deadline
                 a_late_expiry_follows_the_time_of_the_account
+                nothing_is_recorded_on_a_reservation_past_its_deadline
                 due_reservations_expire_in_the_order_of_their_deadlines
                 defect_05_second_reserve_keeps_its_own_deadline
                 a_rejected_command_does_not_undo_the_expiry

@@ -352,3 +352,17 @@ fn an_expiry_that_was_not_written_down_yet_is_no_difference() {
     run(&mut store, 99, [expire(1)]);
     assert!(store.audit().is_clean());
 }
+
+#[test]
+fn a_capture_at_its_deadline_is_found() {
+    for (late_by, is_late) in [(-1, false), (0, true)] {
+        let mut store = books();
+        // The capture of reservation `d` is the last thing that happened to user 2.
+        let ((id, _), last) = store.operations.range_mut((user(2), 0)..=(user(2), i64::MAX)).last().unwrap();
+        assert_eq!(last.operation.kind, OperationKind::Capture);
+        let time = later(last.reservation_after.unwrap().expires_at, late_by);
+        last.operation.created_at = time;
+        store.accounts.get_mut(id).unwrap().last_at = time;
+        assert_eq!(!store.audit().is_clean(), is_late, "{:?}", store.audit().differences);
+    }
+}

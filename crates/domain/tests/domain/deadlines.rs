@@ -111,3 +111,16 @@ fn an_expiry_is_never_recorded_before_the_operation_that_stands_before_it() {
     assert_eq!(times, [(OperationKind::TransferOut, at(1_000)), (OperationKind::Expire, at(1_000))]);
     assert!(store.audit().is_clean());
 }
+
+/// The other side's clock was ahead: by the account's own recorded time the deadline is over.
+#[test]
+fn nothing_is_captured_at_a_recorded_time_past_the_deadline() {
+    let mut store = funded(100);
+    let the = order(1, 1, 1);
+    run(&mut store, 1_000, [deposit("ahead", 2, 1)]);
+    run(&mut store, 0, [reserve_for("a", the, 10, 60), transfer("t", 1, 2, 5)]);
+    assert_eq!(run_one(&mut store, 10, capture_part("c", the, None)), rejected(Rejection::ReservationExpired));
+    run(&mut store, 60, [expire(1)]);
+    assert_eq!(balance(&store, 1), (95, 0));
+    assert!(store.audit().is_clean());
+}

@@ -1,8 +1,8 @@
 //! Release by time: exact at the deadline, with or without the sweeper.
 
-use balance_domain::{Command, OperationKind, Rejection, ReservationState, UserId};
+use balance_domain::{Action, Command, OperationKind, Rejection, ReservationState, UserId};
 
-use crate::teller::{Teller, capture_of, deposit_of, order, user, withdrawal_of};
+use crate::teller::{Teller, capture_of, deposit_of, order, seconds, user, withdrawal_of};
 
 /// One microsecond before the deadline it is active, at the deadline it is over: for readers.
 pub async fn readers_see_the_expiry_exactly_at_the_deadline(teller: Teller) {
@@ -78,6 +78,35 @@ pub async fn a_late_expiry_follows_the_time_of_the_account(teller: Teller) {
     let times: Vec<_> = history.iter().map(|operation| operation.created_at).collect();
     assert!(times.is_sorted(), "{times:?}");
     assert_eq!(history[3].created_at.micros(), late.micros() + 1_000_000);
+}
+
+/// A transfer takes the time of the side that is ahead. What is due by then is over for every command, although the
+/// clock has not reached the deadline; the expiry is written down once it has.
+pub async fn nothing_is_recorded_on_a_reservation_past_its_deadline(teller: Teller) {
+    teller.add_services(&[7]).await;
+    teller.deposit(1, 100).await;
+    let made = teller.reserve(order(1, 7, 1), 10, 60).await;
+    teller.reserve(order(1, 7, 2), 10, 60).await;
+    teller.capture_part(order(1, 7, 2), 4).await;
+    let in_time = teller.reserve(order(1, 7, 3), 10, 120).await;
+    teller.pass_micros(60_000_000);
+    teller.deposit(2, 1).await;
+    teller.pass_micros(-50_000_000);
+    assert_eq!(teller.transfer(1, 2, 5).await.created_at, made.expires_at);
+    assert_eq!(teller.refused(capture_of(order(1, 7, 1), None)).await, Rejection::ReservationExpired);
+    assert_eq!(
+        teller.refused(Action::Release { reservation: order(1, 7, 1) }).await,
+        Rejection::ReservationExpired
+    );
+    assert_eq!(
+        teller.rejected(Command::Extend { reservation: order(1, 7, 1), ttl: seconds(60) }).await,
+        Rejection::ReservationExpired
+    );
+    assert_eq!(teller.refused(capture_of(order(1, 7, 2), None)).await, Rejection::ReservationCaptured);
+    assert_eq!(teller.capture(in_time.key, None).await.captured, 10);
+    teller.pass_micros(50_000_000);
+    teller.expire(1).await;
+    assert_eq!(teller.balance(1).await, (81, 0));
 }
 
 /// Several due reservations expire one by one, the earliest deadline first, at one deadline by service and order.

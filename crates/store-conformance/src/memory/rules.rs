@@ -169,7 +169,7 @@ impl World {
         is_final: bool,
         now: Timestamp,
     ) -> Result<Receipt, Rejection> {
-        let mut reservation = self.active(key)?;
+        let mut reservation = self.active(key, now)?;
         let left = reservation.amount.get() - reservation.captured - reservation.released;
         let taken = amount.map_or(left, Amount::get);
         if taken > left {
@@ -201,7 +201,7 @@ impl World {
         key: ReservationKey,
         now: Timestamp,
     ) -> Result<Receipt, Rejection> {
-        let before = self.active(key)?;
+        let before = self.active(key, now)?;
         let rest = before.amount.get() - before.captured - before.released;
         let reservation = ended(before, ReservationState::Released);
         let book = self.open(key.user_id)?;
@@ -244,7 +244,7 @@ impl World {
     }
 
     fn extend(&mut self, key: ReservationKey, ttl: Ttl, now: Timestamp) -> Result<Receipt, Rejection> {
-        let mut reservation = self.active(key)?;
+        let mut reservation = self.active(key, now)?;
         let book = self.open(key.user_id)?;
         reservation.expires_at = deadline(now.max(book.last_at()), ttl);
         book.reservations.insert((key.service_id, key.order_id), reservation);
@@ -297,13 +297,17 @@ impl World {
         Ok(())
     }
 
-    fn active(&mut self, key: ReservationKey) -> Result<Reservation, Rejection> {
+    /// What a transfer has dated past a deadline is over, as if the expiry stood in the book already.
+    fn active(&mut self, key: ReservationKey, now: Timestamp) -> Result<Reservation, Rejection> {
         let book = self.open(key.user_id)?;
+        let at = now.max(book.last_at());
         let Some(reservation) = book.reservations.get(&(key.service_id, key.order_id)) else {
             return Err(Rejection::ReservationNotFound(key));
         };
         match reservation.state {
-            ReservationState::Active => Ok(*reservation),
+            ReservationState::Active if reservation.expires_at > at => Ok(*reservation),
+            ReservationState::Active if reservation.captured > 0 => Err(Rejection::ReservationCaptured),
+            ReservationState::Active => Err(Rejection::ReservationExpired),
             ReservationState::Captured => Err(Rejection::ReservationCaptured),
             ReservationState::Released => Err(Rejection::ReservationReleased),
             ReservationState::Expired => Err(Rejection::ReservationExpired),
