@@ -8,6 +8,22 @@ use crate::{
     ports::{BalanceRepo, Clock, Reply, RepoError, SubmitError},
 };
 
+/// What a sweep found and could not do.
+#[derive(Clone, Debug)]
+pub struct Swept {
+    /// Users with something due, at most as many as were asked for.
+    pub due: usize,
+    /// Why it failed, for each of them that it failed for.
+    pub failures: Vec<RepoError>,
+}
+
+impl Swept {
+    /// Users of whom nothing is due any more.
+    pub fn done(&self) -> usize {
+        self.due.saturating_sub(self.failures.len())
+    }
+}
+
 /// A ledger in some store, at the time of some clock.
 #[derive(Clone)]
 pub struct Ledger {
@@ -68,7 +84,8 @@ impl Ledger {
         let now = self.clock.now();
         let Some(account) = self.account_as_of(query.user_id, now).await? else { return Ok(None) };
         if account.due_count > 0 {
-            self.expire(vec![query.user_id], now).await?;
+            let failures = self.expire(vec![query.user_id], now).await?;
+            failures.into_iter().next().map_or(Ok(()), Err)?;
         }
         self.repo.operations(query).await.map(Some)
     }
@@ -82,16 +99,14 @@ impl Ledger {
         self.repo.operation_by_key(user_id, key).await
     }
 
-    /// Writes down the expiry of due reservations of up to `users_max` users, and says of how many users it
-    /// did. Tidies only: every answer is right without it.
-    pub async fn sweep(&self, users_max: u32) -> Result<usize, RepoError> {
+    /// Writes down the expiry of due reservations of up to `users_max` users. Tidies only: every answer is right
+    /// without it. What fails for one user is told and does not keep it from the others.
+    pub async fn sweep(&self, users_max: u32) -> Result<Swept, RepoError> {
         let now = self.clock.now();
         let users = self.repo.due_users(now, users_max).await?;
-        let count = users.len();
-        if count > 0 {
-            self.expire(users, now).await?;
-        }
-        Ok(count)
+        let due = users.len();
+        let failures = if due > 0 { self.expire(users, now).await? } else { Vec::new() };
+        Ok(Swept { due, failures })
     }
 
     /// Whether the store can be reached and has the schema that this binary knows.
@@ -103,14 +118,15 @@ impl Ledger {
         Ok(self.repo.accounts(vec![user_id], now).await?.into_iter().next().flatten())
     }
 
-    /// A user who was closed in between has nothing due: such a rejection is no failure.
-    async fn expire(&self, users: Vec<UserId>, now: Timestamp) -> Result<(), RepoError> {
+    /// What failed for single users. One who was closed in between has nothing due: such a rejection is no
+    /// failure.
+    async fn expire(&self, users: Vec<UserId>, now: Timestamp) -> Result<Vec<RepoError>, RepoError> {
         let submissions = users.into_iter().map(|user_id| Command::Expire { user_id }.into()).collect();
-        for reply in self.repo.execute(submissions, now).await? {
-            if let Err(SubmitError::Failed(error)) = reply {
-                return Err(error);
-            }
-        }
-        Ok(())
+        let replies = self.repo.execute(submissions, now).await?;
+        let failure = |reply| match reply {
+            Err(SubmitError::Failed(error)) => Some(error),
+            Ok(_) | Err(SubmitError::Rejected { .. }) => None,
+        };
+        Ok(replies.into_iter().filter_map(failure).collect())
     }
 }

@@ -39,7 +39,7 @@ pub use decide::{
 };
 pub use ids::{OrderId, ServiceId, UserId};
 pub use invalid::Invalid;
-pub use ledger::Ledger;
+pub use ledger::{Ledger, Swept};
 pub use operation::{Operation, OperationKind, RecordedOperation};
 pub use query::{
     LIMIT_DEFAULT, LIMIT_MAX, Limit, OperationFilter, OperationPosition, OperationQuery, OperationSort, Page,

@@ -36,13 +36,14 @@ pub(super) async fn run(ledger: Ledger, every: Duration) {
     }
 }
 
-/// Chunk after chunk until nothing is due. Others get their turn in between: each chunk is a call of its own.
+/// Chunk after chunk until nothing is due, or nothing but what fails. Others get their turn in between: each chunk is
+/// a call of its own.
 async fn sweep_all(ledger: &Ledger) -> Result<(), RepoError> {
     loop {
-        let users = ledger.sweep(CHUNK_USERS).await?;
-        counter!("balance_sweeper_users_total").increment(users as u64);
-        if users < CHUNK_USERS as usize {
-            return Ok(());
+        let swept = ledger.sweep(CHUNK_USERS).await?;
+        counter!("balance_sweeper_users_total").increment(swept.done() as u64);
+        if swept.due < CHUNK_USERS as usize || swept.done() == 0 {
+            return swept.failures.into_iter().next().map_or(Ok(()), Err);
         }
     }
 }
