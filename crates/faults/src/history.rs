@@ -73,11 +73,6 @@ impl Outcome {
         matches!(self, Self::Unknown { .. })
     }
 
-    /// Whether the service declined for too much work.
-    pub fn is_overload(&self) -> bool {
-        matches!(self, Self::NeverSent { why } if why.ends_with(" overloaded"))
-    }
-
     /// Whether the service decided the call.
     pub const fn is_definite(&self) -> bool {
         matches!(self, Self::Ok { .. } | Self::Rejected { .. })

@@ -1,11 +1,7 @@
 //! C0: where nothing was broken on purpose, nobody may be told "unknown" or "not executed"; and once the faults
-//! are over, everything can be read and every key decided. "Overloaded" is an answer by design, of a service on a
-//! busy machine: runs count those themselves.
+//! are over, everything can be read and every key decided.
 
-use crate::{
-    checker::{Condition, Rules, Verdict, evidence::Evidence},
-    history::Record,
-};
+use crate::checker::{Condition, Rules, Verdict, evidence::Evidence};
 
 pub(super) fn check(evidence: &Evidence<'_>, rules: &Rules, verdict: &mut Verdict) {
     for what in &evidence.finals.unreadable {
@@ -20,8 +16,7 @@ pub(super) fn check(evidence: &Evidence<'_>, rules: &Rules, verdict: &mut Verdic
         }
     }
     if rules.is_faultless {
-        let is_excused = |record: &&Record| record.outcome.is_definite() || record.outcome.is_overload();
-        for record in evidence.records.iter().filter(|record| !is_excused(record)) {
+        for record in evidence.records.iter().filter(|record| !record.outcome.is_definite()) {
             verdict.report(Condition::Answered, format!("{:?} got {:?}", record.call, record.outcome));
         }
     }

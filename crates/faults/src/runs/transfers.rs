@@ -19,9 +19,6 @@ use crate::{
 /// Calls of one round, so that a history fits into memory with ease.
 const CALLS_PER_ROUND: u64 = 50_000;
 
-/// One call in so many may be declined as overload: the machine may be busy with other things.
-const DECLINED_SHARE: u64 = 1_000;
-
 /// Makes calls, nearly all of them transfers, until so many transfers have happened.
 pub async fn opposing_transfers(options: &RunOptions, transfers: u64) -> anyhow::Result<RunReport> {
     let name = "opposing-transfers";
@@ -61,11 +58,6 @@ pub async fn opposing_transfers(options: &RunOptions, transfers: u64) -> anyhow:
         watching.abort();
         let records = round.load.records();
         let happened = transfers_in(&records);
-        let declined = records.iter().filter(|record| record.outcome.is_overload()).count() as u64;
-        reporter.figure("declined_as_overload", declined);
-        if declined > round.load.calls() / DECLINED_SHARE {
-            reporter.problem(format!("{declined} of {} calls declined as overload", round.load.calls()));
-        }
         ensure!(happened > 0, "no transfer happened");
         done += happened;
         round_number += 1;

@@ -123,7 +123,7 @@ impl ProofLedger {
         };
         tokio::task::yield_now().await;
         let mut decided = self.decide(rows, submissions, now);
-        self.spoil_changes(&mut decided);
+        self.spoil_changes(&mut decided, &needs.accounts);
         for _ in 0..2 {
             tokio::task::yield_now().await;
         }
@@ -145,15 +145,18 @@ impl ProofLedger {
         }
     }
 
-    /// Bugs in what is written.
-    fn spoil_changes(&self, decided: &mut Decided) {
+    /// Bugs in what is written. Only locked accounts are touched: each ledger has one bug.
+    fn spoil_changes(&self, decided: &mut Decided, locked: &[UserId]) {
         let changes = &mut decided.changes;
         match self.bug {
             Some(Bug::SequenceGap) => {
                 let is_refused = |reply: &Reply| matches!(reply, Err(SubmitError::Rejected { .. }));
                 if decided.replies.iter().any(is_refused) {
                     let inner = self.inner();
-                    let burnt = inner.tables.accounts.values().next().copied();
+                    let written = changes.accounts.first().copied();
+                    let stored =
+                        || locked.iter().find_map(|user_id| inner.tables.accounts.get(user_id)).copied();
+                    let burnt = written.or_else(stored);
                     changes.accounts.extend(burnt.map(|account| Account { seq: account.seq + 1, ..account }));
                 }
             }
