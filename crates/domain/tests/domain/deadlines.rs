@@ -119,7 +119,10 @@ fn nothing_is_captured_at_a_recorded_time_past_the_deadline() {
     let the = order(1, 1, 1);
     run(&mut store, 1_000, [deposit("ahead", 2, 1)]);
     run(&mut store, 0, [reserve_for("a", the, 10, 60), transfer("t", 1, 2, 5)]);
-    assert_eq!(run_one(&mut store, 10, capture_part("c", the, None)), rejected(Rejection::ReservationExpired));
+    assert_eq!(
+        run_one(&mut store, 10, capture_part("c", the, None)),
+        rejected(Rejection::ReservationExpired)
+    );
     run(&mut store, 60, [expire(1)]);
     assert_eq!(balance(&store, 1), (95, 0));
     assert!(store.audit().is_clean());
