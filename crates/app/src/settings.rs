@@ -173,9 +173,11 @@ impl Settings {
     fn parse(parser: &mut Parser) -> Self {
         let database = parser.value("database_url", parse_database);
         let behind_proxy = parser.value("behind_proxy", parser::boolean);
+        let batching = parse_batching(parser, &database);
         Self {
             listen: parser.value("listen", |text| parse_listen(text, behind_proxy)),
-            batching: parse_batching(parser, &database),
+            pool: parse_pool(parser, &database, batching.lanes),
+            batching,
             database,
             admin_key: parser.optional("admin_key", AdminKey::parse),
             currency: parser.value("currency", parse_currency),
@@ -202,7 +204,6 @@ impl Settings {
             ),
             log_file: parse_log_file(parser),
             http: parse_http(parser),
-            pool: parse_pool(parser),
             traces: parse_traces(parser),
             as_toml: show::Toml(parser.given()).to_string(),
         }
@@ -300,10 +301,20 @@ fn parse_batching(parser: &mut Parser, database: &Database) -> Batching {
     }
 }
 
-fn parse_pool(parser: &mut Parser) -> Pool {
+/// PostgreSQL: a connection per lane, one to tell whether the service is ready, and at least one for all the rest.
+fn parse_pool(parser: &mut Parser, database: &Database, lanes: usize) -> Pool {
     let patience = || parser::milliseconds(1, 600_000);
+    let connections_max = parser.count("database.connections_max", 1, 10_000);
+    let needed = lanes + 2;
+    if matches!(database, Database::Postgres(_)) && connections_max < needed {
+        let why = format!(
+            "{connections_max} is too few for {lanes} lanes (group_commit.lanes): with PostgreSQL each takes a \
+             connection, and two more are needed, so at least {needed}"
+        );
+        parser.refuse("database.connections_max", why);
+    }
     Pool {
-        connections_max: parser.count("database.connections_max", 1, 10_000),
+        connections_max,
         connect_timeout: parser.value("database.connect_timeout_ms", patience()),
         wait_timeout: parser.value("database.wait_timeout_ms", patience()),
         statement_timeout: parser.value("database.statement_timeout_ms", patience()),

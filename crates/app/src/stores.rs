@@ -96,6 +96,7 @@ fn open_postgres(settings: &Settings, url: &str) -> anyhow::Result<PostgresStore
     let options = PostgresOptions {
         ca_file: pool.ca_file.clone(),
         connections_max: pool.connections_max,
+        batches_max: settings.batching.lanes,
         wait_timeout: pool.wait_timeout,
         connect_timeout: pool.connect_timeout,
         deadline: pool.deadline,

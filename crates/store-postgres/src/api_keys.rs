@@ -7,7 +7,7 @@ use balance_domain::{
 };
 use tokio_postgres::types::ToSql;
 
-use crate::{PostgresStore, failure::Failure, rows::column, values::At, wire::Row};
+use crate::{PostgresStore, failure::Failure, rows::column, session::Session, values::At, wire::Row};
 
 const ADD: &str = "\
 INSERT INTO api_keys (id, name, scopes, secret_hash, created_at, expires_at, revoked_at)
@@ -25,19 +25,9 @@ RETURNING id, name, scopes, secret_hash, created_at, expires_at, revoked_at";
 #[async_trait]
 impl ApiKeyRepo for PostgresStore {
     async fn add_api_key(&self, key: ApiKey) -> Result<(), RepoError> {
-        let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
-        let mut lease = self.begin("BEGIN").await?;
-        let values: [&(dyn ToSql + Sync); 7] = [
-            &key.id.as_str(),
-            &key.name,
-            &scopes,
-            &key.secret_hash.0.as_slice(),
-            &At(key.created_at),
-            &key.expires_at.map(At),
-            &key.revoked_at.map(At),
-        ];
-        let added = lease.session().query(ADD, &values).await;
-        self.finish(lease, added).await.map(|_| ())
+        let mut adding = self.begin("BEGIN").await?;
+        let added = adding.work(|session| Box::pin(add(session, key))).await;
+        adding.finish(added).await
     }
 
     async fn api_keys(&self) -> Result<Vec<ApiKey>, RepoError> {
@@ -50,6 +40,20 @@ impl ApiKeyRepo for PostgresStore {
         let rows = self.read(REVOKE, &[&id.as_str(), &At(now)]).await?;
         rows.first().map(api_key).transpose().map_err(Failure::into_error)
     }
+}
+
+async fn add(session: &mut Session, key: ApiKey) -> Result<(), Failure> {
+    let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
+    let values: [&(dyn ToSql + Sync); 7] = [
+        &key.id.as_str(),
+        &key.name,
+        &scopes,
+        &key.secret_hash.0.as_slice(),
+        &At(key.created_at),
+        &key.expires_at.map(At),
+        &key.revoked_at.map(At),
+    ];
+    session.query(ADD, &values).await.map(drop)
 }
 
 fn api_key(row: &Row) -> Result<ApiKey, Failure> {

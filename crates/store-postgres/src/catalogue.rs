@@ -37,9 +37,9 @@ impl ServiceRepo for PostgresStore {
         &self,
         services: Vec<(ServiceId, ServiceName)>,
     ) -> Result<Result<Vec<Service>, CatalogueError>, RepoError> {
-        let mut lease = self.begin(BEGIN_CHANGE).await?;
-        let added = add(lease.session(), &services).await;
-        self.finish(lease, added).await
+        let mut change = self.begin(BEGIN_CHANGE).await?;
+        let added = change.work(|session| Box::pin(add(session, services))).await;
+        change.finish(added).await
     }
 
     async fn service(&self, id: ServiceId) -> Result<Option<Service>, RepoError> {
@@ -63,21 +63,21 @@ impl ServiceRepo for PostgresStore {
         id: ServiceId,
         name: ServiceName,
     ) -> Result<Result<Service, CatalogueError>, RepoError> {
-        let mut lease = self.begin(BEGIN_CHANGE).await?;
-        let renamed = rename(lease.session(), id, &name).await;
-        self.finish(lease, renamed).await
+        let mut change = self.begin(BEGIN_CHANGE).await?;
+        let renamed = change.work(|session| Box::pin(rename(session, id, name))).await;
+        change.finish(renamed).await
     }
 
     async fn remove_service(&self, id: ServiceId) -> Result<Result<Removal, CatalogueError>, RepoError> {
-        let mut lease = self.begin(BEGIN_REMOVAL).await?;
-        let removed = remove(lease.session(), id).await;
-        self.finish(lease, removed).await
+        let mut removal = self.begin(BEGIN_REMOVAL).await?;
+        let removed = removal.work(|session| Box::pin(remove(session, id))).await;
+        removal.finish(removed).await
     }
 }
 
 async fn add(
     session: &mut Session,
-    services: &[(ServiceId, ServiceName)],
+    services: Vec<(ServiceId, ServiceName)>,
 ) -> Result<Result<Vec<Service>, CatalogueError>, Failure> {
     let ids: Vec<i64> = services.iter().map(|(id, _)| id.get()).collect();
     let names: Vec<&str> = services.iter().map(|(_, name)| name.as_str()).collect();
@@ -87,7 +87,7 @@ async fn add(
         taken_ids.push(column::<i64>(&row, 0)?);
         taken_names.push(column::<String>(&row, 1)?);
     }
-    for (id, name) in services {
+    for (id, name) in &services {
         if taken_ids.contains(&id.get()) {
             return Ok(Err(CatalogueError::IdTaken(*id)));
         }
@@ -98,14 +98,14 @@ async fn add(
         taken_names.push(name.as_str().to_owned());
     }
     session.query(ADD, &[&ids, &names]).await?;
-    let added = services.iter().cloned();
+    let added = services.into_iter();
     Ok(Ok(added.map(|(id, name)| Service { id, name, status: ServiceStatus::Active }).collect()))
 }
 
 async fn rename(
     session: &mut Session,
     id: ServiceId,
-    name: &ServiceName,
+    name: ServiceName,
 ) -> Result<Result<Service, CatalogueError>, Failure> {
     if session.query(ONE, &[&id.get()]).await?.is_empty() {
         return Ok(Err(CatalogueError::NotFound(id)));

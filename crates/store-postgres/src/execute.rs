@@ -2,23 +2,30 @@
 //!
 //! A commit that was sent and not answered may have happened. Then the same batch runs again, through the same
 //! locks: they are held until the old commit has landed or was lost, and keys turn what did happen into replays.
+//!
+//! An account that somebody else holds for long must not hold up the others: see `held`.
 
 mod attempt;
+mod held;
 mod load;
 mod reconcile;
 mod write;
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use balance_domain::{
-    Rows, Submission, Timestamp, decide_batch,
-    ports::{Reply, RepoError, SubmitError},
+    Needs, Rows, Submission, Timestamp, UserId, decide_batch,
+    ports::{Cause, Reply, RepoError, SubmitError},
 };
 use tokio::time::{Instant, timeout_at};
 
 use crate::{PostgresStore, failure::Failure, store::jitter};
 use attempt::{Progress, attempt};
+use held::{LOCK_BRIEFLY, Parts};
 use reconcile::reconcile;
+
+pub use held::HELD;
+pub(crate) use held::Held;
 
 /// How often others may be in the way of one batch.
 const CONTENTIONS_MAX: u32 = 8;
@@ -27,8 +34,19 @@ const CONTENTIONS_MAX: u32 = 8;
 enum Verdict {
     Done(Vec<Reply>),
     Again(Duration),
+    /// An account may be held by somebody else.
+    Around(Duration, Cause),
     Split,
     Failed(RepoError),
+}
+
+/// When a batch runs, and how long it may take.
+#[derive(Clone, Copy)]
+struct Bounds {
+    now: Timestamp,
+    deadline: Instant,
+    /// How long the server waits for a lock, where that is not as usual.
+    lock_timeout: Option<Duration>,
 }
 
 impl PostgresStore {
@@ -38,50 +56,83 @@ impl PostgresStore {
         submissions: &[Submission],
         now: Timestamp,
     ) -> Result<Vec<Reply>, RepoError> {
-        self.run_until(submissions, now, Instant::now() + self.options().deadline).await
+        let bounds = Bounds { now, deadline: Instant::now() + self.options().deadline, lock_timeout: None };
+        let held = self.held().known(Instant::now());
+        if held.is_empty() {
+            return self.run_within(submissions, bounds).await;
+        }
+        self.run_around(held, submissions, bounds).await
     }
 
-    async fn run_until(
-        &self,
-        submissions: &[Submission],
-        now: Timestamp,
-        deadline: Instant,
-    ) -> Result<Vec<Reply>, RepoError> {
+    async fn run_within(&self, submissions: &[Submission], bounds: Bounds) -> Result<Vec<Reply>, RepoError> {
+        let Bounds { now, deadline, lock_timeout } = bounds;
         if submissions.iter().all(|submission| submission.0.is_empty()) {
             return Ok(decide_batch(Rows::default(), submissions, now).replies);
         }
         let mut batch = Batch { submissions, deadline, open: Vec::new(), attempts: 0, contentions: 0 };
         loop {
             let mut progress = Progress::default();
-            let attempt = Box::pin(attempt(self, submissions, now, &mut progress));
+            let attempt = Box::pin(attempt(self, submissions, now, lock_timeout, &mut progress));
             let result = timeout_at(deadline, attempt).await;
             let result =
                 result.unwrap_or_else(|_| Err(Failure::Lost("the database did not answer in time".into())));
             match batch.judge(result, progress) {
-                Verdict::Done(replies) => return Ok(replies),
+                Verdict::Done(replies) => {
+                    if lock_timeout.is_some() {
+                        self.held().note(&Needs::of(submissions).accounts, &HashSet::new());
+                    }
+                    return Ok(replies);
+                }
                 Verdict::Failed(error) => return Err(error),
                 Verdict::Again(wait) => tokio::time::sleep(wait).await,
-                Verdict::Split => return self.halves(submissions, now, deadline).await,
+                Verdict::Split => return self.halves(submissions, bounds).await,
+                Verdict::Around(wait, cause) => {
+                    let held = self.find_held(submissions, deadline).await;
+                    if lock_timeout.is_some() {
+                        return Ok(each_failed(submissions, &RepoError::Unavailable(cause)).collect());
+                    }
+                    if !held.is_empty() {
+                        return self.run_around(held, submissions, bounds).await;
+                    }
+                    tokio::time::sleep(wait).await;
+                }
             }
         }
     }
 
-    /// Runs the halves one after the other: in the end the poisoned command fails alone.
-    async fn halves(
+    /// Runs what does not need these accounts, then gives the rest one brief try.
+    async fn run_around(
         &self,
+        held: HashSet<UserId>,
         submissions: &[Submission],
-        now: Timestamp,
-        deadline: Instant,
+        bounds: Bounds,
     ) -> Result<Vec<Reply>, RepoError> {
+        let parts = Parts::of(submissions, held);
+        let free = Box::pin(self.run_within(&parts.free, bounds)).await?;
+        let briefly = Bounds { lock_timeout: Some(LOCK_BRIEFLY), ..bounds };
+        let stuck = match Box::pin(self.run_within(&parts.stuck, briefly)).await {
+            // Nothing has been answered yet: it is the whole batch that failed.
+            Err(error) if parts.free.is_empty() => return Err(error),
+            stuck => stuck.unwrap_or_else(|error| each_failed(&parts.stuck, &error).collect()),
+        };
+        Ok(parts.merged(free, stuck))
+    }
+
+    /// Runs the halves one after the other: in the end the poisoned command fails alone.
+    async fn halves(&self, submissions: &[Submission], bounds: Bounds) -> Result<Vec<Reply>, RepoError> {
         let (first, second) = submissions.split_at(submissions.len() / 2);
-        let mut replies = Box::pin(self.run_until(first, now, deadline)).await?;
-        match Box::pin(self.run_until(second, now, deadline)).await {
+        let mut replies = Box::pin(self.run_within(first, bounds)).await?;
+        match Box::pin(self.run_within(second, bounds)).await {
             Ok(more) => replies.extend(more),
             // The first half may be durable: from here on every submission answers for itself.
-            Err(error) => replies.extend(second.iter().map(|_| Err(SubmitError::Failed(error.clone())))),
+            Err(error) => replies.extend(each_failed(second, &error)),
         }
         Ok(replies)
     }
+}
+
+fn each_failed(submissions: &[Submission], error: &RepoError) -> impl Iterator<Item = Reply> {
+    submissions.iter().map(|_| Err(SubmitError::Failed(error.clone())))
 }
 
 /// What is known of a batch after some attempts.
@@ -111,7 +162,11 @@ impl Batch<'_> {
     fn after(&mut self, failure: Failure) -> Verdict {
         let may_repeat = match &failure {
             Failure::Lost(_) | Failure::Away(_) => true,
-            Failure::Contention(_) | Failure::Duplicate(_) => {
+            // While an earlier commit is open, its backend may be the one that holds the lock: this batch stays whole.
+            Failure::Locked(cause) if self.open.is_empty() => {
+                return Verdict::Around(jitter(self.attempts), cause.clone());
+            }
+            Failure::Contention(_) | Failure::Locked(_) | Failure::Duplicate(_) => {
                 self.contentions += 1;
                 let most = if matches!(failure, Failure::Duplicate(_)) { 1 } else { CONTENTIONS_MAX };
                 self.contentions <= most

@@ -20,9 +20,12 @@ pub(crate) enum Failure {
     /// All connections stayed busy for too long.
     #[error("all connections are busy")]
     Busy,
-    /// Others were in the way: deadlock, lock wait, serialization.
+    /// Others were in the way: deadlock, serialization, a statement that took too long.
     #[error("{0}")]
     Contention(Cause),
+    /// Somebody holds a lock for too long.
+    #[error("{0}")]
+    Locked(Cause),
     /// A unique key exists already: somebody else was faster.
     #[error("{0}")]
     Duplicate(Cause),
@@ -38,7 +41,9 @@ impl Failure {
     /// What the caller is told when nothing was executed.
     pub(crate) fn into_error(self) -> RepoError {
         match self {
-            Self::Lost(cause) | Self::Away(cause) | Self::Contention(cause) => RepoError::Unavailable(cause),
+            Self::Lost(cause) | Self::Away(cause) | Self::Contention(cause) | Self::Locked(cause) => {
+                RepoError::Unavailable(cause)
+            }
             Self::Unconfirmed(cause) => RepoError::Unknown(cause),
             Self::Busy => RepoError::Overloaded,
             Self::Duplicate(cause) | Self::Data(cause) | Self::Defect(cause) => RepoError::Internal(cause),
@@ -53,10 +58,16 @@ impl Failure {
             | Self::Away(cause)
             | Self::Unconfirmed(cause)
             | Self::Contention(cause)
+            | Self::Locked(cause)
             | Self::Duplicate(cause)
             | Self::Data(cause)
             | Self::Defect(cause) => RepoError::Unknown(cause),
         }
+    }
+
+    /// Whether the same may well succeed in a moment.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::Away(_) | Self::Contention(_) | Self::Locked(_))
     }
 
     /// A stored row that the domain cannot be made of.
@@ -85,12 +96,11 @@ fn of_state(state: &SqlState, cause: Cause) -> Failure {
     if *state == SqlState::UNIQUE_VIOLATION {
         return Failure::Duplicate(cause);
     }
-    let contention = [
-        SqlState::T_R_SERIALIZATION_FAILURE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::LOCK_NOT_AVAILABLE,
-        SqlState::QUERY_CANCELED,
-    ];
+    if *state == SqlState::LOCK_NOT_AVAILABLE {
+        return Failure::Locked(cause);
+    }
+    let contention =
+        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::QUERY_CANCELED];
     if contention.contains(state) {
         return Failure::Contention(cause);
     }
@@ -119,7 +129,8 @@ mod tests {
 
     #[test]
     fn states_mean_what_the_manual_says() {
-        for code in ["40001", "40P01", "55P03", "57014"] {
+        assert!(matches!(of("55P03"), Failure::Locked(_)));
+        for code in ["40001", "40P01", "57014"] {
             assert!(matches!(of(code), Failure::Contention(_)), "{code}");
         }
         for code in [

@@ -31,5 +31,7 @@ mod tls;
 mod values;
 mod wire;
 
+#[doc(hidden)]
+pub use execute::HELD;
 pub use options::PostgresOptions;
 pub use store::PostgresStore;

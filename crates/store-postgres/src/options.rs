@@ -13,6 +13,9 @@ pub struct PostgresOptions {
     pub ca_file: Option<PathBuf>,
     /// The most connections that are open at a time.
     pub connections_max: usize,
+    /// How many batches run side by side. So many connections are kept for them, and one to tell whether the store is
+    /// ready; reads and everything else share what is left, at least one.
+    pub batches_max: usize,
     /// How long a call waits for a free connection before it is answered as overloaded.
     pub wait_timeout: Duration,
     /// How long connecting may take.
@@ -21,7 +24,8 @@ pub struct PostgresOptions {
     pub deadline: Duration,
     /// How long the server works on one statement. Reports and audits are exempt.
     pub statement_timeout: Duration,
-    /// How long the server waits for one lock.
+    /// How long the server waits for one lock; half of the deadline at most, so that there is time left for those
+    /// who do not need it.
     pub lock_timeout: Duration,
     /// After which silence the server ends a transaction and frees its locks.
     pub idle_in_transaction_timeout: Duration,
@@ -39,6 +43,7 @@ impl PostgresOptions {
             url: url.into(),
             ca_file: None,
             connections_max: 10,
+            batches_max: 2,
             wait_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(3),
             deadline: Duration::from_secs(5),

@@ -1,5 +1,7 @@
 //! Revenue of a period, and the reports that were built of it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use balance_domain::{
     Month, Period, RevenueLine, RevenueReport, ServiceName,
@@ -19,6 +21,9 @@ use crate::{
 /// A month of a large ledger takes seconds, several workers help, and nobody writes here.
 const BEGIN_REVENUE: &str = "\
 BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = 0; SET LOCAL max_parallel_workers_per_gather = 4";
+
+/// A sum that takes longer finds the server frozen, or is of a ledger that needs another way to be summed up.
+const REVENUE_WITHIN: Duration = Duration::from_mins(10);
 
 /// Read from the index `operations_revenue` alone; sums are numeric, as text.
 pub(crate) const REVENUE: &str = "\
@@ -58,17 +63,15 @@ ORDER BY l.position";
 #[async_trait]
 impl ReportRepo for PostgresStore {
     async fn revenue(&self, period: Period) -> Result<Vec<RevenueLine>, RepoError> {
-        let values: [&(dyn ToSql + Sync); 2] = [&At(period.start), &At(period.end)];
-        let mut lease = self.begin(BEGIN_REVENUE).await?;
-        let rows = lease.session().query(REVENUE, &values).await;
-        let lines = rows.and_then(|rows| rows.iter().map(|row| line(row, 0)).collect());
-        self.finish(lease, lines).await
+        let mut reading = self.begin_within(REVENUE_WITHIN, BEGIN_REVENUE).await?;
+        let lines = reading.work(|session| Box::pin(revenue(session, period))).await;
+        reading.finish(lines).await
     }
 
     async fn save_report(&self, report: RevenueReport) -> Result<RevenueReport, RepoError> {
-        let mut lease = self.begin("BEGIN").await?;
-        let saved = save(lease.session(), &report).await;
-        self.finish(lease, saved).await
+        let mut saving = self.begin("BEGIN").await?;
+        let saved = saving.work(|session| Box::pin(save(session, report))).await;
+        saving.finish(saved).await
     }
 
     async fn report(&self, month: Month) -> Result<Option<RevenueReport>, RepoError> {
@@ -77,7 +80,13 @@ impl ReportRepo for PostgresStore {
     }
 }
 
-async fn save(session: &mut Session, report: &RevenueReport) -> Result<RevenueReport, Failure> {
+async fn revenue(session: &mut Session, period: Period) -> Result<Vec<RevenueLine>, Failure> {
+    let values: [&(dyn ToSql + Sync); 2] = [&At(period.start), &At(period.end)];
+    let rows = session.query(REVENUE, &values).await?;
+    rows.iter().map(|row| line(row, 0)).collect()
+}
+
+async fn save(session: &mut Session, report: RevenueReport) -> Result<RevenueReport, Failure> {
     let month = report.month.to_string();
     let kept = session.query(KEEP, &[&month, &report.is_final, &At(report.built_at)]).await?;
     if kept.is_empty() {
@@ -93,7 +102,7 @@ async fn save(session: &mut Session, report: &RevenueReport) -> Result<RevenueRe
     let refunded: Vec<String> = lines.iter().map(|line| line.refunded.to_string()).collect();
     session.query(DROP_LINES, &[&month]).await?;
     session.query(KEEP_LINES, &[&month, &positions, &services, &names, &captured, &refunded]).await?;
-    Ok(report.clone())
+    Ok(report)
 }
 
 fn report_of(month: Month, rows: &[Row]) -> Result<Option<RevenueReport>, Failure> {

@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use tokio::time::timeout;
+
 use crate::{
     PostgresStore,
     failure::Failure,
@@ -14,8 +16,8 @@ use balance_domain::{
     ports::{LedgerSink, RepoError},
 };
 
-/// A chunk that takes longer finds the server frozen.
-const CHUNK_WITHIN: Duration = Duration::from_mins(1);
+/// A statement that takes longer finds the server frozen. Most fetch a chunk; the count reads an index of all accounts.
+const STATEMENT_WITHIN: Duration = Duration::from_mins(5);
 
 /// One snapshot for all. An audit may take hours.
 const BEGIN: &str = "\
@@ -52,12 +54,12 @@ impl PostgresStore {
 
     async fn scan_once(&self, sink: &dyn LedgerSink) -> Result<(), Failure> {
         let mut session = self.separate_session().await?;
-        session.run(BEGIN).await?;
-        let counted = session.query(COUNT, &[]).await?;
+        in_time(session.run(BEGIN)).await?;
+        let counted = in_time(session.query(COUNT, &[])).await?;
         let counted: i64 = counted.first().map_or(Ok(0), |row| column(row, 0))?;
         sink.begin(counted.try_into().unwrap_or_default());
         for declaration in [ACCOUNTS, OPERATIONS, RESERVATIONS] {
-            session.run(declaration).await?;
+            in_time(session.run(declaration)).await?;
         }
         let mut accounts = Cursor::new("FETCH 2000 FROM accounts_of_all", |row| rows::account(row, 0));
         let mut operations = Cursor::new("FETCH 2000 FROM operations_of_all", rows::recorded);
@@ -76,8 +78,14 @@ impl PostgresStore {
         if is_left {
             return Err(Failure::damaged("there are operations or reservations without an account"));
         }
-        session.run("ROLLBACK").await
+        in_time(session.run("ROLLBACK")).await
     }
+}
+
+async fn in_time<T>(statement: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    timeout(STATEMENT_WITHIN, statement)
+        .await
+        .unwrap_or_else(|_| Err(Failure::Away("the database did not answer in time".into())))
 }
 
 /// Something of one user.
@@ -140,8 +148,6 @@ impl<T: Owned> Cursor<T> {
     }
 
     async fn fetch(&self, session: &mut Session) -> Result<Vec<Row>, Failure> {
-        tokio::time::timeout(CHUNK_WITHIN, session.query(self.fetch, &[]))
-            .await
-            .map_err(|_| Failure::Away("the database did not answer in time".into()))?
+        in_time(session.query(self.fetch, &[])).await
     }
 }

@@ -117,7 +117,7 @@ impl Connector {
                  -c idle_in_transaction_session_timeout={}",
                 statements::PLANNER,
                 options.statement_timeout.as_millis(),
-                options.lock_timeout.as_millis(),
+                options.lock_timeout.min(options.deadline / 2).as_millis(),
                 options.idle_in_transaction_timeout.as_millis(),
             ))
             .application_name(&options.application_name)

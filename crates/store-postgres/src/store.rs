@@ -1,4 +1,8 @@
 //! The store: a pool of sessions, and how work gets one.
+//!
+//! Batches take connections from the pool as they like: no more of them run side by side than there are lanes. All
+//! other work needs a share first, of which there are fewer than connections, so that reads that wait for the
+//! server keep no money from moving.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,10 +11,16 @@ use deadpool::{
     Runtime,
     managed::{Manager, Object, Pool, PoolError, Timeouts},
 };
+use futures::future::BoxFuture;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_postgres::{Client, types::ToSql};
 
 use crate::{
     PostgresOptions,
+    execute::Held,
     failure::Failure,
     session::{Connector, Session},
     statements::COMMIT_ALONE,
@@ -24,6 +34,11 @@ const READ_ATTEMPTS_MAX: u32 = 3;
 #[derive(Clone)]
 pub struct PostgresStore {
     pool: Pool<Connector>,
+    /// How many connections may be in use for anything but batches.
+    beside: Arc<Semaphore>,
+    /// How many more may be in use for [`PostgresStore::probe`].
+    probes: Arc<Semaphore>,
+    held: Arc<Held>,
     options: Arc<PostgresOptions>,
 }
 
@@ -42,7 +57,14 @@ impl PostgresStore {
             })
             .build()
             .map_err(|error| RepoError::Internal(error.into()))?;
-        Ok(Self { pool, options: Arc::new(options) })
+        let beside = options.connections_max.saturating_sub(options.batches_max + 1).max(1);
+        Ok(Self {
+            pool,
+            beside: Arc::new(Semaphore::new(beside)),
+            probes: Arc::new(Semaphore::new(1)),
+            held: Arc::default(),
+            options: Arc::new(options),
+        })
     }
 
     pub(crate) fn pool_connections(&self) -> Connections {
@@ -65,84 +87,96 @@ impl PostgresStore {
         self.pool.manager().create().await
     }
 
-    /// A connection of the pool, for as long as the lease lasts.
+    /// Accounts that somebody else was found to hold.
+    pub(crate) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// A connection for a batch, for as long as the lease lasts. Other work cannot have taken them all.
     pub(crate) async fn lease(&self) -> Result<Lease, Failure> {
         match self.pool.get().await {
-            Ok(object) => Ok(Lease { object: Some(object), is_clean: false }),
+            Ok(object) => Ok(Lease { object: Some(object), is_clean: false, share: None }),
             Err(PoolError::Backend(failure)) => Err(failure),
             Err(PoolError::Timeout(_)) => Err(Failure::Busy),
             Err(error) => Err(Failure::Away(error.into())),
         }
     }
 
-    /// One statement that only reads. Tried again when the connection broke.
+    /// A connection for anything but a batch.
+    async fn lease_beside(&self, shares: &Arc<Semaphore>) -> Result<Lease, Failure> {
+        let share = timeout(self.options.wait_timeout, shares.clone().acquire_owned());
+        let share = share.await.map_err(|_| Failure::Busy)?;
+        let share = share.map_err(|error| Failure::Defect(error.into()))?;
+        let mut lease = self.lease().await?;
+        lease.share = Some(share);
+        Ok(lease)
+    }
+
+    /// One statement that only reads. Tried again when the connection broke, all within the deadline of a call.
     pub(crate) async fn read(
         &self,
         sql: &str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, RepoError> {
-        let mut attempt = 1;
-        loop {
-            match tokio::time::timeout(self.options.deadline, self.read_once(sql, values)).await {
-                Ok(Ok(rows)) => return Ok(rows),
-                Ok(Err(Failure::Lost(_) | Failure::Away(_) | Failure::Contention(_)))
-                    if attempt < READ_ATTEMPTS_MAX =>
-                {
-                    tokio::time::sleep(jitter(attempt)).await;
-                }
-                Ok(Err(failure)) => return Err(failure.into_error()),
-                Err(_) => return Err(RepoError::Unavailable("the database did not answer in time".into())),
-            }
-            attempt += 1;
-        }
+        let until = Instant::now() + self.options.deadline;
+        self.repeated(until, || self.read_once(&self.beside, sql, values)).await
+    }
+
+    /// The same on a connection that is kept for this, one at a time: whether the service is ready must not depend on
+    /// how busy it is.
+    pub(crate) async fn probe(&self, sql: &str) -> Result<Vec<Row>, RepoError> {
+        let until = Instant::now() + self.options.deadline;
+        self.repeated(until, || self.read_once(&self.probes, sql, &[])).await
     }
 
     /// Begins a transaction that is not a batch's. Tried again while connections turn out to be broken.
-    pub(crate) async fn begin(&self, begin: &str) -> Result<Lease, RepoError> {
-        let mut attempt = 1;
-        loop {
-            match tokio::time::timeout(self.options.deadline, self.begin_once(begin)).await {
-                Ok(Ok(lease)) => return Ok(lease),
-                Ok(Err(Failure::Lost(_) | Failure::Away(_))) if attempt < READ_ATTEMPTS_MAX => {
-                    tokio::time::sleep(jitter(attempt)).await;
+    pub(crate) async fn begin(&self, begin: &str) -> Result<Transaction, RepoError> {
+        self.begin_within(self.options.deadline, begin).await
+    }
+
+    /// The same for work that is long by nature: from here to its commit it may take so much time.
+    pub(crate) async fn begin_within(&self, within: Duration, begin: &str) -> Result<Transaction, RepoError> {
+        let until = Instant::now() + within;
+        let begun = Instant::now() + self.options.deadline;
+        let lease = self.repeated(begun.min(until), || self.begin_once(begin)).await?;
+        Ok(Transaction { lease, until })
+    }
+
+    /// Does something that may be done any number of times until it succeeds, fails for good, or time is up.
+    async fn repeated<T, F>(&self, until: Instant, mut once: impl FnMut() -> F) -> Result<T, RepoError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let repeating = async {
+            let mut attempt = 1;
+            loop {
+                match once().await {
+                    Err(failure) if failure.is_passing() && attempt < READ_ATTEMPTS_MAX => {
+                        tokio::time::sleep(jitter(attempt)).await;
+                    }
+                    result => return result.map_err(Failure::into_error),
                 }
-                Ok(Err(failure)) => return Err(failure.into_error()),
-                Err(_) => return Err(RepoError::Unavailable("the database did not answer in time".into())),
+                attempt += 1;
             }
-            attempt += 1;
-        }
+        };
+        timeout_at(until, repeating)
+            .await
+            .unwrap_or_else(|_| Err(RepoError::Unavailable("the database did not answer in time".into())))
     }
 
     async fn begin_once(&self, begin: &str) -> Result<Lease, Failure> {
-        let mut lease = self.lease().await?;
+        let mut lease = self.lease_beside(&self.beside).await?;
         lease.session().run(begin).await?;
         Ok(lease)
     }
 
-    /// Commits what was done on the lease, or closes its connection and with it the transaction. A commit that
-    /// nobody answered is not repeated: other than batches, this work has no keys that tell.
-    pub(crate) async fn finish<T>(&self, mut lease: Lease, done: Result<T, Failure>) -> Result<T, RepoError> {
-        let value = done.map_err(Failure::into_error)?;
-        lease.session().take_warning();
-        let committed = tokio::time::timeout(self.options.deadline, lease.session().run(COMMIT_ALONE)).await;
-        match committed {
-            Ok(Ok(())) if lease.session().take_warning() => {
-                Err(RepoError::Unknown("the server warned while it committed".into()))
-            }
-            Ok(Ok(())) => {
-                lease.give_back();
-                Ok(value)
-            }
-            Ok(Err(failure @ (Failure::Lost(_) | Failure::Away(_) | Failure::Contention(_)))) => {
-                Err(failure.into_unknown())
-            }
-            Ok(Err(failure)) => Err(failure.into_error()),
-            Err(_) => Err(RepoError::Unknown("the database did not answer in time".into())),
-        }
-    }
-
-    async fn read_once(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
-        let mut lease = self.lease().await?;
+    async fn read_once(
+        &self,
+        shares: &Arc<Semaphore>,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Failure> {
+        let mut lease = self.lease_beside(shares).await?;
         let rows = lease.session().query(sql, values).await?;
         lease.give_back();
         Ok(rows)
@@ -160,6 +194,8 @@ impl std::fmt::Debug for PostgresStore {
 pub(crate) struct Lease {
     object: Option<Object<Connector>>,
     is_clean: bool,
+    /// Of the connections for anything but batches.
+    share: Option<OwnedSemaphorePermit>,
 }
 
 impl Lease {
@@ -180,6 +216,45 @@ impl Drop for Lease {
             && let Some(object) = self.object.take()
         {
             drop(Object::take(object));
+        }
+    }
+}
+
+/// A transaction that is not a batch's. Dropped, it is rolled back: its connection is closed.
+pub(crate) struct Transaction {
+    lease: Lease,
+    /// When all of it must be over.
+    until: Instant,
+}
+
+impl Transaction {
+    /// Does the transaction's work on its session, in time.
+    pub(crate) async fn work<T>(
+        &mut self,
+        work: impl for<'a> FnOnce(&'a mut Session) -> BoxFuture<'a, Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        timeout_at(self.until, work(self.lease.session()))
+            .await
+            .unwrap_or_else(|_| Err(Failure::Away("the database did not answer in time".into())))
+    }
+
+    /// Commits what was done, or closes the connection and with it the transaction. A commit that nobody answered is
+    /// not repeated: other than batches, this work has no keys that tell.
+    pub(crate) async fn finish<T>(mut self, done: Result<T, Failure>) -> Result<T, RepoError> {
+        let value = done.map_err(Failure::into_error)?;
+        let session = self.lease.session();
+        session.take_warning();
+        match timeout_at(self.until, session.run(COMMIT_ALONE)).await {
+            Ok(Ok(())) if session.take_warning() => {
+                Err(RepoError::Unknown("the server warned while it committed".into()))
+            }
+            Ok(Ok(())) => {
+                self.lease.give_back();
+                Ok(value)
+            }
+            Ok(Err(failure)) if failure.is_passing() => Err(failure.into_unknown()),
+            Ok(Err(failure)) => Err(failure.into_error()),
+            Err(_) => Err(RepoError::Unknown("the database did not answer in time".into())),
         }
     }
 }

@@ -110,7 +110,11 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key("group_commit.batch_commands_max", "1000", "Commands in one transaction."),
     key("group_commit.queue_commands_max", "20000", "Commands that may wait in a lane before 503."),
-    key("group_commit.queue_age_ms_max", "2000", "How long a command may wait before 503, in milliseconds."),
+    key(
+        "group_commit.queue_age_ms_max",
+        "2000",
+        "How long a command may wait behind more than a batch before 503, in milliseconds.",
+    ),
     key("database.connections_max", "16", "Connections to PostgreSQL; threads that read from SQLite."),
     key("database.connect_timeout_ms", "3000", "Time to connect to PostgreSQL, in milliseconds."),
     key("database.wait_timeout_ms", "2000", "Time to wait for a free connection, in milliseconds."),

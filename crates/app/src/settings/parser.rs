@@ -47,6 +47,11 @@ impl Parser {
         self.value(name, |text| usize::try_from(parse(text)?).map_err(|error| error.to_string()))
     }
 
+    /// Notes that a key's value, which can be used by itself, does not go together with others.
+    pub(super) fn refuse(&mut self, name: &str, why: String) {
+        self.problems.push(Problem::new(&described(name), why));
+    }
+
     pub(super) fn rate(&mut self, name: &str) -> u32 {
         self.value(name, |text| u32::try_from(whole(0, 1_000_000)(text)?).map_err(|error| error.to_string()))
     }

@@ -29,6 +29,30 @@ fn with_nothing_configured_it_serves_one_machine_from_one_file() {
 }
 
 #[test]
+fn connections_are_enough_for_the_lanes_and_something_beside_them() {
+    let postgres = |connections: &str, lanes: &str| {
+        load(
+            None,
+            &[
+                ("BALANCE_DATABASE_URL", "postgres://u@db/balance"),
+                ("BALANCE_DATABASE__CONNECTIONS_MAX", connections),
+                ("BALANCE_GROUP_COMMIT__LANES", lanes),
+            ],
+        )
+    };
+    assert!(postgres("4", "0").is_ok() && postgres("10", "8").is_ok());
+    for (connections, lanes, needed) in [("3", "0", 4), ("9", "8", 10), ("16", "64", 66)] {
+        let refused = postgres(connections, lanes).unwrap_err();
+        assert!(
+            refused.contains("database.connections_max (BALANCE_DATABASE__CONNECTIONS_MAX)"),
+            "{refused}"
+        );
+        assert!(refused.contains(&format!("at least {needed}")), "{refused}");
+    }
+    assert!(load(None, &[("BALANCE_DATABASE__CONNECTIONS_MAX", "1")]).is_ok(), "readers of a file");
+}
+
+#[test]
 fn the_environment_goes_before_the_file_and_the_file_before_defaults() {
     let file = "currency = \"USD\"\nlisten = \"127.0.0.1:1\"\n[http]\nworkers = 3\nconnections_max = 7\n";
     let environment = [("BALANCE_LISTEN", "127.0.0.1:2"), ("BALANCE_HTTP__WORKERS", "5")];

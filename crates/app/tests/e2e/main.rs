@@ -16,6 +16,7 @@ mod input;
 mod kills;
 mod life;
 mod metrics;
+mod outage;
 mod raw_http;
 mod secrets;
 mod stopping;

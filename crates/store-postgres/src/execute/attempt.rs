@@ -1,8 +1,10 @@
 //! One attempt at a batch: two round trips, one flush.
 
+use std::time::Duration;
+
 use balance_domain::{Changes, Needs, Submission, Timestamp, decide_batch, ports::Reply};
 
-use crate::{PostgresStore, failure::Failure, statements::ROLLBACK};
+use crate::{PostgresStore, failure::Failure, statements::ROLLBACK, store::Lease};
 
 use super::{
     load::load,
@@ -16,27 +18,38 @@ pub(super) struct Progress {
     pub(super) commit_sent: Option<Vec<Reply>>,
 }
 
+/// Gives the connection back as it was. If that fails, it is closed: the batch has succeeded all the same.
+async fn done(mut lease: Lease, lock_timeout: Option<Duration>) {
+    if lock_timeout.is_none() || lease.session().run("RESET lock_timeout").await.is_ok() {
+        lease.give_back();
+    }
+}
+
 /// Loads, decides and writes. The connection returns to the pool after success only.
 pub(super) async fn attempt(
     store: &PostgresStore,
     submissions: &[Submission],
     now: Timestamp,
+    lock_timeout: Option<Duration>,
     progress: &mut Progress,
 ) -> Result<Vec<Reply>, Failure> {
     let needs = Needs::of(submissions);
     let mut lease = store.lease().await?;
     let session = lease.session();
+    if let Some(timeout) = lock_timeout {
+        session.run(&format!("SET lock_timeout = {}", timeout.as_millis())).await?;
+    }
     let loaded = load(session, &needs, now).await?;
     let decided = decide_batch(loaded.rows, submissions, now);
     if decided.changes == Changes::default() {
         session.run(ROLLBACK).await?;
-        lease.give_back();
+        done(lease, lock_timeout).await;
         return Ok(decided.replies);
     }
     progress.commit_sent = Some(decided.replies);
     match write(session, &decided.changes, &loaded.opened).await {
         Ok(()) => {
-            lease.give_back();
+            done(lease, lock_timeout).await;
             Ok(progress.commit_sent.take().unwrap_or_default())
         }
         Err(WriteFailure { failure, is_open }) => {

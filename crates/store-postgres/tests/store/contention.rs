@@ -2,15 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use balance_domain::ports::{BalanceRepo, RepoError};
+use balance_domain::{
+    Month, Submission,
+    ports::{BalanceRepo, Reply, RepoError, ReportRepo, SubmitError},
+};
 use balance_store_conformance::{
     Teller, audit,
-    teller::{deposit_of, transfer_of, under, user},
+    teller::{deposit_of, order, reserve_of, transfer_of, under, user},
 };
 
 use crate::database::{Database, client};
 
 const LOCK_1: &str = "SELECT FROM accounts WHERE user_id = 1 FOR UPDATE";
+/// The store is there, and this account is not to be had.
+fn is_unavailable(reply: &Reply) -> bool {
+    matches!(reply, Err(SubmitError::Failed(RepoError::Unavailable(_))))
+}
+
 const LOCK_2: &str = "SELECT FROM accounts WHERE user_id = 2 FOR UPDATE";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,13 +33,132 @@ async fn an_account_that_stays_locked_is_an_outage_in_time_and_nothing_happened(
     let other = client(&database.server.url(&database.name)).await;
     other.batch_execute(&format!("BEGIN; {LOCK_1}")).await.unwrap();
     let start = std::time::Instant::now();
-    let told = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()], teller.now()).await;
-    assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
+    let told = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()], teller.now()).await.unwrap();
+    assert!(is_unavailable(&told[0]), "{told:?}");
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     other.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(teller.balance(1).await, (100, 0));
     teller.accepted(under("k", deposit_of(1, 5))).await;
     assert_eq!(teller.balance(1).await, (105, 0));
+}
+
+/// The neighbours wait for one lock timeout, the next batch for a moment only.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_locked_account_does_not_hold_up_the_others_of_its_batch() {
+    const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+    let database = Database::migrated().await;
+    let store = database.another(|options| options.lock_timeout = LOCK_TIMEOUT);
+    let teller = Teller::new(Arc::new(store));
+    for id in 1..=4 {
+        teller.deposit(id, 100).await;
+    }
+    let other = client(&database.server.url(&database.name)).await;
+    other.batch_execute(&format!("BEGIN; {LOCK_1}")).await.unwrap();
+    let batch = |round: &str| -> Vec<Submission> {
+        let key = |n: i32| format!("{round}-{n}");
+        vec![
+            under(&key(0), deposit_of(2, 5)).into(),
+            under(&key(1), deposit_of(1, 5)).into(),
+            under(&key(2), transfer_of(3, 1, 5)).into(),
+            under(&key(3), deposit_of(3, 5)).into(),
+            under(&key(4), deposit_of(4, 5)).into(),
+            // Opens its account.
+            under(&key(5), deposit_of(5, 5)).into(),
+        ]
+    };
+    for (round, within) in [("first", LOCK_TIMEOUT * 2), ("second", LOCK_TIMEOUT / 2)] {
+        let start = std::time::Instant::now();
+        let replies = teller.batch(batch(round)).await;
+        assert!(start.elapsed() < within, "the {round} batch took {:?}", start.elapsed());
+        for n in [0, 4, 5] {
+            assert!(replies[n].is_ok(), "{replies:?}");
+        }
+        for n in [1, 2, 3] {
+            assert!(is_unavailable(&replies[n]), "{replies:?}");
+        }
+    }
+    other.batch_execute("COMMIT").await.unwrap();
+    for round in ["first", "second"] {
+        let replies = teller.batch(batch(round)).await;
+        let replays = replies.iter().map(|reply| reply.as_ref().unwrap()[0].is_replay);
+        assert_eq!(replays.collect::<Vec<_>>(), [true, false, false, false, true, true]);
+    }
+    for (id, balance) in [(1, 120), (2, 110), (3, 100), (4, 110), (5, 10)] {
+        assert_eq!(teller.balance(id).await, (balance, 0), "user {id}");
+    }
+    audit(teller.store()).await;
+    let timeout = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    assert_eq!(database.sql(timeout), "0");
+}
+
+/// A lock that is not an account's: nobody is to blame, and the batch stays whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_on_something_else_is_waited_for_until_the_deadline() {
+    let database = Database::migrated().await;
+    let store = database.another(|options| options.lock_timeout = Duration::from_millis(200));
+    let teller = Teller::new(Arc::new(store));
+    teller.add_services(&[7]).await;
+    teller.deposit(1, 100).await;
+    let other = client(&database.server.url(&database.name)).await;
+    other.batch_execute("BEGIN; LOCK TABLE services IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let store = teller.store().clone();
+    let (now, batch) = (teller.now(), vec![under("k", reserve_of(order(1, 7, 1), 5, 60)).into()]);
+    let waiting = tokio::spawn(async move { store.execute(batch, now).await });
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(!waiting.is_finished());
+    other.batch_execute("COMMIT").await.unwrap();
+    assert!(waiting.await.unwrap().unwrap()[0].is_ok());
+}
+
+/// Reads that wait for the server take no connection away from batches, nor from whoever asks for readiness.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_that_wait_keep_no_money_from_moving() {
+    let database = Database::migrated().await;
+    let store = database.another(|options| {
+        options.connections_max = 4;
+        options.batches_max = 1;
+        options.wait_timeout = Duration::from_millis(500);
+        options.deadline = Duration::from_secs(4);
+        options.lock_timeout = Duration::from_secs(60);
+    });
+    let teller = Teller::new(Arc::new(store.clone()));
+    teller.deposit(1, 100).await;
+    let other = client(&database.server.url(&database.name)).await;
+    other.batch_execute("BEGIN; LOCK TABLE reports IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let start = std::time::Instant::now();
+    let reads: Vec<_> = (0..12)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.report(Month::new(2026, 10).unwrap()).await })
+        })
+        .collect();
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while database.sql(waiting) != "2" {
+        assert!(start.elapsed() < Duration::from_secs(3), "the reads do not wait");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for _ in 0..10 {
+        teller.deposit(1, 1).await;
+    }
+    store.ready().await.unwrap();
+    other.batch_execute("COMMIT").await.unwrap();
+    let mut told = [0, 0];
+    for read in reads {
+        match read.await.unwrap() {
+            Ok(report) => {
+                assert_eq!(report, None);
+                told[0] += 1;
+            }
+            Err(RepoError::Overloaded | RepoError::Unavailable(_)) => told[1] += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(told[0] > 0, "{told:?}");
+    assert_eq!(
+        store.report(Month::new(2026, 10).unwrap()).await.unwrap(),
+        None,
+        "every share was given back"
+    );
 }
 
 /// The other side waits longer before it looks for a deadlock, so that the store is the one that is refused.

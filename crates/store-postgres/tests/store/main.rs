@@ -11,3 +11,4 @@ mod plans;
 mod poison;
 mod races;
 mod schema;
+mod timeouts;

@@ -1,20 +1,25 @@
 //! Several instances of the service on one database.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
 use balance_domain::{
     Removal, Submission,
     ports::{BalanceRepo, ServiceRepo},
 };
+use balance_postgres_harness::{Options, Server};
 use balance_store_conformance::{
     Teller, audit,
     teller::{amount, deposit_of, name, order, reserve_of, service, transfer_of, under, user},
 };
+use balance_store_postgres::PostgresStore;
 
-use crate::database::Database;
+use crate::database::{Database, client, options};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn opposing_transfers_of_two_instances_never_deadlock() {
@@ -133,8 +138,11 @@ async fn a_removal_comes_wholly_before_or_after_a_reserve() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_key_at_two_instances_at_once_has_one_effect() {
-    let database = Database::migrated().await;
-    let instances = [database.store.clone(), database.another(|_| {})];
+    let settings = ["logging_collector=on", "log_directory=log", "log_line_prefix='%e '"].map(String::from);
+    let server = Server::start(Options { settings: settings.into(), ..Options::default() });
+    let instance = || PostgresStore::new(options(&server.url("postgres"))).unwrap();
+    let instances = [instance(), instance()];
+    instances[0].migrate().await.unwrap();
     let teller = Teller::new(Arc::new(instances[0].clone()));
     let now = teller.now();
     for round in 0..40 {
@@ -157,4 +165,14 @@ async fn one_key_at_two_instances_at_once_has_one_effect() {
     }
     assert_eq!(teller.account(1).await.unwrap().available, amount(20 * 5).get());
     assert_eq!(teller.account(101).await.map(|account| account.user_id), Some(user(101)));
+
+    // The locks alone did this: no attempt ran into the unique index behind them.
+    let log = || server.psql("postgres", "SELECT pg_read_file(pg_current_logfile())");
+    assert!(!log().contains("23505"), "{}", log());
+    let twice = "INSERT INTO services VALUES (1, 'a', false, false), (1, 'b', false, false)";
+    client(&server.url("postgres")).await.batch_execute(twice).await.unwrap_err();
+    let start = std::time::Instant::now();
+    while !log().contains("23505") {
+        assert!(start.elapsed() < Duration::from_secs(10), "the log would not tell");
+    }
 }
