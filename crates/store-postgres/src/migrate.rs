@@ -1,12 +1,19 @@
 //! Brings the schema up to what this binary knows, once, however many instances start together.
+//!
+//! Instances are upgraded one after the other, so older ones meet a schema that is newer than they know. They go on if
+//! the name of every migration that they do not know begins with [`ADDITIVE`]: a promise that what was there before
+//! still works as before. Anything else they refuse.
 
 use balance_domain::ports::RepoError;
 
-use crate::{PostgresStore, failure::Failure, rows::column};
+use crate::{PostgresStore, failure::Failure, rows::column, wire::Row};
 
 mod embedded {
     refinery::embed_migrations!("../../migrations/postgres");
 }
+
+/// How the names of migrations begin that older binaries can live with. `docs/operations.md` says what that takes.
+const ADDITIVE: &str = "add_";
 
 /// The advisory lock that migrating instances queue at; any fixed number serves.
 const LOCK: &str = "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock(7281001)";
@@ -19,38 +26,54 @@ impl PostgresStore {
         let mut client = self.separate().await.map_err(Failure::into_error)?;
         client.batch_execute(LOCK).await.map_err(|error| Failure::from(error).into_error())?;
         embedded::migrations::runner()
+            // Those of a newer binary: whether this one can live with them is told by `check_schema`.
+            .set_abort_missing(false)
             .run_async(&mut client)
             .await
             .map_err(|error| RepoError::Internal(error.into()))?;
         Ok(())
     }
 
-    /// Whether the schema is exactly the one that this binary was built with.
+    /// Whether the schema is the one that this binary was built with, or that one with additions.
     pub(crate) async fn check_schema(&self) -> Result<(), RepoError> {
-        let rows = self
-            .read("SELECT version::bigint, checksum FROM refinery_schema_history ORDER BY version", &[])
-            .await?;
-        let applied = rows
-            .iter()
-            .map(|row| Ok((column::<i64>(row, 0)?, column::<String>(row, 1)?)))
-            .collect::<Result<Vec<_>, Failure>>()
-            .map_err(Failure::into_error)?;
+        let rows = self.probe(APPLIED).await?;
+        let applied = rows.iter().map(applied).collect::<Result<Vec<_>, _>>().map_err(Failure::into_error)?;
         let known: Vec<(i64, String)> = embedded::migrations::runner()
             .get_migrations()
             .iter()
             .map(|migration| (i64::from(migration.version()), migration.checksum().to_string()))
             .collect();
-        if applied == known {
+        let mut rest = applied.iter();
+        let has_all_known = known.iter().all(|known| rest.next().is_some_and(|applied| applied.is(known)));
+        if has_all_known && rest.all(|later| later.name.starts_with(ADDITIVE)) {
             return Ok(());
         }
-        let last = |list: &[(i64, String)]| list.last().map_or(0, |(version, _)| *version);
         Err(RepoError::Unavailable(
             format!(
-                "the schema is at version {}, this binary knows version {}",
-                last(&applied),
-                last(&known)
+                "the schema is at version {}, this binary knows version {} and can live with what is only added to that",
+                applied.last().map_or(0, |last| last.version),
+                known.last().map_or(0, |(version, _)| *version),
             )
             .into(),
         ))
     }
+}
+
+const APPLIED: &str = "SELECT version::bigint, name, checksum FROM refinery_schema_history ORDER BY version";
+
+/// A migration that was applied.
+struct Applied {
+    version: i64,
+    name: String,
+    checksum: String,
+}
+
+impl Applied {
+    fn is(&self, (version, checksum): &(i64, String)) -> bool {
+        self.version == *version && self.checksum == *checksum
+    }
+}
+
+fn applied(row: &Row) -> Result<Applied, Failure> {
+    Ok(Applied { version: column(row, 0)?, name: column(row, 1)?, checksum: column(row, 2)? })
 }

@@ -1,4 +1,7 @@
 //! The schema: its migrations, compiled in, and the check that file and binary agree on it.
+//!
+//! A later migration that this binary does not know is accepted if its name begins with [`ADDITIVE`]: a promise that
+//! older binaries go on as before. So a binary can be taken back after an upgrade.
 
 use balance_domain::ports::{Cause, RepoError};
 use refinery::{Migration, Runner};
@@ -13,8 +16,12 @@ const MIGRATIONS: [(&str, &str); 1] =
 /// The schema version that this binary knows: the number of the last migration.
 const VERSION: i64 = 1;
 
+/// How the names of migrations begin that older binaries can live with. PostgreSQL's begin the same way.
+const ADDITIVE: &str = "add_";
+
 /// Brings the schema to the version that this binary knows. All missing migrations and their records are one
-/// transaction: a crash in the middle leaves the schema as it was. A newer or altered schema is refused.
+/// transaction: a crash in the middle leaves the schema as it was. An altered schema is refused, and a newer one unless
+/// all that is new was only added.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), RepoError> {
     if recorded_version(connection)?.unwrap_or(0) > VERSION {
         return check(connection);
@@ -35,6 +42,7 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), RepoError> {
 pub(crate) fn check(connection: &Connection) -> Result<(), RepoError> {
     let advice = match recorded_version(connection)? {
         Some(VERSION) => return Ok(()),
+        Some(newer) if newer > VERSION && is_only_added_to(connection)? => return Ok(()),
         Some(newer) if newer > VERSION => "use a newer binary",
         _ => "run the migrations",
     };
@@ -47,6 +55,18 @@ pub(crate) fn check(connection: &Connection) -> Result<(), RepoError> {
 /// Whether there is a schema of ours, of whatever version.
 pub(crate) fn is_recorded(connection: &Connection) -> Result<bool, RepoError> {
     Ok(recorded_version(connection)?.is_some())
+}
+
+/// Whether every migration that this binary does not know is additive.
+fn is_only_added_to(connection: &Connection) -> Result<bool, RepoError> {
+    let sql = "SELECT count(*) FROM refinery_schema_history WHERE version > ?1 AND substr(name, 1, ?2) <> ?3";
+    let others: i64 = connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| {
+            statement.query_row((VERSION, ADDITIVE.len() as i64, ADDITIVE), |row| row.get(0))
+        })
+        .map_err(repo_error)?;
+    Ok(others == 0)
 }
 
 fn recorded_version(connection: &Connection) -> Result<Option<i64>, RepoError> {
@@ -122,6 +142,21 @@ mod tests {
         for refused in [check(&connection).unwrap_err(), migrate(&mut connection).unwrap_err()] {
             assert!(refused.to_string().contains("use a newer binary"), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_newer_schema_that_was_only_added_to_is_accepted() {
+        let mut connection = migrated();
+        let record = |connection: &Connection, version: i64, name: &str| {
+            let sql = "INSERT INTO refinery_schema_history VALUES (?1, ?2, '2030-01-01T00:00:00Z', '1')";
+            connection.execute(sql, (version, name)).unwrap();
+        };
+        record(&connection, VERSION + 1, "add_labels");
+        check(&connection).unwrap();
+        migrate(&mut connection).unwrap();
+        record(&connection, VERSION + 2, "split_operations");
+        record(&connection, VERSION + 3, "add_more_labels");
+        assert!(check(&connection).is_err(), "one in between is not additive");
     }
 
     #[test]

@@ -49,6 +49,32 @@ async fn a_schema_is_known_exactly_or_not_at_all() {
     assert_ne!(readiness(&store).await, "ready", "another migration of the same number was here");
 }
 
+/// Instances are upgraded one after the other: the older ones go on beside what was only added, and start again too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_schema_that_was_only_added_to_is_worked_with() {
+    let server = shared();
+    let name = server.create_database(None);
+    let store = PostgresStore::new(options(&server.url(&name))).unwrap();
+    store.migrate().await.unwrap();
+    let record = |version: i32, called: &str| {
+        server.psql(
+            &name,
+            &format!(
+                "INSERT INTO refinery_schema_history \
+                 SELECT {version}, '{called}', applied_on, '1' FROM refinery_schema_history WHERE version = 1"
+            ),
+        );
+    };
+    record(2, "add_labels");
+    assert_eq!(readiness(&store).await, "ready");
+    store.migrate().await.unwrap();
+    assert_eq!(server.psql(&name, "SELECT count(*) FROM refinery_schema_history"), "2");
+    record(3, "split_operations");
+    record(4, "add_more_labels");
+    store.migrate().await.unwrap();
+    assert!(readiness(&store).await.contains("version 4"), "{}", readiness(&store).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_that_could_lose_commits_are_refused() {
     let database = Database::migrated().await;
