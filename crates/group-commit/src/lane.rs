@@ -54,6 +54,7 @@ fn why_away<A>(last: &Result<A, RepoError>) -> Option<RepoError> {
 }
 
 type CallOf<W> = Call<<W as Work>::Request, <W as Work>::Answer>;
+type TurnOf<W> = Turn<<W as Work>::Request, <W as Work>::Answer>;
 type AnswerOf<W> = Result<<W as Work>::Answer, RepoError>;
 
 pub(crate) struct Lane<W: Work> {
@@ -191,7 +192,7 @@ impl<W: Work> Lane<W> {
 
     /// The next batch, and what those are told who waited too long; `None` once nothing waits: then the slot is
     /// given back.
-    fn next_turn(&self) -> Option<(Turn<W::Request, W::Answer>, RepoError)> {
+    fn next_turn(&self) -> Option<(TurnOf<W>, RepoError)> {
         let mut state = self.lock();
         if state.queue.is_empty() {
             self.give_back(&mut state);

@@ -137,8 +137,8 @@ impl PostgresStore {
     /// The same for work that is long by nature: from here to its commit it may take so much time.
     pub(crate) async fn begin_within(&self, within: Duration, begin: &str) -> Result<Transaction, RepoError> {
         let until = Instant::now() + within;
-        let begun = Instant::now() + self.options.deadline;
-        let lease = self.repeated(begun.min(until), || self.begin_once(begin)).await?;
+        let connected_by = Instant::now() + self.options.deadline;
+        let lease = self.repeated(connected_by.min(until), || self.begin_once(begin)).await?;
         Ok(Transaction { lease, until })
     }
 

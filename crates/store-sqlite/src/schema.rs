@@ -59,12 +59,10 @@ pub(crate) fn is_recorded(connection: &Connection) -> Result<bool, RepoError> {
 
 /// Whether every migration that this binary does not know is additive.
 fn is_only_added_to(connection: &Connection) -> Result<bool, RepoError> {
-    let sql = "SELECT count(*) FROM refinery_schema_history WHERE version > ?1 AND substr(name, 1, ?2) <> ?3";
+    let sql = "SELECT count(*) FROM refinery_schema_history WHERE version > ?1 AND substr(name, 1, length(?2)) <> ?2";
     let others: i64 = connection
         .prepare_cached(sql)
-        .and_then(|mut statement| {
-            statement.query_row((VERSION, ADDITIVE.len() as i64, ADDITIVE), |row| row.get(0))
-        })
+        .and_then(|mut statement| statement.query_row((VERSION, ADDITIVE), |row| row.get(0)))
         .map_err(repo_error)?;
     Ok(others == 0)
 }

@@ -307,10 +307,9 @@ impl World {
         match reservation.state {
             ReservationState::Active if reservation.expires_at > at => Ok(*reservation),
             ReservationState::Active if reservation.captured > 0 => Err(Rejection::ReservationCaptured),
-            ReservationState::Active => Err(Rejection::ReservationExpired),
+            ReservationState::Active | ReservationState::Expired => Err(Rejection::ReservationExpired),
             ReservationState::Captured => Err(Rejection::ReservationCaptured),
             ReservationState::Released => Err(Rejection::ReservationReleased),
-            ReservationState::Expired => Err(Rejection::ReservationExpired),
         }
     }
 }

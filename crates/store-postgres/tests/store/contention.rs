@@ -119,7 +119,7 @@ async fn reads_that_wait_keep_no_money_from_moving() {
         options.batches_max = 1;
         options.wait_timeout = Duration::from_millis(500);
         options.deadline = Duration::from_secs(4);
-        options.lock_timeout = Duration::from_secs(60);
+        options.lock_timeout = Duration::from_mins(1);
     });
     let teller = Teller::new(Arc::new(store.clone()));
     teller.deposit(1, 100).await;

@@ -90,7 +90,7 @@ async fn all_attempts_of_a_read_share_one_deadline() {
     let database = Database::migrated().await;
     let store = database.another(|options| {
         options.lock_timeout = Duration::from_millis(1_500);
-        options.deadline = Duration::from_millis(2_000);
+        options.deadline = Duration::from_secs(2);
     });
     let other = client(&database.server.url(&database.name)).await;
     other.batch_execute("BEGIN; LOCK TABLE reports IN ACCESS EXCLUSIVE MODE").await.unwrap();
@@ -107,7 +107,7 @@ async fn all_attempts_of_a_read_share_one_deadline() {
 async fn the_work_of_a_transaction_has_a_deadline() {
     let database = Database::migrated().await;
     let store = database.another(|options| {
-        options.statement_timeout = Duration::from_secs(60);
+        options.statement_timeout = Duration::from_mins(1);
         options.deadline = Duration::from_millis(700);
     });
     slow_down(&database, "reports");
