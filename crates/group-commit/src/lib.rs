@@ -14,7 +14,8 @@
 //!
 //! - A call is never split and never overtaken within its lane; its replies come in its order.
 //! - The runner owns the transaction. A caller that goes away changes nothing: what was queued is executed.
-//! - Queues are bounded by count, bytes and age. What does not fit is refused at once and not executed.
+//! - Queues are bounded by count and bytes, and by age where more waits than one batch carries. What does not fit is
+//!   refused at once and not executed.
 //! - One submission that makes the store panic or fail internally does not take its neighbours down: the batch
 //!   is divided and run again. `division.rs` says why that is safe.
 //! - A read joins only a batch that was not sent yet, so that it sees every reply given before it started.
