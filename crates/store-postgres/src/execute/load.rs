@@ -24,7 +24,7 @@ pub(super) struct Loaded {
     pub(super) opened: Vec<UserId>,
 }
 
-/// Locks and loads. Where accounts are missing it begins anew by making their rows: whoever waits for a row
+/// Locks and loads. Where accounts are missing that the batch may open it begins anew by making their rows: whoever waits for a row
 /// that is being made holds no lock on an existing one, so that no circle can close.
 pub(super) async fn load(session: &mut Session, needs: &Needs, now: Timestamp) -> Result<Loaded, Failure> {
     let mut opened = Vec::new();
@@ -102,16 +102,18 @@ fn all<T>(rows: &[Row], read: impl Fn(&Row) -> Result<T, Failure>) -> Result<Vec
     rows.iter().map(read).collect()
 }
 
+/// Accounts that are to be made. One that is missing and that no command can bring into being needs no row: what is asked
+/// of it is refused.
 fn missing(needs: &Needs, accounts: &[Account]) -> Vec<UserId> {
     if accounts.len() == needs.accounts.len() {
         return Vec::new();
     }
     let found: HashSet<UserId> = accounts.iter().map(|account| account.user_id).collect();
-    needs.accounts.iter().copied().filter(|user| !found.contains(user)).collect()
+    needs.creates.iter().copied().filter(|user| !found.contains(user)).collect()
 }
 
 /// Both, in the canonical order.
 fn merged(needs: &Needs, opened: &[UserId], missing: &[UserId]) -> Vec<UserId> {
     let both: HashSet<UserId> = opened.iter().chain(missing).copied().collect();
-    needs.accounts.iter().copied().filter(|user| both.contains(user)).collect()
+    needs.creates.iter().copied().filter(|user| both.contains(user)).collect()
 }

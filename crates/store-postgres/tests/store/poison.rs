@@ -8,7 +8,7 @@ use balance_domain::{
 };
 use balance_store_conformance::{
     Teller, audit,
-    teller::{deposit_of, under, withdrawal_of},
+    teller::{deposit_of, transfer_of, under, withdrawal_of},
 };
 
 use crate::database::{Database, client};
@@ -78,13 +78,22 @@ async fn balances_below_zero_are_refused_by_the_database_too() {
     }
 }
 
-/// Unknown users are opened under the locks and leave no row behind.
+/// Who is to receive money is opened under the locks and leaves no row behind if that is refused; of others nothing is
+/// written at all.
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_strangers_leave_no_account_behind() {
     let database = Database::migrated().await;
     let teller = Teller::new(Arc::new(database.store.clone()));
     let alone = teller.batch(vec![under("k", withdrawal_of(1, 5)).into()]).await;
     assert!(alone[0].is_err());
+    assert_eq!(
+        database.sql("SELECT pg_relation_size('accounts')"),
+        "0",
+        "a refused stranger was written to disk"
+    );
+    let unfunded = teller.batch(vec![under("k", transfer_of(1, 2, 5)).into()]).await;
+    assert!(unfunded[0].is_err());
+    assert_eq!(database.sql("SELECT count(*) FROM accounts"), "0");
     let mixed = (1..=50).map(|n| {
         let action = if n % 2 == 0 { deposit_of(n, 5) } else { withdrawal_of(n, 5) };
         under("k", action).into()
