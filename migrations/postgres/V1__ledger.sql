@@ -1,9 +1,10 @@
 -- The whole ledger.
 --
--- Every key, unique index and secondary index of a user's rows begins with (bucket, user_id). `bucket` is a fixed
--- hash of the user id (0-255), kept beside it: it costs nothing here and lets the same schema be distributed
--- by it. There are no foreign keys and no triggers: each would be work per row, while every row is written under
--- the lock of its account row, by one function that has seen all the others.
+-- Every key and unique index of a user's rows begins with (bucket, user_id), and so do other indexes but for those of the
+-- sweeper and of revenue, which are about everybody. `bucket` is a fixed hash of the user id (0-255), kept beside it: it
+-- costs nothing here and lets the same schema be distributed by it (docs/scaling.md). There are no foreign keys and no
+-- triggers: each would be work per row, while every row is written under the lock of its account row, by one function
+-- that has seen all the others.
 --
 -- One CHECK per table: they are the second line behind the rules, and each is made ready anew for every statement.
 -- Times are UTC with microseconds. Amounts are integers of minor units.
