@@ -97,7 +97,8 @@ async fn all_attempts_of_a_read_share_one_deadline() {
     let start = Instant::now();
     let told = store.report(month()).await;
     assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
-    assert!(start.elapsed() < Duration::from_millis(2_700), "{:?}", start.elapsed());
+    // Three attempts with a deadline each would take 4.5 seconds.
+    assert!(start.elapsed() < Duration::from_millis(3_900), "{:?}", start.elapsed());
     other.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(store.report(month()).await.unwrap(), None);
 }
@@ -122,7 +123,12 @@ async fn the_work_of_a_transaction_has_a_deadline() {
     assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     database.sql("DROP TRIGGER sleep ON reports");
-    assert_eq!(store.save_report(report.clone()).await.unwrap(), report);
+    // The same connections work again; on a busy machine a call may miss so short a deadline.
+    let start = Instant::now();
+    while store.save_report(report.clone()).await.is_err() {
+        assert!(start.elapsed() < Duration::from_secs(20), "reports cannot be saved any more");
+    }
+    assert_eq!(store.report(month()).await.unwrap(), Some(report));
 }
 
 /// Stands between store and server. On demand it lets one more piece from the store pass and holds the next back
