@@ -3,6 +3,9 @@
 //!
 //! The driver gets its link from a TLS connector, so that is what lends it: a [`Loan`], which hands the link back
 //! when the driver lets go of it. Where the link is to be plain, the connector leaves it as it is.
+//!
+//! The driver has heard all that the server had to say by then. Should part of its last answer still be on its way, the
+//! first exchange ends too early, is found out of step, and the connection is given up.
 
 use std::{
     io,
