@@ -155,7 +155,7 @@ impl Parts {
             // The rest is for what the requests have left in the queue.
             shutdown_timeout: settings.shutdown * 3 / 4,
             metrics: Some(Arc::new(move || {
-                figures::record_connections(store_figures.as_ref());
+                figures::record_store(store_figures.as_ref());
                 metrics.render()
             })),
             #[cfg(feature = "otel")]

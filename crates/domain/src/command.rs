@@ -210,6 +210,26 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// The user whose account it is about first.
+    pub const fn user_id(&self) -> UserId {
+        match self {
+            Self::Money(command) => command.action.user_id(),
+            Self::Extend { reservation, .. } => reservation.user_id,
+            Self::Expire { user_id } | Self::Close { user_id } => *user_id,
+        }
+    }
+
+    /// Every user whose account it touches.
+    pub fn user_ids(&self) -> impl Iterator<Item = UserId> + use<> {
+        let counterparty = match self {
+            Self::Money(MoneyCommand { action: Action::Transfer { to, .. }, .. }) => Some(*to),
+            _ => None,
+        };
+        [Some(self.user_id()), counterparty].into_iter().flatten()
+    }
+}
+
 /// Commands that happen all together or not at all. A single command is a submission of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submission(pub Vec<Command>);

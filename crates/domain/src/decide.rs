@@ -186,12 +186,15 @@ fn refund(posting: &Posting<'_>, key: ReservationKey, amount: Option<Amount>) ->
     posting.on_reservation(account, reservation, &[(OperationKind::Refund, amount)])
 }
 
+/// The account stays as it is and is written all the same: nothing of a user changes without their account's row, so
+/// that the row's version tells whether anything did.
 fn extend(state: &State, key: ReservationKey, ttl: Ttl, now: Timestamp) -> Result<Decision, Rejection> {
     let account = open_account(state, key.user_id)?;
     let mut reservation = active_reservation(state, key, account.next_at(now))?;
 
     reservation.expires_at = account.next_at(now).after(ttl);
-    let changes = Changes { reservations: vec![reservation], ..Changes::default() };
+    let changes =
+        Changes { accounts: vec![account], reservations: vec![reservation], ..Changes::default() };
     Ok(Decision::Commit(changes, Receipt::Reservation { reservation, operation_seq: None }))
 }
 

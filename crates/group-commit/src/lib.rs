@@ -92,7 +92,7 @@ impl GroupCommit {
     /// The lane of a call: that of the bucket of its first command's user.
     fn lane(&self, submissions: &[Submission]) -> &Arc<Lane<Writes>> {
         let first = submissions.iter().find_map(|submission| submission.0.first());
-        let bucket = first.map_or(0, |command| writes::user_of(command).bucket());
+        let bucket = first.map_or(0, |command| command.user_id().bucket());
         &self.writes[usize::from(bucket) % self.writes.len()]
     }
 }

@@ -3,7 +3,7 @@
 use std::{iter, sync::Arc};
 
 use balance_domain::{
-    Command, Comment, MoneyCommand, Submission, Timestamp, UserId,
+    Command, Comment, MoneyCommand, Submission, Timestamp,
     ports::{BalanceRepo, Reply, RepoError, SubmitError},
 };
 
@@ -23,15 +23,6 @@ pub(crate) struct WriteRequest {
 /// Runs calls of `execute` as one.
 pub(crate) struct Writes {
     inner: Arc<dyn BalanceRepo>,
-}
-
-/// The user whose account a command is about first.
-pub(crate) const fn user_of(command: &Command) -> UserId {
-    match command {
-        Command::Money(command) => command.action.user_id(),
-        Command::Extend { reservation, .. } => reservation.user_id,
-        Command::Expire { user_id } | Command::Close { user_id } => *user_id,
-    }
 }
 
 /// What a call weighs: its commands, and roughly the memory that they hold.

@@ -2,7 +2,8 @@
 //!
 //! Funds 100,000 users, then runs batches of random users' deposits, reserves and captures, each with a key, for
 //! some seconds per row, and prints commands per second. `--disk` takes the temporary folder with full
-//! durability in the place of a tmpfs; `--seconds N` the time per row; `--only BATCHxLANES` one row.
+//! durability in the place of a tmpfs; `--seconds N` the time per row; `--only BATCHxLANES` one row; `--recent N` how many
+//! accounts the store remembers, by default as many as in production.
 
 #![expect(clippy::expect_used, reason = "a measurement of what its own code made valid")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -36,13 +37,15 @@ struct Asked {
     on_disk: bool,
     seconds: u64,
     only: Option<(usize, usize)>,
+    recent: Option<usize>,
     settings: Vec<String>,
     sql: Option<String>,
 }
 
 impl Asked {
     fn parse() -> Anything<Self> {
-        let mut asked = Self { on_disk: false, seconds: 5, only: None, settings: Vec::new(), sql: None };
+        let mut asked =
+            Self { on_disk: false, seconds: 5, only: None, recent: None, settings: Vec::new(), sql: None };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
@@ -53,6 +56,7 @@ impl Asked {
                     let (batch, lanes) = row.split_once('x').ok_or("BATCHxLANES")?;
                     asked.only = Some((batch.parse()?, lanes.parse()?));
                 }
+                "--recent" => asked.recent = Some(words.next().ok_or("how many?")?.parse()?),
                 "--set" => asked.settings.push(words.next().ok_or("name=value")?),
                 "--sql" => asked.sql = words.next(),
                 other => return Err(format!("{other}?").into()),
@@ -68,7 +72,9 @@ async fn main() -> Anything<()> {
     let mut settings = vec!["shared_buffers=1GB".to_owned(), "max_wal_size=8GB".to_owned()];
     settings.extend(asked.settings);
     let server = Server::start(Options { durable: true, on_tmpfs: !asked.on_disk, settings });
-    let store = PostgresStore::new(PostgresOptions::new(server.url("postgres")))?;
+    let mut options = PostgresOptions::new(server.url("postgres"));
+    options.recent_accounts_max = asked.recent.unwrap_or(options.recent_accounts_max);
+    let store = PostgresStore::new(options)?;
     store.migrate().await?;
     if let Some(sql) = &asked.sql {
         server.psql("postgres", sql);
@@ -117,18 +123,24 @@ async fn row(store: &PostgresStore, batch: usize, lanes: usize, time: Duration) 
     Ok((done.load(Ordering::Relaxed), start.elapsed().as_secs_f64()))
 }
 
-/// The CPU time of all processes of the server, in hundredths of a second. Other than the rate it hardly depends on who
-/// else uses the machine.
+/// The CPU time of all processes of the server, those that ended too, in hundredths of a second. Other than the rate it
+/// hardly depends on who else uses the machine.
 fn ticks_of_children(parent: u32) -> u64 {
+    let ended = ticks(&parent.to_string(), 13);
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let names = processes.filter_map(|entry| entry.file_name().into_string().ok());
     let children = names.filter(|name| stat(name).is_some_and(|fields| fields[1] == parent.to_string()));
-    children.map(|name| ticks_of(&name)).sum()
+    ended + children.map(|name| ticks_of(&name)).sum::<u64>()
 }
 
 fn ticks_of(process: &str) -> u64 {
+    ticks(process, 11)
+}
+
+/// User and system time, which stand side by side: its own from the 11th field on, that of its ended children from the 13th.
+fn ticks(process: &str, first: usize) -> u64 {
     let fields = stat(process).unwrap_or_default();
-    fields.iter().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+    fields.iter().skip(first).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
 }
 
 /// The fields of `/proc/PID/stat` from the state on.

@@ -3,11 +3,15 @@
 //! A commit that was sent and not answered may have happened. Then the same batch runs again, through the same
 //! locks: they are held until the old commit has landed or was lost, and keys turn what did happen into replays.
 //!
-//! An account that somebody else holds for long must not hold up the others: see `held`.
+//! The first attempt is made without locks where everything that it needs was here a moment ago: see `optimistic`. An
+//! account that somebody else holds for long must not hold up the others: see `held`.
 
 mod attempt;
 mod held;
 mod load;
+mod optimistic;
+mod parts;
+mod recent;
 mod reconcile;
 mod write;
 
@@ -21,11 +25,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{PostgresStore, failure::Failure, store::jitter};
 use attempt::{Progress, attempt};
-use held::{LOCK_BRIEFLY, Parts};
+use held::LOCK_BRIEFLY;
+use parts::{Parts, each_failed};
 use reconcile::reconcile;
 
 pub use held::HELD;
 pub(crate) use held::Held;
+pub(crate) use recent::Recent;
 
 /// How often others may be in the way of one batch.
 const CONTENTIONS_MAX: u32 = 8;
@@ -59,17 +65,23 @@ impl PostgresStore {
         let bounds = Bounds { now, deadline: Instant::now() + self.options().deadline, lock_timeout: None };
         let held = self.held().known(Instant::now());
         if held.is_empty() {
-            return self.run_within(submissions, bounds).await;
+            return self.run_optimistically(submissions, bounds).await;
         }
         self.run_around(held, submissions, bounds).await
     }
 
-    async fn run_within(&self, submissions: &[Submission], bounds: Bounds) -> Result<Vec<Reply>, RepoError> {
+    /// Runs a batch under locks. `open` are the answers of earlier attempts that may have been committed.
+    async fn run_within(
+        &self,
+        submissions: &[Submission],
+        bounds: Bounds,
+        open: Vec<Vec<Reply>>,
+    ) -> Result<Vec<Reply>, RepoError> {
         let Bounds { now, deadline, lock_timeout } = bounds;
         if submissions.iter().all(|submission| submission.0.is_empty()) {
             return Ok(decide_batch(Rows::default(), submissions, now).replies);
         }
-        let mut batch = Batch { submissions, deadline, open: Vec::new(), attempts: 0, contentions: 0 };
+        let mut batch = Batch { submissions, deadline, open, attempts: 0, contentions: 0 };
         loop {
             let mut progress = Progress::default();
             let attempt = Box::pin(attempt(self, submissions, now, lock_timeout, &mut progress));
@@ -107,32 +119,27 @@ impl PostgresStore {
         submissions: &[Submission],
         bounds: Bounds,
     ) -> Result<Vec<Reply>, RepoError> {
-        let parts = Parts::of(submissions, held);
-        let free = Box::pin(self.run_within(&parts.free, bounds)).await?;
+        let parts = Parts::of(submissions, held, |_, _| false);
+        let first = Box::pin(self.run_within(&parts.first, bounds, Vec::new())).await?;
         let briefly = Bounds { lock_timeout: Some(LOCK_BRIEFLY), ..bounds };
-        let stuck = match Box::pin(self.run_within(&parts.stuck, briefly)).await {
+        match Box::pin(self.run_within(&parts.apart, briefly, Vec::new())).await {
             // Nothing has been answered yet: it is the whole batch that failed.
-            Err(error) if parts.free.is_empty() => return Err(error),
-            stuck => stuck.unwrap_or_else(|error| each_failed(&parts.stuck, &error).collect()),
-        };
-        Ok(parts.merged(free, stuck))
+            Err(error) if parts.first.is_empty() => Err(error),
+            apart => Ok(parts.answered(first, apart)),
+        }
     }
 
     /// Runs the halves one after the other: in the end the poisoned command fails alone.
     async fn halves(&self, submissions: &[Submission], bounds: Bounds) -> Result<Vec<Reply>, RepoError> {
         let (first, second) = submissions.split_at(submissions.len() / 2);
-        let mut replies = Box::pin(self.run_within(first, bounds)).await?;
-        match Box::pin(self.run_within(second, bounds)).await {
+        let mut replies = Box::pin(self.run_within(first, bounds, Vec::new())).await?;
+        match Box::pin(self.run_within(second, bounds, Vec::new())).await {
             Ok(more) => replies.extend(more),
             // The first half may be durable: from here on every submission answers for itself.
             Err(error) => replies.extend(each_failed(second, &error)),
         }
         Ok(replies)
     }
-}
-
-fn each_failed(submissions: &[Submission], error: &RepoError) -> impl Iterator<Item = Reply> {
-    submissions.iter().map(|_| Err(SubmitError::Failed(error.clone())))
 }
 
 /// What is known of a batch after some attempts.

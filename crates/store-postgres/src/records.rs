@@ -12,11 +12,18 @@ use balance_domain::{
 use bytes::{BufMut, BytesMut};
 use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 
-use crate::values::{At, bucket, state_name};
+use crate::values::{At, RowVersion, bucket, state_name};
 
 /// The composite types, by the names that [`Record::TYPE`] has.
-pub(crate) const TYPES: [&str; 6] =
-    ["account_ref", "key_ref", "reservation_ref", "account_row", "reservation_row", "operation_row"];
+pub(crate) const TYPES: [&str; 7] = [
+    "account_ref",
+    "key_ref",
+    "reservation_ref",
+    "account_row",
+    "account_change",
+    "reservation_row",
+    "operation_row",
+];
 
 /// Something that is written as a value of a composite type.
 pub(crate) trait Record {
@@ -91,6 +98,10 @@ impl Fields<'_> {
         self.bytes(&Type::INT8, value.as_ref().map(<[u8; 8]>::as_slice));
     }
 
+    fn version(&mut self, value: RowVersion) {
+        self.bytes(&Type::XID, Some(&value.0.to_be_bytes()));
+    }
+
     fn time(&mut self, value: impl Into<Option<At>>) {
         let value = value.into().map(|at| at.as_stored().to_be_bytes());
         self.bytes(&Type::TIMESTAMPTZ, value.as_ref().map(<[u8; 8]>::as_slice));
@@ -111,6 +122,15 @@ impl Fields<'_> {
     fn user(&mut self, user_id: UserId) {
         self.smallint(bucket(user_id));
         self.bigint(user_id.get());
+    }
+
+    fn account(&mut self, account: &Account) {
+        self.user(account.user_id);
+        self.bigint(account.available);
+        self.bigint(account.reserved);
+        self.bigint(account.seq);
+        self.time(At(account.last_at));
+        self.boolean(account.status == AccountStatus::Closed);
     }
 
     fn reservation_key(&mut self, key: ReservationKey) {
@@ -153,12 +173,24 @@ impl Record for Account {
     const FIELDS: i32 = 7;
 
     fn write(&self, to: &mut Fields<'_>) {
-        to.user(self.user_id);
-        to.bigint(self.available);
-        to.bigint(self.reserved);
-        to.bigint(self.seq);
-        to.time(At(self.last_at));
-        to.boolean(self.status == AccountStatus::Closed);
+        to.account(self);
+    }
+}
+
+/// An account to write over a row that must still be of this version.
+#[derive(Debug)]
+pub(crate) struct AccountChange<'a> {
+    pub(crate) account: &'a Account,
+    pub(crate) version: RowVersion,
+}
+
+impl Record for AccountChange<'_> {
+    const TYPE: &'static str = "account_change";
+    const FIELDS: i32 = 8;
+
+    fn write(&self, to: &mut Fields<'_>) {
+        to.account(self.account);
+        to.version(self.version);
     }
 }
 

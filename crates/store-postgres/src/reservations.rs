@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use balance_domain::{
     Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery, ReservationState, Timestamp,
-    ports::{Connections, RepoError, StoreFigures},
+    ports::{Connections, OptimisticBatches, RepoError, StoreFigures},
 };
 
 use crate::{
@@ -90,6 +90,10 @@ impl StoreFigures for PostgresStore {
 
     fn connections(&self) -> Connections {
         self.pool_connections()
+    }
+
+    fn optimistic_batches(&self) -> OptimisticBatches {
+        self.recent().batches()
     }
 }
 

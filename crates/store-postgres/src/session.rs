@@ -1,8 +1,8 @@
 //! One connection: how it is made, what it is set to, what it refuses, which statements it has ready.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use balance_domain::ports::Cause;
+use balance_domain::{Timestamp, ports::Cause};
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use futures::future::BoxFuture;
 use tokio::{
@@ -18,8 +18,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
     PostgresOptions,
+    execute::Recent,
     failure::Failure,
     records, rows, statements, tls,
+    values::At,
     wire::{Pipeline, Row, Wire, take_over},
 };
 
@@ -55,6 +57,13 @@ impl Session {
     /// Whether the server has warned since this was asked last: see [`Wire::take_warning`].
     pub(crate) fn take_warning(&mut self) -> bool {
         self.wire.take_warning()
+    }
+
+    /// When the server was started.
+    async fn server_started_at(&mut self) -> Result<Timestamp, Failure> {
+        let rows = self.query("SELECT pg_catalog.pg_postmaster_start_time()", &[]).await?;
+        let row = rows.first().ok_or_else(|| Failure::Lost("the server did not tell its start".into()))?;
+        Ok(rows::column::<At>(row, 0)?.0)
     }
 
     /// Learns the composite types and has every statement of the batch path ready.
@@ -103,11 +112,12 @@ pub(crate) struct Connector {
     connect_timeout: Duration,
     allow_unsafe_durability: bool,
     runtime: Option<Handle>,
+    recent: Arc<Recent>,
 }
 
 impl Connector {
     /// Checks the options; connects to nothing. Connections will live on the runtime that this is called on.
-    pub(crate) fn new(options: &PostgresOptions) -> Result<Self, Cause> {
+    pub(crate) fn new(options: &PostgresOptions, recent: Arc<Recent>) -> Result<Self, Cause> {
         let mut config: Config = tls::with_known_sslmode(&options.url).parse()?;
         let tls = tls::connector(&config, options.ca_file.as_deref())?;
         let further = config.get_options().unwrap_or_default().to_owned();
@@ -133,6 +143,7 @@ impl Connector {
             connect_timeout: options.connect_timeout,
             allow_unsafe_durability: options.allow_unsafe_durability,
             runtime: Handle::try_current().ok(),
+            recent,
         })
     }
 
@@ -156,6 +167,7 @@ impl Connector {
         let unfit = session.query(UNFIT, &[&self.allow_unsafe_durability]).await?;
         refuse_unfit(unfit.iter().map(|row| rows::column(row, 0)))?;
         session.prepare_hot().await?;
+        self.recent.connected(session.server_started_at().await?);
         Ok(session)
     }
 

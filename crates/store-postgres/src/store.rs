@@ -20,7 +20,7 @@ use tokio_postgres::{Client, types::ToSql};
 
 use crate::{
     PostgresOptions,
-    execute::Held,
+    execute::{Held, Recent},
     failure::Failure,
     session::{Connector, Session},
     statements::COMMIT_ALONE,
@@ -39,13 +39,15 @@ pub struct PostgresStore {
     /// How many more may be in use for [`PostgresStore::probe`].
     probes: Arc<Semaphore>,
     held: Arc<Held>,
+    recent: Arc<Recent>,
     options: Arc<PostgresOptions>,
 }
 
 impl PostgresStore {
     /// Checks the options. Connects to nothing: a database that is away at start is one that is away later.
     pub fn new(options: PostgresOptions) -> Result<Self, RepoError> {
-        let connector = Connector::new(&options).map_err(RepoError::Internal)?;
+        let recent = Arc::new(Recent::new(options.recent_accounts_max));
+        let connector = Connector::new(&options, recent.clone()).map_err(RepoError::Internal)?;
         let pool = Pool::builder(connector)
             .max_size(options.connections_max.max(1))
             .runtime(Runtime::Tokio1)
@@ -63,6 +65,7 @@ impl PostgresStore {
             beside: Arc::new(Semaphore::new(beside)),
             probes: Arc::new(Semaphore::new(1)),
             held: Arc::default(),
+            recent,
             options: Arc::new(options),
         })
     }
@@ -90,6 +93,11 @@ impl PostgresStore {
     /// Accounts that somebody else was found to hold.
     pub(crate) fn held(&self) -> &Held {
         &self.held
+    }
+
+    /// Accounts as this instance left them.
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.recent
     }
 
     /// A connection for a batch, for as long as the lease lasts. Other work cannot have taken them all.

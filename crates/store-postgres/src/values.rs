@@ -41,6 +41,21 @@ impl<'a> FromSql<'a> for At {
     accepts!(TIMESTAMPTZ);
 }
 
+/// Which transaction wrote a row: the system column `xmin`. A row that has the same one as before is the same.
+///
+/// Numbers of transactions come again after four thousand million; a row would have to be written by exactly the one with
+/// the same number, and by nobody before whom this instance notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowVersion(pub(crate) u32);
+
+impl<'a> FromSql<'a> for RowVersion {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(u32::from_be_bytes(raw.try_into()?)))
+    }
+
+    accepts!(XID);
+}
+
 /// The bucket as it is stored.
 pub(crate) fn bucket(user_id: UserId) -> i16 {
     user_id.bucket().into()

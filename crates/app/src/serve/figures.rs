@@ -1,9 +1,9 @@
-//! What `/metrics` tells of the store: its connections, and how many reservations are active.
+//! What `/metrics` tells of the store: its connections, how its batches fare, and how many reservations are active.
 
 use std::{sync::Arc, time::Duration};
 
-use balance_domain::ports::{Clock, Connections, StoreFigures};
-use metrics::{describe_gauge, gauge};
+use balance_domain::ports::{Clock, Connections, OptimisticBatches, StoreFigures};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock::SystemClock;
@@ -19,20 +19,27 @@ pub(super) fn describe() {
     describe_gauge!("balance_store_connections", "Connections to the store, by what they do");
     describe_gauge!("balance_store_connections_max", "Connections to the store that there may be");
     describe_gauge!("balance_store_waiting", "Calls that wait for a connection to the store");
+    describe_counter!(
+        "balance_store_optimistic_batches_total",
+        "Batches written without looking first: confirmed, or repeated under locks"
+    );
     describe_gauge!(
         "balance_reservations_active",
         "Active reservations, counted twice a minute and up to 100,000"
     );
 }
 
-/// Tells of the connections. They are looked at when somebody asks.
+/// Tells of connections and batches. They are looked at when somebody asks.
 #[expect(clippy::cast_precision_loss, reason = "a gauge takes nothing else; no store has 2^53 connections")]
-pub(super) fn record_connections(store: &dyn StoreFigures) {
+pub(super) fn record_store(store: &dyn StoreFigures) {
     let Connections { max, in_use, idle, waiting } = store.connections();
     gauge!("balance_store_connections_max").set(max as f64);
     gauge!("balance_store_connections", "state" => "in_use").set(in_use as f64);
     gauge!("balance_store_connections", "state" => "idle").set(idle as f64);
     gauge!("balance_store_waiting").set(waiting as f64);
+    let OptimisticBatches { confirmed, repeated } = store.optimistic_batches();
+    counter!("balance_store_optimistic_batches_total", "outcome" => "confirmed").absolute(confirmed);
+    counter!("balance_store_optimistic_batches_total", "outcome" => "repeated").absolute(repeated);
 }
 
 /// Counts active reservations for ever. While they cannot be counted, the last count stands.

@@ -31,17 +31,14 @@ impl Needs {
     }
 
     fn add(&mut self, command: &Command) {
+        self.accounts.extend(command.user_ids());
         match command {
             Command::Money(command) => {
-                self.accounts.push(command.action.user_id());
                 self.keys.push((command.action.user_id(), command.key.clone()));
                 self.add_action(&command.action);
             }
-            Command::Extend { reservation, .. } => {
-                self.accounts.push(reservation.user_id);
-                self.reservations.push(*reservation);
-            }
-            Command::Expire { user_id } | Command::Close { user_id } => self.accounts.push(*user_id),
+            Command::Extend { reservation, .. } => self.reservations.push(*reservation),
+            Command::Expire { .. } | Command::Close { .. } => {}
         }
     }
 
@@ -49,10 +46,7 @@ impl Needs {
         match *action {
             Action::Deposit { user_id, .. } => self.creates.push(user_id),
             Action::Withdraw { .. } => {}
-            Action::Transfer { to, .. } => {
-                self.accounts.push(to);
-                self.creates.push(to);
-            }
+            Action::Transfer { to, .. } => self.creates.push(to),
             Action::Reserve { reservation, .. } => {
                 self.reservations.push(reservation);
                 self.services.push(reservation.service_id);

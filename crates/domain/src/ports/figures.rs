@@ -17,6 +17,15 @@ pub struct Connections {
     pub waiting: usize,
 }
 
+/// Batches that were decided on what the store remembered and confirmed while they were written, since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OptimisticBatches {
+    /// Everything was as remembered.
+    pub confirmed: u64,
+    /// Something was not, or nobody knows: the batch ran again, under locks.
+    pub repeated: u64,
+}
+
 /// Figures of a store. No rule asks for them, and they hold up nobody.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
@@ -28,4 +37,9 @@ pub trait StoreFigures: Send + Sync + 'static {
     /// How many connections there are, and who waits for one. Where one more connection writes, it is not among
     /// them: what waits for that is in the queue of commands.
     fn connections(&self) -> Connections;
+
+    /// How well optimism pays. A store that never writes so has none.
+    fn optimistic_batches(&self) -> OptimisticBatches {
+        OptimisticBatches::default()
+    }
 }

@@ -152,21 +152,13 @@ fn account_of(user_id: UserId) -> Option<AccountAsOf> {
 }
 
 fn first_user(submission: &Submission) -> i64 {
-    submission.0.first().map_or(0, |command| user_of(command).get())
-}
-
-fn user_of(command: &Command) -> UserId {
-    match command {
-        Command::Money(command) => command.action.user_id(),
-        Command::Extend { reservation, .. } => reservation.user_id,
-        Command::Expire { user_id } | Command::Close { user_id } => *user_id,
-    }
+    submission.0.first().map_or(0, |command| command.user_id().get())
 }
 
 /// One receipt per command that names its user.
 fn receipts_for(submission: &Submission) -> Vec<Accepted> {
-    let accepted = |command| Accepted {
-        receipt: Receipt::Account(Account::unopened(user_of(command))),
+    let accepted = |command: &Command| Accepted {
+        receipt: Receipt::Account(Account::unopened(command.user_id())),
         is_replay: false,
     };
     submission.0.iter().map(accepted).collect()

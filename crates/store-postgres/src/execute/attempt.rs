@@ -1,13 +1,16 @@
-//! One attempt at a batch: two round trips, one flush.
+//! One attempt at a batch under locks: two round trips, one flush.
 
 use std::time::Duration;
 
-use balance_domain::{Changes, Needs, Submission, Timestamp, decide_batch, ports::Reply};
+use balance_domain::{
+    Changes, Needs, Reservation, ReservationState, Submission, Timestamp, decide_batch, ports::Reply,
+};
 
 use crate::{PostgresStore, failure::Failure, statements::ROLLBACK, store::Lease};
 
 use super::{
-    load::load,
+    load::{Loaded, load},
+    recent::Seen,
     write::{WriteFailure, write},
 };
 
@@ -25,6 +28,16 @@ async fn done(mut lease: Lease, lock_timeout: Option<Duration>) {
     }
 }
 
+/// What of the loaded rows is to be remembered once they are written over.
+fn seen(era: u64, loaded: &Loaded) -> Seen {
+    let Loaded { rows, versions, .. } = loaded;
+    let is_active = |reservation: &&Reservation| reservation.state == ReservationState::Active;
+    let mut active: Vec<_> = rows.reservations.iter().filter(is_active).copied().collect();
+    active.sort_unstable_by_key(|reservation| reservation.key);
+    active.dedup_by_key(|reservation| reservation.key);
+    Seen { era, versions: versions.clone(), active, services: rows.services.clone() }
+}
+
 /// Loads, decides and writes. The connection returns to the pool after success only.
 pub(super) async fn attempt(
     store: &PostgresStore,
@@ -39,7 +52,9 @@ pub(super) async fn attempt(
     if let Some(timeout) = lock_timeout {
         session.run(&format!("SET lock_timeout = {}", timeout.as_millis())).await?;
     }
+    let era = store.recent().era();
     let loaded = load(session, &needs, now).await?;
+    let seen = seen(era, &loaded);
     let decided = decide_batch(loaded.rows, submissions, now);
     if decided.changes == Changes::default() {
         session.run(ROLLBACK).await?;
@@ -48,7 +63,8 @@ pub(super) async fn attempt(
     }
     progress.commit_sent = Some(decided.replies);
     match write(session, &decided.changes, &loaded.opened).await {
-        Ok(()) => {
+        Ok(version) => {
+            store.recent().learn(&seen, &decided.changes, version);
             done(lease, lock_timeout).await;
             Ok(progress.commit_sent.take().unwrap_or_default())
         }

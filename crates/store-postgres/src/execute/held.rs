@@ -3,15 +3,12 @@
 //! A batch locks all of its accounts, so that one that stays locked (a session of `psql`, an instance that froze) would
 //! hold up everybody in the batch and in the lane behind it. So when a lock was not to be had within `lock_timeout`,
 //! the store asks which accounts are held. What does not need them runs as a batch of its own; the rest gets
-//! one more try, which waits for [`LOCK_BRIEFLY`] only. Whoever fails then is told [`RepoError::Unavailable`]: nothing
+//! one more try, which waits for [`LOCK_BRIEFLY`] only. Whoever fails then is told [`Unavailable`](balance_domain::ports::RepoError::Unavailable): nothing
 //! of it was executed, and it may be asked again. Waiting until the deadline would help nobody more: the replies of a
 //! batch are given together, so everybody else would wait as well.
 //!
 //! Held accounts are remembered for a while, and the next batches go this way at once: they lose [`LOCK_BRIEFLY`], not
 //! `lock_timeout` each.
-//!
-//! The order of submissions is kept for every account: one that touches a held account goes last, and so does
-//! every later one that shares an account with it.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,10 +16,7 @@ use std::{
     time::Duration,
 };
 
-use balance_domain::{
-    Needs, Submission, UserId,
-    ports::{Reply, RepoError},
-};
+use balance_domain::{Needs, Submission, UserId};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{PostgresStore, failure::Failure, records::Records, rows};
@@ -106,71 +100,12 @@ impl PostgresStore {
     }
 }
 
-/// A batch in two parts, each in the batch's order.
-pub(super) struct Parts {
-    /// Touches no held account.
-    pub(super) free: Vec<Submission>,
-    /// Touches a held account, or comes after something that does and shares an account with it.
-    pub(super) stuck: Vec<Submission>,
-    is_stuck: Vec<bool>,
-}
-
-impl Parts {
-    pub(super) fn of(submissions: &[Submission], mut held: HashSet<UserId>) -> Self {
-        let mut parts = Self { free: Vec::new(), stuck: Vec::new(), is_stuck: Vec::new() };
-        for submission in submissions {
-            let accounts = Needs::of(std::slice::from_ref(submission)).accounts;
-            let is_stuck = accounts.iter().any(|user| held.contains(user));
-            parts.is_stuck.push(is_stuck);
-            if is_stuck {
-                held.extend(accounts);
-                parts.stuck.push(submission.clone());
-            } else {
-                parts.free.push(submission.clone());
-            }
-        }
-        parts
-    }
-
-    /// The replies of both parts in the order of the batch.
-    pub(super) fn merged(self, free: Vec<Reply>, stuck: Vec<Reply>) -> Vec<Reply> {
-        let (mut free, mut stuck) = (free.into_iter(), stuck.into_iter());
-        let next = |is_stuck| if is_stuck { stuck.next() } else { free.next() };
-        let missing = || Err(RepoError::Internal("a part of a batch has too few replies".into()).into());
-        self.is_stuck.into_iter().map(next).map(|reply| reply.unwrap_or_else(missing)).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use balance_domain::{Action, Amount, Command, IdempotencyKey, MoneyCommand};
-
     use super::*;
 
     fn user(id: i64) -> UserId {
         UserId::new(id).unwrap()
-    }
-
-    fn about(id: i64) -> Submission {
-        Command::Expire { user_id: user(id) }.into()
-    }
-
-    fn transfer(from: i64, to: i64) -> Submission {
-        let action = Action::Transfer { from: user(from), to: user(to), amount: Amount::MIN };
-        MoneyCommand { action, key: IdempotencyKey::new("k").unwrap(), comment: None }.into()
-    }
-
-    #[test]
-    fn the_order_of_every_account_is_kept() {
-        let batch = [about(2), about(1), transfer(3, 1), about(3), transfer(4, 3), about(4), about(5)];
-        let parts = Parts::of(&batch, HashSet::from([user(1)]));
-        assert_eq!(parts.free, [about(2), about(5)]);
-        assert_eq!(parts.stuck, [about(1), transfer(3, 1), about(3), transfer(4, 3), about(4)]);
-        let told = |what: &str| Err(RepoError::Internal(what.to_owned().into()).into());
-        let merged =
-            parts.merged(["2", "5"].map(told).into(), ["1", "3-1", "3", "4-3", "4"].map(told).into());
-        let expected: Vec<Reply> = ["2", "1", "3-1", "3", "4-3", "4", "5"].map(told).into();
-        assert_eq!(format!("{merged:?}"), format!("{expected:?}"));
     }
 
     #[test]

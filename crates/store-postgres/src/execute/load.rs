@@ -1,6 +1,6 @@
 //! The first round trip: begin, lock, and only then look.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use balance_domain::{Account, LoadedService, Needs, Rows, Timestamp, UserId};
 
@@ -10,7 +10,7 @@ use crate::{
     rows::{self, column},
     session::Session,
     statements::{BEGIN, KEYED_OPERATIONS, LOCK_ACCOUNTS, OPEN_ACCOUNTS, RESERVATIONS, ROLLBACK, SERVICES},
-    values::At,
+    values::{At, RowVersion},
     wire::{Pipeline, Place, Row},
 };
 
@@ -20,6 +20,8 @@ const ROUNDS_MAX: u32 = 5;
 /// Everything that a batch is decided on, under its locks.
 pub(super) struct Loaded {
     pub(super) rows: Rows,
+    /// Of the accounts.
+    pub(super) versions: HashMap<UserId, RowVersion>,
     /// Accounts whose rows this transaction has made.
     pub(super) opened: Vec<UserId>,
 }
@@ -29,10 +31,10 @@ pub(super) struct Loaded {
 pub(super) async fn load(session: &mut Session, needs: &Needs, now: Timestamp) -> Result<Loaded, Failure> {
     let mut opened = Vec::new();
     for round in 0..ROUNDS_MAX {
-        let rows = round_trip(session, round > 0, needs, now, &opened).await?;
+        let (rows, versions) = round_trip(session, round > 0, needs, now, &opened).await?;
         let missing = missing(needs, &rows.accounts);
         if missing.is_empty() {
-            return Ok(Loaded { rows, opened });
+            return Ok(Loaded { rows, versions, opened });
         }
         opened = merged(needs, &opened, &missing);
     }
@@ -47,7 +49,7 @@ async fn round_trip(
     needs: &Needs,
     now: Timestamp,
     opened: &[UserId],
-) -> Result<Rows, Failure> {
+) -> Result<(Rows, HashMap<UserId, RowVersion>), Failure> {
     let mut pipeline = session.pipeline();
     if is_anew {
         pipeline.add(ROLLBACK, &[])?;
@@ -60,12 +62,15 @@ async fn round_trip(
         pipeline.add(RESERVATIONS, &[&Records(&needs.reservations), &Records(&needs.accounts), &At(now)])?;
     let services = services(&mut pipeline, needs)?;
     let mut answers = pipeline.send().await.map_err(|broken| broken.failure)?;
-    Ok(Rows {
-        accounts: all(&answers.rows(accounts), |row| rows::account(row, 0))?,
+    let accounts = all(&answers.rows(accounts), |row| Ok((rows::account(row, 0)?, column(row, 6)?)))?;
+    let versions = accounts.iter().map(|(account, version)| (account.user_id, *version)).collect();
+    let rows = Rows {
+        accounts: accounts.into_iter().map(|(account, _)| account).collect(),
         keyed_operations: all(&answers.rows(keyed_operations), rows::recorded)?,
         reservations: all(&answers.rows(reservations), rows::reservation)?,
         services: all(&answers.rows(services), loaded_service)?,
-    })
+    };
+    Ok((rows, versions))
 }
 
 fn open_accounts(pipeline: &mut Pipeline<'_>, opened: &[UserId]) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! The second round trip: every changed row once, set-based, and the commit.
+//! What is written, and the commit: every changed row once, set-based, all in one round trip.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,15 +9,19 @@ use balance_domain::{Account, Changes, OperationKind, ReservationKey, ServiceId,
 
 use crate::{
     failure::Failure,
-    records::{Record, Records, ReservationRow},
+    records::{AccountChange, Record, Records, ReservationRow},
+    rows::column,
     session::Session,
     statements::{
-        APPEND_OPERATIONS, COMMIT, ERASE_COMMENTS, MARK_SERVICES_USED, NO_TIMEOUT, UNOPEN_ACCOUNT,
-        WRITE_ACCOUNTS, WRITE_RESERVATIONS,
+        APPEND_OPERATIONS, BEGIN, CHANGE_ACCOUNTS, CHANGE_RESERVATIONS, COMMIT, CONFIRM_SERVICES,
+        ERASE_COMMENTS, MARK_SERVICES_USED, NO_TIMEOUT, UNOPEN_ACCOUNT, VERSION, WRITE_ACCOUNTS,
+        WRITE_RESERVATIONS,
     },
-    values::bucket,
+    values::{RowVersion, bucket},
     wire::{Answers, Pipeline, Place},
 };
+
+use super::recent::Taken;
 
 /// Why nothing was written, or why nobody knows.
 pub(super) struct WriteFailure {
@@ -44,46 +48,115 @@ struct Expected {
     what: &'static str,
 }
 
-/// Writes and commits. All statements leave at once, in the order in which they are named here; after an error of
-/// any the server skips the rest, the commit too.
+/// The last statements of a batch, by their places.
+struct Script {
+    expected: Vec<Expected>,
+    /// Answers which version the written rows have.
+    version: Place,
+    commit: Place,
+}
+
+/// Writes under locks, and commits. All statements leave at once, in the order in which they are named here; after an error
+/// of any the server skips the rest, the commit too.
 pub(super) async fn write(
     session: &mut Session,
     changes: &Changes,
     opened: &[UserId],
-) -> Result<(), WriteFailure> {
+) -> Result<RowVersion, WriteFailure> {
+    commit(session, |pipeline| {
+        let mut expected = Vec::with_capacity(3);
+        expected.extend(write_rows(pipeline, WRITE_ACCOUNTS, &changes.accounts)?);
+        expected.extend(write_rows(pipeline, WRITE_RESERVATIONS, &reservation_rows(changes))?);
+        expected.extend(write_rows(pipeline, APPEND_OPERATIONS, &changes.operations)?);
+        mark_services_used(pipeline, &changes.services_used)?;
+        for user in &changes.closed {
+            pipeline.add(ERASE_COMMENTS, &[&bucket(*user), &user.get()])?;
+        }
+        unopen_accounts(pipeline, opened, &changes.accounts)?;
+        let version = pipeline.add(VERSION, &[])?;
+        Ok((expected, version))
+    })
+    .await
+}
+
+/// The whole transaction of a batch that was decided on `taken`: confirms all of that, writes, and commits.
+pub(super) async fn change(
+    session: &mut Session,
+    changes: &Changes,
+    taken: &Taken,
+) -> Result<RowVersion, WriteFailure> {
+    commit(session, |pipeline| {
+        pipeline.add(BEGIN, &[])?;
+        confirm_services(pipeline, taken.services())?;
+        let rows = account_changes(&changes.accounts, taken)?;
+        let version = pipeline.add(CHANGE_ACCOUNTS, &[&Records(&rows), &count(rows.len())])?;
+        let mut expected = Vec::with_capacity(2);
+        expected.extend(write_rows(pipeline, CHANGE_RESERVATIONS, &reservation_rows(changes))?);
+        expected.extend(write_rows(pipeline, APPEND_OPERATIONS, &changes.operations)?);
+        Ok((expected, version))
+    })
+    .await
+}
+
+/// Sends the statements that `add` adds, which tells what they must have written and which of them answers the version,
+/// and a commit behind them.
+async fn commit(
+    session: &mut Session,
+    add: impl FnOnce(&mut Pipeline<'_>) -> Result<(Vec<Expected>, Place), Failure>,
+) -> Result<RowVersion, WriteFailure> {
     session.take_warning();
     let mut pipeline = session.pipeline();
-    let (expected, commit) = add_all(&mut pipeline, changes, opened).map_err(WriteFailure::unsent)?;
+    let script = ended(&mut pipeline, add).map_err(WriteFailure::unsent)?;
     let answers = pipeline.send().await;
-    let answers = answers.map_err(|broken| refused(broken.failure, broken.answered >= commit.index()))?;
-    if answers.tag(commit) != "COMMIT" {
-        let cause = format!("the server answered the commit with {:?}", answers.tag(commit));
+    let mut answers =
+        answers.map_err(|broken| refused(broken.failure, broken.answered >= script.commit.index()))?;
+    if answers.tag(script.commit) != "COMMIT" {
+        let cause = format!("the server answered the commit with {:?}", answers.tag(script.commit));
         return Err(WriteFailure::open(Failure::Lost(cause.into())));
     }
     if session.take_warning() {
         let cause = "the server warned while it committed".into();
         return Err(WriteFailure::open(Failure::Unconfirmed(cause)));
     }
-    all_written(&answers, &expected).map_err(WriteFailure::open)
+    all_written(&answers, &script.expected).map_err(WriteFailure::open)?;
+    version(&mut answers, script.version).map_err(WriteFailure::open)
 }
 
-/// Adds every statement; what they must have written, and the commit's place.
-fn add_all(
+fn ended(
     pipeline: &mut Pipeline<'_>,
-    changes: &Changes,
-    opened: &[UserId],
-) -> Result<(Vec<Expected>, Place), Failure> {
-    let mut expected = Vec::with_capacity(3);
-    expected.extend(write_rows(pipeline, WRITE_ACCOUNTS, &changes.accounts)?);
-    expected.extend(write_rows(pipeline, WRITE_RESERVATIONS, &reservation_rows(changes))?);
-    expected.extend(write_rows(pipeline, APPEND_OPERATIONS, &changes.operations)?);
-    mark_services_used(pipeline, &changes.services_used)?;
-    for user in &changes.closed {
-        pipeline.add(ERASE_COMMENTS, &[&bucket(*user), &user.get()])?;
-    }
-    unopen_accounts(pipeline, opened, &changes.accounts)?;
+    add: impl FnOnce(&mut Pipeline<'_>) -> Result<(Vec<Expected>, Place), Failure>,
+) -> Result<Script, Failure> {
+    let (expected, version) = add(pipeline)?;
     pipeline.add(NO_TIMEOUT, &[])?;
-    Ok((expected, pipeline.add(COMMIT, &[])?))
+    Ok(Script { expected, version, commit: pipeline.add(COMMIT, &[])? })
+}
+
+fn version(answers: &mut Answers, place: Place) -> Result<RowVersion, Failure> {
+    let rows = answers.rows(place);
+    let row = rows.first().ok_or_else(|| Failure::Lost("the server did not tell its transaction".into()))?;
+    column(row, 0)
+}
+
+fn account_changes<'a>(accounts: &'a [Account], taken: &Taken) -> Result<Vec<AccountChange<'a>>, Failure> {
+    let change = |account: &'a Account| {
+        let version = taken.version(account.user_id);
+        let version = version.ok_or_else(|| Failure::Defect("an account changes that was not known".into()))?;
+        Ok(AccountChange { account, version })
+    };
+    accounts.iter().map(change).collect()
+}
+
+fn confirm_services(pipeline: &mut Pipeline<'_>, services: &[ServiceId]) -> Result<(), Failure> {
+    if !services.is_empty() {
+        let ids: Vec<i64> = services.iter().map(|id| id.get()).collect();
+        pipeline.add(CONFIRM_SERVICES, &[&ids, &count(ids.len())])?;
+    }
+    Ok(())
+}
+
+/// As SQL counts.
+fn count(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 /// An error that the server put into words ends the transaction for certain, unless it is the commit itself that

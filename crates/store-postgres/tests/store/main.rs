@@ -4,8 +4,10 @@
 mod contention;
 mod database;
 mod doubt;
+mod gate;
 mod history;
 mod links;
+mod optimistic;
 mod outage;
 mod plans;
 mod poison;

@@ -17,7 +17,7 @@ use balance_store_conformance::{
     Teller, audit,
     teller::{amount, deposit_of, name, order, reserve_of, service, transfer_of, under, user},
 };
-use balance_store_postgres::PostgresStore;
+use balance_store_postgres::{PostgresOptions, PostgresStore};
 
 use crate::database::{Database, client, options};
 
@@ -137,12 +137,33 @@ async fn a_removal_comes_wholly_before_or_after_a_reserve() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_key_at_two_instances_at_once_has_one_effect() {
+async fn under_locks_one_key_at_two_instances_at_once_has_one_effect() {
     let settings = ["logging_collector=on", "log_directory=log", "log_line_prefix='%e '"].map(String::from);
     let server = Server::start(Options { settings: settings.into(), ..Options::default() });
-    let instance = || PostgresStore::new(options(&server.url("postgres"))).unwrap();
+    let under_locks = PostgresOptions { recent_accounts_max: 0, ..options(&server.url("postgres")) };
+    let instance = || PostgresStore::new(under_locks.clone()).unwrap();
     let instances = [instance(), instance()];
     instances[0].migrate().await.unwrap();
+    one_key_at_once_has_one_effect(instances).await;
+
+    // The locks alone did this: no attempt ran into the unique index behind them.
+    let log = || server.psql("postgres", "SELECT pg_read_file(pg_current_logfile())");
+    assert!(!log().contains("23505"), "{}", log());
+    let twice = "INSERT INTO services VALUES (1, 'a', false, false), (1, 'b', false, false)";
+    client(&server.url("postgres")).await.batch_execute(twice).await.unwrap_err();
+    let start = std::time::Instant::now();
+    while !log().contains("23505") {
+        assert!(start.elapsed() < Duration::from_secs(10), "the log would not tell");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_at_two_instances_at_once_has_one_effect() {
+    let database = Database::migrated().await;
+    one_key_at_once_has_one_effect([database.store.clone(), database.another(|_| {})]).await;
+}
+
+async fn one_key_at_once_has_one_effect(instances: [PostgresStore; 2]) {
     let teller = Teller::new(Arc::new(instances[0].clone()));
     let now = teller.now();
     for round in 0..40 {
@@ -165,14 +186,4 @@ async fn one_key_at_two_instances_at_once_has_one_effect() {
     }
     assert_eq!(teller.account(1).await.unwrap().available, amount(20 * 5).get());
     assert_eq!(teller.account(101).await.map(|account| account.user_id), Some(user(101)));
-
-    // The locks alone did this: no attempt ran into the unique index behind them.
-    let log = || server.psql("postgres", "SELECT pg_read_file(pg_current_logfile())");
-    assert!(!log().contains("23505"), "{}", log());
-    let twice = "INSERT INTO services VALUES (1, 'a', false, false), (1, 'b', false, false)";
-    client(&server.url("postgres")).await.batch_execute(twice).await.unwrap_err();
-    let start = std::time::Instant::now();
-    while !log().contains("23505") {
-        assert!(start.elapsed() < Duration::from_secs(10), "the log would not tell");
-    }
 }

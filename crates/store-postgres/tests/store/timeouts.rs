@@ -68,6 +68,8 @@ async fn a_transaction_that_is_left_idle_is_ended_by_the_server() {
         options.url =
             options.url.replace(&format!(":{}/", database.server.port()), &format!(":{}/", relay.port));
         options.idle_in_transaction_timeout = Duration::from_millis(200);
+        // Only a batch under locks leaves its transaction idle.
+        options.recent_accounts_max = 0;
     });
     let teller = Teller::new(Arc::new(store));
     teller.deposit(1, 100).await;

@@ -1,0 +1,155 @@
+//! The optimistic attempt: a batch whose accounts were all here a moment ago is decided on what they were then, and
+//! written in one round trip in the place of two, without a look at keys, reservations or locks.
+//!
+//! What it was decided on is confirmed by the statements that write, in their transaction:
+//!
+//! - **Accounts**: each row is still of the version that was decided on. Whatever changes for a user is written together
+//!   with their account's row, reservations too, so an equal version means that all of it is as it was.
+//! - **Keys**: the unique index refuses one that was used before. (Before the batch: within it the decision sees to that.)
+//! - **Reservations that are made**: refused if the row exists.
+//! - **Services**: counted, under the lock that a removal waits for.
+//!
+//! One that is not confirmed ends the transaction, and the whole batch runs again under locks. So does every
+//! command that would be refused: only what is written is confirmed. Nothing is answered on the strength of memory alone.
+//!
+//! Where nobody knows whether the commit happened, the same commands run again under locks, at the same time. The old
+//! transaction may not even have begun and hold no lock that the new one would wait for; all the same only one of them can
+//! happen. Either the new one finds every row as it was remembered: then it decides the same and writes, which gives the
+//! rows another version. Or it does not, and then the old one is not confirmed either.
+//!
+//! Other instances that write the same accounts make this fail. It then rests, longer each time, so that in the end
+//! nearly everything goes under locks.
+
+use std::collections::HashSet;
+
+use balance_domain::{
+    Changes, Submission, Timestamp, decide_batch,
+    ports::{Reply, RepoError},
+};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{PostgresStore, failure::Failure, statements::ROLLBACK};
+
+use super::{
+    Bounds,
+    attempt::Progress,
+    parts::Parts,
+    recent::Taken,
+    write::{WriteFailure, change},
+};
+
+/// How often what would be refused is set apart before all goes under locks.
+const ROUNDS_MAX: usize = 3;
+
+/// A part of a batch, decided on what is known.
+struct Plan<'a> {
+    parts: Parts<'a>,
+    replies: Vec<Reply>,
+    changes: Changes,
+    taken: Taken,
+}
+
+impl PostgresStore {
+    /// Runs a batch, as much of it as can be without a look at the database first.
+    pub(super) async fn run_optimistically(
+        &self,
+        submissions: &[Submission],
+        bounds: Bounds,
+    ) -> Result<Vec<Reply>, RepoError> {
+        let Some(Plan { parts, replies, changes, taken }) = self.plan(submissions, bounds.now) else {
+            return self.run_within(submissions, bounds, Vec::new()).await;
+        };
+        let mut progress = Progress::default();
+        let attempt = Box::pin(self.attempt_known(changes, replies, taken, &mut progress));
+        let attempt = timeout_at(bounds.deadline, attempt).await;
+        let attempt = attempt.unwrap_or_else(|_| Err(Failure::Lost("no answer in time".into())));
+        let first = match (attempt, progress.commit_sent) {
+            (Ok(replies), _) => replies,
+            // It did happen, though not as safely as it should: nothing that runs now makes it safer.
+            (Err(failure @ Failure::Unconfirmed(_)), _) => return Err(failure.into_unknown()),
+            (Err(failure), None) => return self.run_overtaken(&failure, submissions, bounds).await,
+            (Err(failure), Some(open)) => {
+                tracing::warn!(?failure, "nobody knows whether a batch was committed");
+                self.recent().rest(Instant::now());
+                self.run_within(&parts.first, bounds, vec![open]).await?
+            }
+        };
+        let apart = Box::pin(self.run_within(&parts.apart, bounds, Vec::new())).await;
+        Ok(parts.answered(first, apart))
+    }
+
+    /// Decides what can be decided on what is known; `None` where that is too little to be worth a transaction of its own.
+    fn plan<'a>(&self, submissions: &'a [Submission], now: Timestamp) -> Option<Plan<'a>> {
+        let mut refused = HashSet::new();
+        for _ in 0..ROUNDS_MAX {
+            let parts = {
+                let is_known = self.recent().judge(Instant::now())?;
+                Parts::of(submissions, HashSet::new(), |index, submission| {
+                    refused.contains(&index) || !is_known(submission)
+                })
+            };
+            if parts.apart.len() * 4 > submissions.len() {
+                return None;
+            }
+            let taken = self.recent().take(&parts.first)?;
+            let decided = decide_batch(taken.rows(), &parts.first, now);
+            if decided.replies.iter().all(Result::is_ok) && !decided.changes.accounts.is_empty() {
+                return Some(Plan { parts, replies: decided.replies, changes: decided.changes, taken });
+            }
+            let replies = parts.places_of_first().zip(&decided.replies);
+            refused.extend(replies.filter(|(_, reply)| reply.is_err()).map(|(place, _)| place));
+            self.recent().put_back(taken);
+        }
+        None
+    }
+
+    /// Writes what was decided, if all of it is confirmed.
+    async fn attempt_known(
+        &self,
+        changes: Changes,
+        replies: Vec<Reply>,
+        taken: Taken,
+        progress: &mut Progress,
+    ) -> Result<Vec<Reply>, Failure> {
+        let mut lease = self.lease().await?;
+        if !self.recent().is_of_this_era(&taken) {
+            return Err(Failure::Contention("another server took over".into()));
+        }
+        progress.commit_sent = Some(replies);
+        match change(lease.session(), &changes, &taken).await {
+            Ok(version) => {
+                lease.give_back();
+                self.recent().confirmed(taken, &changes, version);
+                Ok(progress.commit_sent.take().unwrap_or_default())
+            }
+            Err(WriteFailure { failure, is_open }) => {
+                if !is_open {
+                    progress.commit_sent = None;
+                    // The server has answered everything: the connection is as good as before.
+                    if lease.session().run(ROLLBACK).await.is_ok() {
+                        lease.give_back();
+                    }
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Runs a batch under locks that was not confirmed.
+    async fn run_overtaken(
+        &self,
+        failure: &Failure,
+        submissions: &[Submission],
+        bounds: Bounds,
+    ) -> Result<Vec<Reply>, RepoError> {
+        tracing::debug!(?failure, "a batch goes under locks: what it was decided on was not confirmed");
+        self.recent().rest(Instant::now());
+        if matches!(failure, Failure::Locked(_)) {
+            let held = self.find_held(submissions, bounds.deadline).await;
+            if !held.is_empty() {
+                return self.run_around(held, submissions, bounds).await;
+            }
+        }
+        self.run_within(submissions, bounds, Vec::new()).await
+    }
+}

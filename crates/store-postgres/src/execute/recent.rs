@@ -1,0 +1,287 @@
+//! Accounts as this instance read or wrote them last, so that most batches need not look into the database first.
+//!
+//! Nothing here is true by itself: somebody else may have written since. It is what a batch is decided on before anything
+//! is known for certain; `optimistic` then has the database confirm all of it in the transaction that writes.
+//!
+//! An account is kept with all of its active reservations. That they are all there is seen by their sum, which is what
+//! the account has reserved. Commands that need more than that (an ended reservation, a new account, a service
+//! that nothing was reserved for) do not go this way.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use balance_domain::{
+    Account, Action, Changes, Command, LoadedService, Reservation, ReservationKey, ReservationState, Rows,
+    ServiceId, ServiceStatus, Submission, Timestamp, UserId, ports::OptimisticBatches,
+};
+use hashlink::LruCache;
+use tokio::time::Instant;
+
+use crate::values::RowVersion;
+
+/// An account with more active reservations is not kept.
+const ACTIVE_MAX: usize = 32;
+
+/// How long nothing is tried this way after it failed: twice as long each time, until it succeeds again.
+const REST: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
+
+/// What is known of one user.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    account: Account,
+    version: RowVersion,
+    /// All of them.
+    active: Vec<Reservation>,
+}
+
+impl Known {
+    /// What is known once these reservations are as they are here; `None` if that is not everything.
+    fn of(
+        account: Account,
+        version: RowVersion,
+        mut active: Vec<Reservation>,
+        written: &[Reservation],
+    ) -> Option<Self> {
+        for reservation in of_user(written, account.user_id) {
+            active.retain(|other| other.key != reservation.key);
+            if reservation.state == ReservationState::Active {
+                active.push(*reservation);
+            }
+        }
+        let is_all = active.iter().map(Reservation::remaining).sum::<i64>() == account.reserved;
+        (is_all && active.len() <= ACTIVE_MAX).then_some(Self { account, version, active })
+    }
+
+    fn has(&self, key: ReservationKey) -> bool {
+        self.active.iter().any(|reservation| reservation.key == key)
+    }
+}
+
+/// Those of one user, out of reservations in the order of their keys.
+fn of_user(reservations: &[Reservation], user_id: UserId) -> &[Reservation] {
+    let start = reservations.partition_point(|reservation| reservation.key.user_id < user_id);
+    let count = reservations[start..].partition_point(|reservation| reservation.key.user_id == user_id);
+    &reservations[start..start + count]
+}
+
+/// What a batch was decided on, taken out: two batches are never decided on the same.
+#[derive(Default)]
+pub(super) struct Taken {
+    known: HashMap<UserId, Known>,
+    services: Vec<ServiceId>,
+    era: u64,
+}
+
+impl Taken {
+    /// The rows that the batch is decided on.
+    pub(super) fn rows(&self) -> Rows {
+        let service = |id: &ServiceId| LoadedService { id: *id, status: ServiceStatus::Active, is_used: true };
+        Rows {
+            accounts: self.known.values().map(|known| known.account).collect(),
+            keyed_operations: Vec::new(),
+            reservations: self.known.values().flat_map(|known| &known.active).copied().collect(),
+            services: self.services.iter().map(service).collect(),
+        }
+    }
+
+    /// The services that money is reserved for.
+    pub(super) fn services(&self) -> &[ServiceId] {
+        &self.services
+    }
+
+    /// Which version the account's row had.
+    pub(super) fn version(&self, user_id: UserId) -> Option<RowVersion> {
+        self.known.get(&user_id).map(|known| known.version)
+    }
+}
+
+/// What an attempt under locks has seen before it wrote.
+pub(super) struct Seen {
+    pub(super) era: u64,
+    pub(super) versions: HashMap<UserId, RowVersion>,
+    /// By key.
+    pub(super) active: Vec<Reservation>,
+    pub(super) services: Vec<LoadedService>,
+}
+
+/// The accounts that this instance had to do with last.
+pub(crate) struct Recent(Mutex<Inner>);
+
+struct Inner {
+    accounts: LruCache<UserId, Known>,
+    /// Those that may be reserved for and have been before.
+    services: HashSet<ServiceId>,
+    /// When the server was started that all of this is known of.
+    server: Option<Timestamp>,
+    /// Counts servers.
+    era: u64,
+    resting: Option<(Instant, Duration)>,
+    batches: OptimisticBatches,
+}
+
+impl Recent {
+    /// Keeps so many accounts at most; none with 0.
+    pub(crate) fn new(accounts_max: usize) -> Self {
+        Self(Mutex::new(Inner {
+            accounts: LruCache::new(accounts_max),
+            services: HashSet::new(),
+            server: None,
+            era: 0,
+            resting: None,
+            batches: OptimisticBatches::default(),
+        }))
+    }
+
+    /// A connection was made. If that is to a server which was started at another time, everything is forgotten: it may have
+    /// taken over from the one before and have less, or have been restored.
+    pub(crate) fn connected(&self, started_at: Timestamp) {
+        let mut inner = self.lock();
+        if inner.server == Some(started_at) {
+            return;
+        }
+        inner.server = Some(started_at);
+        inner.era += 1;
+        inner.accounts.clear();
+        inner.services.clear();
+    }
+
+    pub(crate) fn batches(&self) -> OptimisticBatches {
+        self.lock().batches
+    }
+
+    pub(super) fn era(&self) -> u64 {
+        self.lock().era
+    }
+
+    /// Whether the server is still the one that this was taken of.
+    pub(super) fn is_of_this_era(&self, taken: &Taken) -> bool {
+        self.era() == taken.era
+    }
+
+    /// Tells which submissions can be decided on what is known; `None` while this rests or knows nothing.
+    pub(super) fn judge(&self, now: Instant) -> Option<impl Fn(&Submission) -> bool> {
+        let inner = self.lock();
+        let is_awake = inner.resting.is_none_or(|(until, _)| now >= until) && !inner.accounts.is_empty();
+        is_awake.then_some(move |submission: &Submission| {
+            submission.0.iter().all(|command| inner.knows_enough_for(command))
+        })
+    }
+
+    /// Takes what these submissions, which were judged well, are decided on; `None` if some of it is gone by now.
+    pub(super) fn take(&self, submissions: &[Submission]) -> Option<Taken> {
+        let mut inner = self.lock();
+        let mut taken = Taken { era: inner.era, ..Taken::default() };
+        for command in submissions.iter().flat_map(|submission| &submission.0) {
+            for user_id in command.user_ids() {
+                if !taken.known.contains_key(&user_id) {
+                    let Some(known) = inner.accounts.remove(&user_id) else {
+                        inner.put_back(taken);
+                        return None;
+                    };
+                    taken.known.insert(user_id, known);
+                }
+            }
+            if let Command::Money(command) = command
+                && let Action::Reserve { reservation, .. } = command.action
+            {
+                taken.services.push(reservation.service_id);
+            }
+        }
+        taken.services.sort_unstable();
+        taken.services.dedup();
+        Some(taken)
+    }
+
+    /// Nothing became of it.
+    pub(super) fn put_back(&self, taken: Taken) {
+        self.lock().put_back(taken);
+    }
+
+    /// All of it was confirmed and is now as written, by a transaction of this version.
+    pub(super) fn confirmed(&self, mut taken: Taken, changes: &Changes, version: RowVersion) {
+        for account in &changes.accounts {
+            let known = taken.known.remove(&account.user_id);
+            let active = known.map(|known| known.active).unwrap_or_default();
+            if let Some(known) = Known::of(*account, version, active, &changes.reservations) {
+                taken.known.insert(account.user_id, known);
+            }
+        }
+        let mut inner = self.lock();
+        inner.resting = None;
+        inner.batches.confirmed += 1;
+        inner.put_back(taken);
+    }
+
+    /// It failed: somebody else writes the same accounts, or keys and reservations come twice. Tried again after a rest.
+    pub(super) fn rest(&self, now: Instant) {
+        let mut inner = self.lock();
+        let wait = inner.resting.map_or(*REST.start(), |(_, wait)| (wait * 2).min(*REST.end()));
+        inner.resting = Some((now + wait, wait));
+        inner.batches.repeated += 1;
+    }
+
+    /// Learns what an attempt under locks has read and written, in a transaction of this version.
+    pub(super) fn learn(&self, seen: &Seen, changes: &Changes, version: RowVersion) {
+        let mut inner = self.lock();
+        if inner.era != seen.era {
+            return;
+        }
+        for account in &changes.accounts {
+            let user_id = account.user_id;
+            let earlier = inner.accounts.remove(&user_id);
+            let is_same = |known: &Known| seen.versions.get(&user_id) == Some(&known.version);
+            let active = earlier.filter(is_same).map(|known| known.active);
+            let active = active.unwrap_or_else(|| of_user(&seen.active, user_id).to_vec());
+            if let Some(known) = Known::of(*account, version, active, &changes.reservations) {
+                inner.accounts.insert(user_id, known);
+            }
+        }
+        for service in &seen.services {
+            let is_used = service.is_used || changes.services_used.contains(&service.id);
+            if is_used && service.status == ServiceStatus::Active {
+                inner.services.insert(service.id);
+            } else {
+                inner.services.remove(&service.id);
+            }
+        }
+    }
+
+    /// Nobody leaves it half changed, so a poisoned lock is as good as any.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn put_back(&mut self, taken: Taken) {
+        if taken.era == self.era {
+            for (user_id, known) in taken.known {
+                self.accounts.insert(user_id, known);
+            }
+        }
+    }
+
+    /// Whether the command would be accepted and written, as far as can be told. Only what is written is confirmed, so
+    /// a command that may be accepted without a trace does not go this way.
+    fn knows_enough_for(&self, command: &Command) -> bool {
+        let has = |key: ReservationKey| self.accounts.peek(&key.user_id).is_some_and(|known| known.has(key));
+        match command {
+            Command::Money(money) => match money.action {
+                Action::Deposit { .. } | Action::Withdraw { .. } | Action::Transfer { .. } => {
+                    command.user_ids().all(|user_id| self.accounts.contains_key(&user_id))
+                }
+                Action::Reserve { reservation, .. } => {
+                    self.accounts.contains_key(&reservation.user_id)
+                        && self.services.contains(&reservation.service_id)
+                }
+                Action::Capture { reservation, .. } | Action::Release { reservation } => has(reservation),
+                Action::Refund { .. } => false,
+            },
+            Command::Extend { reservation, .. } => has(*reservation),
+            Command::Expire { .. } | Command::Close { .. } => false,
+        }
+    }
+}
