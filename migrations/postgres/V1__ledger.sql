@@ -156,16 +156,17 @@ CREATE TYPE account_row AS (
     last_at   timestamptz,
     closed    boolean
 );
--- `version` is the row's `xmin` as it was last seen: whoever finds another one there has been overtaken.
+-- The row's `xmin` and `ctid` as they were last seen: whoever finds another one there has been overtaken.
 CREATE TYPE account_change AS (
-    bucket    smallint,
-    user_id   bigint,
-    available bigint,
-    reserved  bigint,
-    seq       bigint,
-    last_at   timestamptz,
-    closed    boolean,
-    version   xid
+    bucket      smallint,
+    user_id     bigint,
+    available   bigint,
+    reserved    bigint,
+    seq         bigint,
+    last_at     timestamptz,
+    closed      boolean,
+    transaction xid,
+    place       tid
 );
 CREATE TYPE reservation_row AS (
     bucket      smallint,

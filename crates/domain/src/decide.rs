@@ -193,8 +193,7 @@ fn extend(state: &State, key: ReservationKey, ttl: Ttl, now: Timestamp) -> Resul
     let mut reservation = active_reservation(state, key, account.next_at(now))?;
 
     reservation.expires_at = account.next_at(now).after(ttl);
-    let changes =
-        Changes { accounts: vec![account], reservations: vec![reservation], ..Changes::default() };
+    let changes = Changes { accounts: vec![account], reservations: vec![reservation], ..Changes::default() };
     Ok(Decision::Commit(changes, Receipt::Reservation { reservation, operation_seq: None }))
 }
 

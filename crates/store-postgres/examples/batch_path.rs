@@ -20,7 +20,7 @@ use std::{
 use balance_domain::{
     Action, Amount, Comment, IdempotencyKey, MoneyCommand, OrderId, ReservationKey, ServiceId, ServiceName,
     Submission, TimeLimit, Timestamp, Ttl, UserId,
-    ports::{BalanceRepo, ServiceRepo},
+    ports::{BalanceRepo, OptimisticBatches, ServiceRepo, StoreFigures},
 };
 use balance_postgres_harness::{Options, Server};
 use balance_store_postgres::{PostgresOptions, PostgresStore};
@@ -86,9 +86,11 @@ async fn main() -> Anything<()> {
             let before = (ticks_of_children(server.pid()), ticks_of("self"));
             let (count, seconds) = row(&store, batch, lanes, Duration::from_secs(asked.seconds)).await?;
             let (ours, theirs) = (ticks_of("self") - before.1, ticks_of_children(server.pid()) - before.0);
+            let OptimisticBatches { confirmed, repeated } = store.optimistic_batches();
             let micros = |ticks: u64| ticks as f64 * 10_000.0 / count as f64;
             report(&format!(
-                "{batch:>5} a batch, {lanes} lanes: {:>8.0} commands/s; CPU per command: {:>6.1} us server, {:>6.1} us client",
+                "{batch:>5} a batch, {lanes} lanes: {:>8.0} commands/s; CPU per command: {:>6.1} us server, {:>6.1} us client; \
+                 batches without a look: {confirmed} confirmed, {repeated} repeated",
                 count as f64 / seconds,
                 micros(theirs),
                 micros(ours),

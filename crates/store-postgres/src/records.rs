@@ -99,7 +99,8 @@ impl Fields<'_> {
     }
 
     fn version(&mut self, value: RowVersion) {
-        self.bytes(&Type::XID, Some(&value.0.to_be_bytes()));
+        self.bytes(&Type::XID, Some(&value.transaction.0.to_be_bytes()));
+        self.bytes(&Type::TID, Some(&value.place.0));
     }
 
     fn time(&mut self, value: impl Into<Option<At>>) {
@@ -186,7 +187,7 @@ pub(crate) struct AccountChange<'a> {
 
 impl Record for AccountChange<'_> {
     const TYPE: &'static str = "account_change";
-    const FIELDS: i32 = 8;
+    const FIELDS: i32 = 9;
 
     fn write(&self, to: &mut Fields<'_>) {
         to.account(self.account);

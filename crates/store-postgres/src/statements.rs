@@ -4,23 +4,6 @@
 //! lateral subqueries, which can only run once per element of the arrays, and sessions forbid what would compete
 //! with an index scan in there (`session`). A test explains every statement on empty, fresh and large tables.
 
-/// Whole reservations, with what becomes of `reserve_seq` where the row exists.
-macro_rules! write_reservations {
-    ($reserve_seq:literal) => {
-        concat!(
-            "\
-INSERT INTO reservations (bucket, user_id, service_id, order_id, amount, captured, released, refunded, \
-    created_at, expires_at, state, reserve_seq)
-SELECT * FROM unnest($1::reservation_row[])
-ON CONFLICT (bucket, user_id, service_id, order_id) DO UPDATE
-SET amount = excluded.amount, captured = excluded.captured, released = excluded.released, \
-    refunded = excluded.refunded, created_at = excluded.created_at, expires_at = excluded.expires_at, \
-    state = excluded.state, reserve_seq = ",
-            $reserve_seq
-        )
-    };
-}
-
 /// Settings of every session: with these a lookup has one plan left, by its index. `jit` and parallel workers
 /// would only add their start.
 pub const PLANNER: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off \
@@ -53,10 +36,10 @@ pub const COMMIT_ALONE: &str = "SET LOCAL statement_timeout = 0; COMMIT";
 /// Locks the account rows one after the other in the order of the arrays, which are sorted by (bucket, user) in
 /// all batches: no two can wait for each other. Row locks until the end of the transaction.
 pub const LOCK_ACCOUNTS: &str = "\
-SELECT a.user_id, a.available, a.reserved, a.seq, a.last_at, a.closed, a.xmin
+SELECT a.user_id, a.available, a.reserved, a.seq, a.last_at, a.closed, a.xmin, a.ctid
 FROM unnest($1::account_ref[]) AS n
 CROSS JOIN LATERAL (
-    SELECT *, xmin FROM accounts WHERE bucket = n.bucket AND user_id = n.user_id FOR UPDATE
+    SELECT *, xmin, ctid FROM accounts WHERE bucket = n.bucket AND user_id = n.user_id FOR UPDATE
 ) AS a";
 
 /// Brings missing account rows into being, unseen by others until the commit, which makes an absent account as
@@ -110,38 +93,33 @@ pub const SERVICES: &str = "SELECT id, retired, used FROM services WHERE id = AN
 
 /// Writes whole accounts over their rows, which are locked and exist. It is an insert because that finds the rows
 /// by the key whatever the planner believes; an update joined with arrays may be planned the other way round. No
-/// indexed column changes, so the index stays untouched.
+/// indexed column changes, so the index stays untouched. Answers which versions the rows have now.
 pub const WRITE_ACCOUNTS: &str = "\
-INSERT INTO accounts (bucket, user_id, available, reserved, seq, last_at, closed)
-SELECT * FROM unnest($1::account_row[])
-ON CONFLICT (bucket, user_id) DO UPDATE
-SET available = excluded.available, reserved = excluded.reserved, seq = excluded.seq, \
-    last_at = excluded.last_at, closed = excluded.closed";
-
-/// What [`crate::values::RowVersion`] the rows have that this transaction writes.
-pub const VERSION: &str = "SELECT pg_current_xact_id()::xid";
+WITH written AS (
+    INSERT INTO accounts (bucket, user_id, available, reserved, seq, last_at, closed)
+    SELECT * FROM unnest($1::account_row[])
+    ON CONFLICT (bucket, user_id) DO UPDATE
+    SET available = excluded.available, reserved = excluded.reserved, seq = excluded.seq, \
+        last_at = excluded.last_at, closed = excluded.closed
+    RETURNING user_id, ctid
+)
+SELECT pg_current_xact_id()::xid, array_agg(user_id), array_agg(ctid) FROM written";
 
 /// Writes whole accounts over rows that nobody has locked before, one after the other in the order of the array, which is
-/// the canonical one. Each must be there and of the version that the writer knows; otherwise the division fails, and the
-/// batch with it. Answers [`VERSION`].
+/// the canonical one. Each must still be where and what it was; otherwise the division fails, and the batch with it. Answers
+/// like [`WRITE_ACCOUNTS`].
 ///
-/// Rows are found by their key and then updated where they are; one that somebody else updates meanwhile moves, and is
-/// missed. `LIMIT $2`, the number of elements, limits nothing: it makes the planner expect one row, so that reading all of a
-/// table that it takes for tiny never looks cheaper.
+/// `LIMIT $2`, the number of elements, limits nothing: it makes the planner expect one row, so that reading all of a table
+/// that it takes for tiny never looks cheaper than going to the places.
 pub const CHANGE_ACCOUNTS: &str = "\
-WITH changed AS (
+WITH written AS (
     UPDATE accounts AS a
     SET available = n.available, reserved = n.reserved, seq = n.seq, last_at = n.last_at, closed = n.closed
     FROM (SELECT * FROM unnest($1::account_change[]) LIMIT $2) AS n
-    CROSS JOIN LATERAL (
-        SELECT ctid FROM accounts
-        WHERE bucket = n.bucket AND user_id = n.user_id AND xmin = n.version
-        OFFSET 0
-    ) AS found
-    WHERE a.ctid = found.ctid
-    RETURNING 1
+    WHERE a.ctid = n.place AND a.xmin = n.transaction AND a.bucket = n.bucket AND a.user_id = n.user_id
+    RETURNING a.user_id, a.ctid
 )
-SELECT pg_current_xact_id()::xid, 1 / (count(*) = $2)::integer FROM changed";
+SELECT pg_current_xact_id()::xid, array_agg(user_id), array_agg(ctid), 1 / (count(*) = $2)::integer FROM written";
 
 /// Fails by a division unless so many of these services may be reserved for, and have been before. It locks like
 /// [`SERVICES`].
@@ -150,13 +128,21 @@ SELECT 1 / (count(*) = $2)::integer FROM services WHERE id = ANY ($1) AND used A
 
 /// Writes whole reservations, new ones or over their rows; their accounts are locked. A row keeps the number of the
 /// operation that made it, unless it is made anew: an insert must have one, and 0 stands for none.
-pub const WRITE_RESERVATIONS: &str =
-    write_reservations!("CASE excluded.reserve_seq WHEN 0 THEN reservations.reserve_seq ELSE excluded.reserve_seq END");
+pub const WRITE_RESERVATIONS: &str = "\
+INSERT INTO reservations (bucket, user_id, service_id, order_id, amount, captured, released, refunded, \
+    created_at, expires_at, state, reserve_seq)
+SELECT * FROM unnest($1::reservation_row[])
+ON CONFLICT (bucket, user_id, service_id, order_id) DO UPDATE
+SET amount = excluded.amount, captured = excluded.captured, released = excluded.released, \
+    refunded = excluded.refunded, created_at = excluded.created_at, expires_at = excluded.expires_at, \
+    state = excluded.state, \
+    reserve_seq = CASE excluded.reserve_seq WHEN 0 THEN reservations.reserve_seq ELSE excluded.reserve_seq END";
 
-/// The same where nobody has looked whether a reservation that is made exists already: if it does, its row would lose its
-/// number, which the table refuses.
-pub const CHANGE_RESERVATIONS: &str =
-    write_reservations!("CASE excluded.reserve_seq WHEN 0 THEN reservations.reserve_seq END");
+/// Writes reservations that were never made before. Nobody has looked whether they were: the primary key refuses them then.
+pub const MAKE_RESERVATIONS: &str = "\
+INSERT INTO reservations (bucket, user_id, service_id, order_id, amount, captured, released, refunded, \
+    created_at, expires_at, state, reserve_seq)
+SELECT * FROM unnest($1::reservation_row[])";
 
 /// Appends operations in the order given. The unique indexes are the second line: an error here ends the
 /// batch.
@@ -213,7 +199,7 @@ ORDER BY r.expires_at, r.user_id
 LIMIT $2";
 
 /// The statements that every connection has ready before its first batch.
-pub const HOT: [&str; 20] = [
+pub const HOT: [&str; 19] = [
     BEGIN,
     ROLLBACK,
     NO_TIMEOUT,
@@ -226,9 +212,8 @@ pub const HOT: [&str; 20] = [
     UNOPEN_ACCOUNT,
     WRITE_ACCOUNTS,
     WRITE_RESERVATIONS,
-    VERSION,
     CHANGE_ACCOUNTS,
-    CHANGE_RESERVATIONS,
+    MAKE_RESERVATIONS,
     CONFIRM_SERVICES,
     APPEND_OPERATIONS,
     MARK_SERVICES_USED,
@@ -248,8 +233,8 @@ pub fn planned() -> Vec<(String, &'static [&'static str])> {
         (UNOPEN_ACCOUNT, &["accounts_pkey"]),
         (WRITE_ACCOUNTS, &[]),
         (WRITE_RESERVATIONS, &[]),
-        (CHANGE_ACCOUNTS, &["accounts_pkey"]),
-        (CHANGE_RESERVATIONS, &[]),
+        (CHANGE_ACCOUNTS, &[]),
+        (MAKE_RESERVATIONS, &[]),
         (CONFIRM_SERVICES, &["services_pkey"]),
         (APPEND_OPERATIONS, &[]),
         (MARK_SERVICES_USED, &["services_pkey"]),

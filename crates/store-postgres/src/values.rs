@@ -41,19 +41,39 @@ impl<'a> FromSql<'a> for At {
     accepts!(TIMESTAMPTZ);
 }
 
-/// Which transaction wrote a row: the system column `xmin`. A row that has the same one as before is the same.
+/// Which version of a row it is: the transaction that wrote it and the place that it was written to, PostgreSQL's system
+/// columns `xmin` and `ctid`. Where a row of the same version stands, it was not written since.
 ///
-/// Numbers of transactions come again after four thousand million; a row would have to be written by exactly the one with
-/// the same number, and by nobody before whom this instance notices.
+/// Numbers of transactions come again after four thousand million. A row would have to be written by exactly the one with
+/// the same number to the same place, and before by nobody whom this instance notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RowVersion(pub(crate) u32);
+pub(crate) struct RowVersion {
+    pub(crate) transaction: TransactionId,
+    pub(crate) place: RowPlace,
+}
 
-impl<'a> FromSql<'a> for RowVersion {
+/// An `xid`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TransactionId(pub(crate) u32);
+
+impl<'a> FromSql<'a> for TransactionId {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
         Ok(Self(u32::from_be_bytes(raw.try_into()?)))
     }
 
     accepts!(XID);
+}
+
+/// A `tid`: a block and a place in it, as they travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowPlace(pub(crate) [u8; 6]);
+
+impl<'a> FromSql<'a> for RowPlace {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(raw.try_into()?))
+    }
+
+    accepts!(TID);
 }
 
 /// The bucket as it is stored.

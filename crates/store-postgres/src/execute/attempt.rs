@@ -63,8 +63,8 @@ pub(super) async fn attempt(
     }
     progress.commit_sent = Some(decided.replies);
     match write(session, &decided.changes, &loaded.opened).await {
-        Ok(version) => {
-            store.recent().learn(&seen, &decided.changes, version);
+        Ok(versions) => {
+            store.recent().learn(&seen, &decided.changes, &versions);
             done(lease, lock_timeout).await;
             Ok(progress.commit_sent.take().unwrap_or_default())
         }

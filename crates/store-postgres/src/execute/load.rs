@@ -62,7 +62,7 @@ async fn round_trip(
         pipeline.add(RESERVATIONS, &[&Records(&needs.reservations), &Records(&needs.accounts), &At(now)])?;
     let services = services(&mut pipeline, needs)?;
     let mut answers = pipeline.send().await.map_err(|broken| broken.failure)?;
-    let accounts = all(&answers.rows(accounts), |row| Ok((rows::account(row, 0)?, column(row, 6)?)))?;
+    let accounts = all(&answers.rows(accounts), |row| Ok((rows::account(row, 0)?, version(row)?)))?;
     let versions = accounts.iter().map(|(account, version)| (account.user_id, *version)).collect();
     let rows = Rows {
         accounts: accounts.into_iter().map(|(account, _)| account).collect(),
@@ -71,6 +71,10 @@ async fn round_trip(
         services: all(&answers.rows(services), loaded_service)?,
     };
     Ok((rows, versions))
+}
+
+fn version(row: &Row) -> Result<RowVersion, Failure> {
+    Ok(RowVersion { transaction: column(row, 6)?, place: column(row, 7)? })
 }
 
 fn open_accounts(pipeline: &mut Pipeline<'_>, opened: &[UserId]) -> Result<(), Failure> {

@@ -117,9 +117,9 @@ impl PostgresStore {
         }
         progress.commit_sent = Some(replies);
         match change(lease.session(), &changes, &taken).await {
-            Ok(version) => {
+            Ok(versions) => {
                 lease.give_back();
-                self.recent().confirmed(taken, &changes, version);
+                self.recent().confirmed(taken, &changes, &versions);
                 Ok(progress.commit_sent.take().unwrap_or_default())
             }
             Err(WriteFailure { failure, is_open }) => {

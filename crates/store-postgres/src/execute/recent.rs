@@ -22,6 +22,8 @@ use tokio::time::Instant;
 
 use crate::values::RowVersion;
 
+use super::write::Versions;
+
 /// An account with more active reservations is not kept.
 const ACTIVE_MAX: usize = 32;
 
@@ -78,7 +80,8 @@ pub(super) struct Taken {
 impl Taken {
     /// The rows that the batch is decided on.
     pub(super) fn rows(&self) -> Rows {
-        let service = |id: &ServiceId| LoadedService { id: *id, status: ServiceStatus::Active, is_used: true };
+        let service =
+            |id: &ServiceId| LoadedService { id: *id, status: ServiceStatus::Active, is_used: true };
         Rows {
             accounts: self.known.values().map(|known| known.account).collect(),
             keyed_operations: Vec::new(),
@@ -101,7 +104,7 @@ impl Taken {
 /// What an attempt under locks has seen before it wrote.
 pub(super) struct Seen {
     pub(super) era: u64,
-    pub(super) versions: HashMap<UserId, RowVersion>,
+    pub(super) versions: Versions,
     /// By key.
     pub(super) active: Vec<Reservation>,
     pub(super) services: Vec<LoadedService>,
@@ -200,12 +203,13 @@ impl Recent {
         self.lock().put_back(taken);
     }
 
-    /// All of it was confirmed and is now as written, by a transaction of this version.
-    pub(super) fn confirmed(&self, mut taken: Taken, changes: &Changes, version: RowVersion) {
+    /// All of it was confirmed and is now as written.
+    pub(super) fn confirmed(&self, mut taken: Taken, changes: &Changes, written: &Versions) {
         for account in &changes.accounts {
             let known = taken.known.remove(&account.user_id);
+            let Some(version) = written.get(&account.user_id) else { continue };
             let active = known.map(|known| known.active).unwrap_or_default();
-            if let Some(known) = Known::of(*account, version, active, &changes.reservations) {
+            if let Some(known) = Known::of(*account, *version, active, &changes.reservations) {
                 taken.known.insert(account.user_id, known);
             }
         }
@@ -223,8 +227,8 @@ impl Recent {
         inner.batches.repeated += 1;
     }
 
-    /// Learns what an attempt under locks has read and written, in a transaction of this version.
-    pub(super) fn learn(&self, seen: &Seen, changes: &Changes, version: RowVersion) {
+    /// Learns what an attempt under locks has read and written.
+    pub(super) fn learn(&self, seen: &Seen, changes: &Changes, written: &Versions) {
         let mut inner = self.lock();
         if inner.era != seen.era {
             return;
@@ -232,10 +236,11 @@ impl Recent {
         for account in &changes.accounts {
             let user_id = account.user_id;
             let earlier = inner.accounts.remove(&user_id);
+            let Some(version) = written.get(&user_id) else { continue };
             let is_same = |known: &Known| seen.versions.get(&user_id) == Some(&known.version);
             let active = earlier.filter(is_same).map(|known| known.active);
             let active = active.unwrap_or_else(|| of_user(&seen.active, user_id).to_vec());
-            if let Some(known) = Known::of(*account, version, active, &changes.reservations) {
+            if let Some(known) = Known::of(*account, *version, active, &changes.reservations) {
                 inner.accounts.insert(user_id, known);
             }
         }

@@ -13,12 +13,12 @@ use crate::{
     rows::column,
     session::Session,
     statements::{
-        APPEND_OPERATIONS, BEGIN, CHANGE_ACCOUNTS, CHANGE_RESERVATIONS, COMMIT, CONFIRM_SERVICES,
-        ERASE_COMMENTS, MARK_SERVICES_USED, NO_TIMEOUT, UNOPEN_ACCOUNT, VERSION, WRITE_ACCOUNTS,
+        APPEND_OPERATIONS, BEGIN, CHANGE_ACCOUNTS, COMMIT, CONFIRM_SERVICES, ERASE_COMMENTS,
+        MAKE_RESERVATIONS, MARK_SERVICES_USED, NO_TIMEOUT, UNOPEN_ACCOUNT, WRITE_ACCOUNTS,
         WRITE_RESERVATIONS,
     },
-    values::{RowVersion, bucket},
-    wire::{Answers, Pipeline, Place},
+    values::{RowPlace, RowVersion, bucket},
+    wire::{Answers, Pipeline, Place, Row},
 };
 
 use super::recent::Taken;
@@ -48,13 +48,15 @@ struct Expected {
     what: &'static str,
 }
 
-/// The last statements of a batch, by their places.
+/// What a pipeline must have done, by the places of its statements.
 struct Script {
+    /// Writes accounts, and answers which versions they have now; none where accounts stay as they are.
+    accounts: Option<Expected>,
     expected: Vec<Expected>,
-    /// Answers which version the written rows have.
-    version: Place,
-    commit: Place,
 }
+
+/// Which versions the rows of accounts have that were written.
+pub(super) type Versions = HashMap<UserId, RowVersion>;
 
 /// Writes under locks, and commits. All statements leave at once, in the order in which they are named here; after an error
 /// of any the server skips the rest, the commit too.
@@ -62,10 +64,17 @@ pub(super) async fn write(
     session: &mut Session,
     changes: &Changes,
     opened: &[UserId],
-) -> Result<RowVersion, WriteFailure> {
+) -> Result<Versions, WriteFailure> {
     commit(session, |pipeline| {
-        let mut expected = Vec::with_capacity(3);
-        expected.extend(write_rows(pipeline, WRITE_ACCOUNTS, &changes.accounts)?);
+        let accounts = match changes.accounts.as_slice() {
+            [] => None,
+            accounts => Some(Expected {
+                place: pipeline.add(WRITE_ACCOUNTS, &[&Records(accounts)])?,
+                rows: accounts.len(),
+                what: Account::TYPE,
+            }),
+        };
+        let mut expected = Vec::with_capacity(2);
         expected.extend(write_rows(pipeline, WRITE_RESERVATIONS, &reservation_rows(changes))?);
         expected.extend(write_rows(pipeline, APPEND_OPERATIONS, &changes.operations)?);
         mark_services_used(pipeline, &changes.services_used)?;
@@ -73,8 +82,7 @@ pub(super) async fn write(
             pipeline.add(ERASE_COMMENTS, &[&bucket(*user), &user.get()])?;
         }
         unopen_accounts(pipeline, opened, &changes.accounts)?;
-        let version = pipeline.add(VERSION, &[])?;
-        Ok((expected, version))
+        Ok(Script { accounts, expected })
     })
     .await
 }
@@ -84,34 +92,36 @@ pub(super) async fn change(
     session: &mut Session,
     changes: &Changes,
     taken: &Taken,
-) -> Result<RowVersion, WriteFailure> {
+) -> Result<Versions, WriteFailure> {
     commit(session, |pipeline| {
         pipeline.add(BEGIN, &[])?;
         confirm_services(pipeline, taken.services())?;
         let rows = account_changes(&changes.accounts, taken)?;
-        let version = pipeline.add(CHANGE_ACCOUNTS, &[&Records(&rows), &count(rows.len())])?;
-        let mut expected = Vec::with_capacity(2);
-        expected.extend(write_rows(pipeline, CHANGE_RESERVATIONS, &reservation_rows(changes))?);
+        let place = pipeline.add(CHANGE_ACCOUNTS, &[&Records(&rows), &count(rows.len())])?;
+        let accounts = Expected { place, rows: rows.len(), what: AccountChange::TYPE };
+        let (made, known): (Vec<_>, Vec<_>) =
+            reservation_rows(changes).into_iter().partition(|row| row.reserve_seq.is_some());
+        let mut expected = Vec::with_capacity(3);
+        expected.extend(write_rows(pipeline, MAKE_RESERVATIONS, &made)?);
+        expected.extend(write_rows(pipeline, WRITE_RESERVATIONS, &known)?);
         expected.extend(write_rows(pipeline, APPEND_OPERATIONS, &changes.operations)?);
-        Ok((expected, version))
+        Ok(Script { accounts: Some(accounts), expected })
     })
     .await
 }
 
-/// Sends the statements that `add` adds, which tells what they must have written and which of them answers the version,
-/// and a commit behind them.
+/// Sends the statements that `add` adds, and a commit behind them.
 async fn commit(
     session: &mut Session,
-    add: impl FnOnce(&mut Pipeline<'_>) -> Result<(Vec<Expected>, Place), Failure>,
-) -> Result<RowVersion, WriteFailure> {
+    add: impl FnOnce(&mut Pipeline<'_>) -> Result<Script, Failure>,
+) -> Result<Versions, WriteFailure> {
     session.take_warning();
     let mut pipeline = session.pipeline();
-    let script = ended(&mut pipeline, add).map_err(WriteFailure::unsent)?;
+    let (script, commit) = ended(&mut pipeline, add).map_err(WriteFailure::unsent)?;
     let answers = pipeline.send().await;
-    let mut answers =
-        answers.map_err(|broken| refused(broken.failure, broken.answered >= script.commit.index()))?;
-    if answers.tag(script.commit) != "COMMIT" {
-        let cause = format!("the server answered the commit with {:?}", answers.tag(script.commit));
+    let mut answers = answers.map_err(|broken| refused(broken.failure, broken.answered >= commit.index()))?;
+    if answers.tag(commit) != "COMMIT" {
+        let cause = format!("the server answered the commit with {:?}", answers.tag(commit));
         return Err(WriteFailure::open(Failure::Lost(cause.into())));
     }
     if session.take_warning() {
@@ -119,28 +129,38 @@ async fn commit(
         return Err(WriteFailure::open(Failure::Unconfirmed(cause)));
     }
     all_written(&answers, &script.expected).map_err(WriteFailure::open)?;
-    version(&mut answers, script.version).map_err(WriteFailure::open)
+    let Some(Expected { place, rows, what }) = script.accounts else { return Ok(Versions::new()) };
+    let versions = versions(&answers.rows(place)).map_err(WriteFailure::open)?;
+    are_written(versions.len(), rows, what).map_err(WriteFailure::open)?;
+    Ok(versions)
 }
 
 fn ended(
     pipeline: &mut Pipeline<'_>,
-    add: impl FnOnce(&mut Pipeline<'_>) -> Result<(Vec<Expected>, Place), Failure>,
-) -> Result<Script, Failure> {
-    let (expected, version) = add(pipeline)?;
+    add: impl FnOnce(&mut Pipeline<'_>) -> Result<Script, Failure>,
+) -> Result<(Script, Place), Failure> {
+    let script = add(pipeline)?;
     pipeline.add(NO_TIMEOUT, &[])?;
-    Ok(Script { expected, version, commit: pipeline.add(COMMIT, &[])? })
+    Ok((script, pipeline.add(COMMIT, &[])?))
 }
 
-fn version(answers: &mut Answers, place: Place) -> Result<RowVersion, Failure> {
-    let rows = answers.rows(place);
-    let row = rows.first().ok_or_else(|| Failure::Lost("the server did not tell its transaction".into()))?;
-    column(row, 0)
+/// What [`WRITE_ACCOUNTS`] answers.
+fn versions(answer: &[Row]) -> Result<Versions, Failure> {
+    let Some(row) = answer.first() else { return Ok(Versions::new()) };
+    let transaction = column(row, 0)?;
+    let (users, places): (Vec<i64>, Vec<RowPlace>) = (column(row, 1)?, column(row, 2)?);
+    let version = |(user_id, place)| {
+        let user_id = UserId::new(user_id).map_err(Failure::damaged)?;
+        Ok((user_id, RowVersion { transaction, place }))
+    };
+    users.into_iter().zip(places).map(version).collect()
 }
 
 fn account_changes<'a>(accounts: &'a [Account], taken: &Taken) -> Result<Vec<AccountChange<'a>>, Failure> {
     let change = |account: &'a Account| {
         let version = taken.version(account.user_id);
-        let version = version.ok_or_else(|| Failure::Defect("an account changes that was not known".into()))?;
+        let version =
+            version.ok_or_else(|| Failure::Defect("an account changes that was not known".into()))?;
         Ok(AccountChange { account, version })
     };
     accounts.iter().map(change).collect()
@@ -225,15 +245,17 @@ fn unopen_accounts(
     Ok(())
 }
 
-/// Rows that the locks keep in place cannot be missing. Should they be, the commit has happened already.
 fn all_written(answers: &Answers, expected: &[Expected]) -> Result<(), Failure> {
     for Expected { place, rows, what } in expected {
-        let written = answers.written(*place);
-        if usize::try_from(written) != Ok(*rows) {
-            return Err(Failure::Unconfirmed(
-                format!("{written} of {rows} values of {what} were written").into(),
-            ));
-        }
+        are_written(usize::try_from(answers.written(*place)).unwrap_or(usize::MAX), *rows, what)?;
     }
     Ok(())
+}
+
+/// Rows that the locks keep in place cannot be missing. Should they be, the commit has happened already.
+fn are_written(written: usize, expected: usize, what: &str) -> Result<(), Failure> {
+    if written == expected {
+        return Ok(());
+    }
+    Err(Failure::Unconfirmed(format!("{written} of {expected} values of {what} were written").into()))
 }

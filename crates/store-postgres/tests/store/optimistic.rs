@@ -11,7 +11,8 @@ use balance_postgres_harness::{Options, Server};
 use balance_store_conformance::{
     Teller, audit,
     teller::{
-        capture_of, deposit_of, order, rejection_of, reserve_of, service, transfer_of, under, user, withdrawal_of,
+        capture_of, deposit_of, order, rejection_of, reserve_of, service, transfer_of, under, user,
+        withdrawal_of,
     },
 };
 use balance_store_postgres::PostgresStore;

@@ -58,7 +58,9 @@ fn sample(kind: &Type, count: i64) -> String {
         "_account_ref" => list(&|n| format!("\"({},{n})\"", n % 256)),
         "_key_ref" => list(&|n| format!("\"({},{n},key-{n})\"", n % 256)),
         "_reservation_ref" => list(&|n| format!("\"({},{n},1,{n})\"", n % 256)),
-        "_account_row" | "_account_change" | "_reservation_row" | "_operation_row" => list(&|_| "NULL".to_owned()),
+        "_account_row" | "_account_change" | "_reservation_row" | "_operation_row" => {
+            list(&|_| "NULL".to_owned())
+        }
         other => panic!("no sample of {other}"),
     }
 }
