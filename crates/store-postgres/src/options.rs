@@ -32,6 +32,8 @@ pub struct PostgresOptions {
     /// How many accounts are remembered as this instance left them, with their active reservations, so that commands on
     /// them need no look first: about 300 bytes each. 0 remembers none.
     pub recent_accounts_max: usize,
+    /// For how long at most batches are not tried without a look, after that has failed again and again.
+    pub recent_rest_max: Duration,
     /// How this instance is named in the server's lists.
     pub application_name: String,
     /// Works with a server whose settings can lose acknowledged commits (`fsync`, `full_page_writes` or
@@ -54,6 +56,7 @@ impl PostgresOptions {
             lock_timeout: Duration::from_secs(3),
             idle_in_transaction_timeout: Duration::from_secs(10),
             recent_accounts_max: 200_000,
+            recent_rest_max: Duration::from_secs(10),
             application_name: "balance".into(),
             allow_unsafe_durability: false,
         }

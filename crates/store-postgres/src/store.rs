@@ -46,7 +46,7 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Checks the options. Connects to nothing: a database that is away at start is one that is away later.
     pub fn new(options: PostgresOptions) -> Result<Self, RepoError> {
-        let recent = Arc::new(Recent::new(options.recent_accounts_max));
+        let recent = Arc::new(Recent::new(options.recent_accounts_max, options.recent_rest_max));
         let connector = Connector::new(&options, recent.clone()).map_err(RepoError::Internal)?;
         let pool = Pool::builder(connector)
             .max_size(options.connections_max.max(1))

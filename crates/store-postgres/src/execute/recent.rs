@@ -27,8 +27,8 @@ use super::write::Versions;
 /// An account with more active reservations is not kept.
 const ACTIVE_MAX: usize = 32;
 
-/// How long nothing is tried this way after it failed: twice as long each time, until it succeeds again.
-const REST: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(10);
+/// How long nothing is tried this way after it failed once: twice as long each time, until it succeeds again.
+const REST_MIN: Duration = Duration::from_millis(10);
 
 /// What is known of one user.
 #[derive(Clone, Debug)]
@@ -121,19 +121,22 @@ struct Inner {
     server: Option<Timestamp>,
     /// Counts servers.
     era: u64,
+    /// Until when, and how long that is in all.
     resting: Option<(Instant, Duration)>,
+    rest_max: Duration,
     batches: OptimisticBatches,
 }
 
 impl Recent {
     /// Keeps so many accounts at most; none with 0.
-    pub(crate) fn new(accounts_max: usize) -> Self {
+    pub(crate) fn new(accounts_max: usize, rest_max: Duration) -> Self {
         Self(Mutex::new(Inner {
             accounts: LruCache::new(accounts_max),
             services: HashSet::new(),
             server: None,
             era: 0,
             resting: None,
+            rest_max,
             batches: OptimisticBatches::default(),
         }))
     }
@@ -222,7 +225,7 @@ impl Recent {
     /// It failed: somebody else writes the same accounts, or keys and reservations come twice. Tried again after a rest.
     pub(super) fn rest(&self, now: Instant) {
         let mut inner = self.lock();
-        let wait = inner.resting.map_or(*REST.start(), |(_, wait)| (wait * 2).min(*REST.end()));
+        let wait = inner.resting.map_or(REST_MIN, |(_, wait)| wait * 2).min(inner.rest_max);
         inner.resting = Some((now + wait, wait));
         inner.batches.repeated += 1;
     }

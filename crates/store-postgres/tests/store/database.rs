@@ -49,13 +49,15 @@ impl Database {
     }
 }
 
-/// For a server that is fast rather than durable, shared by many tests at once.
+/// For a server that is fast rather than durable, shared by many tests at once. However often others were faster, each
+/// batch is tried without a look first: what must be noticed then is to happen often.
 pub(crate) fn options(url: &str) -> PostgresOptions {
     PostgresOptions {
         connections_max: 4,
         wait_timeout: Duration::from_secs(30),
         deadline: Duration::from_secs(20),
         allow_unsafe_durability: true,
+        recent_rest_max: Duration::ZERO,
         ..PostgresOptions::new(url)
     }
 }

@@ -15,7 +15,7 @@ use balance_store_conformance::{
         withdrawal_of,
     },
 };
-use balance_store_postgres::PostgresStore;
+use balance_store_postgres::{PostgresOptions, PostgresStore};
 
 use crate::{
     database::{Database, options},
@@ -31,7 +31,13 @@ struct Two {
 
 impl Two {
     async fn new() -> Self {
-        let database = Database::migrated().await;
+        Self::with(|_| {}).await
+    }
+
+    /// With a change of the options of the store that remembers.
+    async fn with(change: impl FnOnce(&mut PostgresOptions)) -> Self {
+        let mut database = Database::migrated().await;
+        database.store = database.another(change);
         let here = Teller::new(Arc::new(database.store.clone()));
         let there = Teller::new(Arc::new(database.another(|_| {})));
         // The keys of the two must not meet.
@@ -43,11 +49,6 @@ impl Two {
 
     fn batches(&self) -> OptimisticBatches {
         self.database.store.optimistic_batches()
-    }
-
-    /// Waits until the store tries again what failed before.
-    async fn rested(&self) {
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 
     /// What `work` did at this store, by the number of batches: confirmed, repeated.
@@ -102,7 +103,6 @@ async fn what_is_refused_or_repeated_is_answered_by_the_database() {
     assert!(again.is_replay);
     assert_eq!(again.receipt, first.receipt);
     assert_eq!(counts, (0, 1), "the index over keys refused it");
-    two.rested().await;
     let reused = teller.rejected(under("k", deposit_of(1, 6))).await;
     assert_eq!(reused, Rejection::IdempotencyKeyReused);
     audit(teller.store()).await;
@@ -145,18 +145,15 @@ async fn whatever_another_instance_changed_is_noticed() {
     let (_, counts) = two.counted(here.deposit(1, 1)).await;
     assert_eq!(counts, (0, 1), "a deposit");
 
-    two.rested().await;
     there.transfer(2, 1, 7).await;
     let (_, counts) = two.counted(here.withdraw(1, 1)).await;
     assert_eq!(counts, (0, 1), "a transfer");
 
-    two.rested().await;
     there.reserve(order(1, 9, 1), 50, 600).await;
     let (refused, counts) = two.counted(here.refused(reserve_of(order(1, 9, 1), 50, 600))).await;
     assert_eq!(refused, Rejection::ReservationExists);
     assert_eq!(counts, (0, 1), "a reservation");
 
-    two.rested().await;
     there.capture(order(3, 9, 1), None).await;
     let (refused, counts) = two.counted(here.refused(capture_of(order(3, 9, 1), None))).await;
     assert_eq!(refused, Rejection::ReservationCaptured);
@@ -186,7 +183,6 @@ async fn a_deadline_that_another_instance_moved_is_noticed() {
     assert_eq!(kinds, ["deposit", "reserve", "deposit", "expire", "deposit"]);
 
     // Longer: it must not expire when its old deadline comes.
-    two.rested().await;
     there.extend(order(2, 9, 1), 600).await;
     here.pass(61);
     let (_, counts) = two.counted(here.deposit(2, 1)).await;
@@ -254,7 +250,6 @@ async fn a_row_that_is_not_as_it_was_left_is_noticed() {
     two.database.sql("UPDATE accounts SET available = available WHERE user_id = 1");
     let (_, counts) = two.counted(here.deposit(1, 1)).await;
     assert_eq!(counts, (0, 1));
-    two.rested().await;
     two.database.sql("DELETE FROM operations WHERE user_id = 2; DELETE FROM accounts WHERE user_id = 2");
     let (operation, counts) = two.counted(here.deposit(2, 1)).await;
     assert_eq!(counts, (0, 1));
@@ -283,7 +278,7 @@ async fn nothing_is_remembered_beyond_a_restart_of_the_server() {
 /// While somebody else writes the same accounts, hardly anything is tried that then has to run again.
 #[tokio::test(flavor = "multi_thread")]
 async fn failing_again_and_again_makes_it_rare() {
-    let two = Two::new().await;
+    let two = Two::with(|options| options.recent_rest_max = Duration::from_secs(10)).await;
     two.here.deposit(1, 1).await;
     let start = tokio::time::Instant::now();
     let mut calls = 0;
