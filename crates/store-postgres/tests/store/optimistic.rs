@@ -108,6 +108,24 @@ async fn what_is_refused_or_repeated_is_answered_by_the_database() {
     audit(teller.store()).await;
 }
 
+/// Also not in the company of others: what is refused is not written, so nothing confirms it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_among_others_is_answered_by_the_database() {
+    let two = Two::new().await;
+    let teller = &two.here;
+    for id in 1..=8 {
+        teller.deposit(id, 100).await;
+    }
+    two.there.deposit(1, 1_000).await;
+    let mut batch: Vec<Submission> = (2..=8).map(|id| teller.fresh(deposit_of(id, 1)).into()).collect();
+    batch.insert(3, teller.fresh(withdrawal_of(1, 600)).into());
+    let (replies, counts) = two.counted(teller.batch(batch)).await;
+    assert!(replies.iter().all(Result::is_ok), "{replies:?}");
+    assert_eq!(counts, (1, 0));
+    assert_eq!(teller.balance(1).await, (500, 0));
+    audit(teller.store()).await;
+}
+
 /// The order of an account's commands is kept where one of them goes under locks.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_command_and_what_follows_it_go_under_locks_in_their_order() {
@@ -210,6 +228,25 @@ async fn what_is_due_expires_first() {
     here.deposit(1, 5).await;
     let (_, counts) = two.counted(here.reserve(order(1, 9, 1), 5, 60)).await;
     assert_eq!(counts, (0, 1));
+    audit(here.store()).await;
+}
+
+/// An account is remembered with all of its reservations or not at all: one that was never seen here is due, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_instance_reserved_expires_first() {
+    let two = Two::new().await;
+    let (here, there) = (&two.here, &two.there);
+    there.add_services(&[9]).await;
+    there.deposit(1, 100).await;
+    there.reserve(order(1, 9, 1), 60, 60).await;
+    here.deposit(1, 1).await;
+    here.pass(60);
+    let (_, counts) = two.counted(here.deposit(1, 1)).await;
+    assert_eq!(counts, (0, 0), "not all of its reservations are known");
+    let kinds: Vec<_> = here.history(1).await.iter().map(|operation| operation.kind.as_str()).collect();
+    assert_eq!(kinds, ["deposit", "reserve", "deposit", "expire", "deposit"]);
+    let (_, counts) = two.counted(here.deposit(1, 1)).await;
+    assert_eq!(counts, (1, 0), "now they are");
     audit(here.store()).await;
 }
 
