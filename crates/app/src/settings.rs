@@ -130,6 +130,7 @@ pub(crate) struct Pool {
     pub(crate) connect_timeout: Duration,
     pub(crate) wait_timeout: Duration,
     pub(crate) statement_timeout: Duration,
+    pub(crate) recent_accounts_max: usize,
     pub(crate) deadline: Duration,
     pub(crate) ca_file: Option<PathBuf>,
 }
@@ -318,6 +319,7 @@ fn parse_pool(parser: &mut Parser, database: &Database, lanes: usize) -> Pool {
         connect_timeout: parser.value("database.connect_timeout_ms", patience()),
         wait_timeout: parser.value("database.wait_timeout_ms", patience()),
         statement_timeout: parser.value("database.statement_timeout_ms", patience()),
+        recent_accounts_max: parser.count("database.recent_accounts_max", 0, 100_000_000),
         deadline: parser.value("database.deadline_ms", patience()),
         ca_file: parser.optional("database.ca_file", parser::path),
     }

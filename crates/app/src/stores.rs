@@ -101,6 +101,7 @@ fn open_postgres(settings: &Settings, url: &str) -> anyhow::Result<PostgresStore
         connect_timeout: pool.connect_timeout,
         deadline: pool.deadline,
         statement_timeout: pool.statement_timeout,
+        recent_accounts_max: pool.recent_accounts_max,
         allow_unsafe_durability: settings.allow_unsafe_durability,
         ..PostgresOptions::new(url)
     };

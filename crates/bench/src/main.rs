@@ -67,6 +67,9 @@ enum Command {
         /// Where its files lie: on disk that is the folder for temporary files, `TMPDIR`.
         #[arg(long, value_enum, default_value = "disk")]
         data: Data,
+        /// Settings of the server beside or in the place of those of the benchmark; may be repeated.
+        #[arg(long = "set", value_name = "NAME=VALUE")]
+        settings: Vec<String>,
     },
     /// Serve the roofline by itself: a constant JSON answer to every request. Stops with its parent.
     Roofline,
@@ -165,14 +168,14 @@ fn main() -> anyhow::Result<()> {
         Command::Targets(args) => targets::targets(&args),
         Command::Table { files } => targets::table(&files),
         Command::Grow(args) => grow::grow(&args),
-        Command::Postgres { data } => postgres(data),
+        Command::Postgres { data, settings } => postgres(data, settings),
         Command::Roofline => roofline::serve(),
     }
 }
 
 /// Until standard input ends, or Ctrl-C.
-fn postgres(data: Data) -> anyhow::Result<()> {
-    let server = place::start_postgres(data);
+fn postgres(data: Data, settings: Vec<String>) -> anyhow::Result<()> {
+    let server = place::start_postgres(data, settings);
     writeln!(std::io::stdout(), "{}", server.socket_url(&server.create_database(None)))?;
     eprintln!("ends with Ctrl-C or the end of its input");
     std::io::stdin().read_to_end(&mut Vec::new())?;

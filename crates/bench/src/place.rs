@@ -30,7 +30,7 @@ impl Place {
             (None, Data::Tmpfs) => TempDir::new_in("/dev/shm"),
         };
         let folder = folder.context("no folder for the benchmark can be made")?;
-        let server = (store == Store::Postgres && given.is_none()).then(|| start_postgres(data));
+        let server = (store == Store::Postgres && given.is_none()).then(|| start_postgres(data, Vec::new()));
         Ok(Self { store, folder, server, given: given.map(str::to_owned), made: Vec::new() })
     }
 
@@ -91,13 +91,14 @@ impl Drop for Place {
     }
 }
 
-/// A private server with the settings of a small production one.
-pub(crate) fn start_postgres(data: Data) -> postgres::Server {
+/// A private server with the settings of a small production one, and these behind them: the last of a name counts.
+pub(crate) fn start_postgres(data: Data, further: Vec<String>) -> postgres::Server {
     let settings = ["shared_buffers=1GB", "max_wal_size=8GB", "checkpoint_timeout=15min"];
+    let settings = settings.into_iter().map(str::to_owned).chain(further);
     postgres::Server::start(postgres::Options {
         durable: true,
         on_tmpfs: data == Data::Tmpfs,
-        settings: settings.map(str::to_owned).to_vec(),
+        settings: settings.collect(),
     })
 }
 

@@ -5,6 +5,9 @@
 //! a snapshot taken after the locks, read keys, reservations and services. The domain decides in memory. In the
 //! second trip every changed row is written set-based and the transaction commits.
 //!
+//! Where this instance wrote all of the accounts a moment ago the first trip is left out: the domain decides on what is
+//! remembered, and the second trip confirms that in its own statements (`execute::optimistic`, ADR 9).
+//!
 //! - [`PostgresStore`] implements all ports; [`PostgresOptions`] says where and how.
 //! - `session`: connections, what they are set to, what is refused. `wire`: many statements, one `Sync`. `failure`:
 //!   what an error means.

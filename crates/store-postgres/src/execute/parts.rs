@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use balance_domain::{
-    Submission, UserId,
+    Command, Submission, UserId,
     ports::{Reply, RepoError, SubmitError},
 };
 
@@ -70,12 +70,12 @@ pub(super) fn each_failed(submissions: &[Submission], error: &RepoError) -> impl
 }
 
 fn users_of(submission: &Submission) -> impl Iterator<Item = UserId> {
-    submission.0.iter().flat_map(|command| command.user_ids())
+    submission.0.iter().flat_map(Command::user_ids)
 }
 
 #[cfg(test)]
 mod tests {
-    use balance_domain::{Action, Amount, Command, IdempotencyKey, MoneyCommand};
+    use balance_domain::{Action, Amount, IdempotencyKey, MoneyCommand};
 
     use super::*;
 

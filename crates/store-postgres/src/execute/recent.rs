@@ -50,7 +50,11 @@ impl Known {
         for reservation in of_user(written, account.user_id) {
             active.retain(|other| other.key != reservation.key);
             if reservation.state == ReservationState::Active {
+                // Most accounts have one or none, and there are many accounts.
+                active.reserve_exact(1);
                 active.push(*reservation);
+            } else if active.is_empty() {
+                active = Vec::new();
             }
         }
         let is_all = active.iter().map(Reservation::remaining).sum::<i64>() == account.reserved;

@@ -48,8 +48,8 @@ impl Gate {
 
     /// Delivers what was held back, and waits until the server has answered it.
     pub(crate) async fn let_go(&self) {
-        let (piece, (mut to, mut from)) =
-            self.shared.held.lock().unwrap().take().expect("something was held back");
+        // Panics if nothing was held back.
+        let (piece, (mut to, mut from)) = self.shared.held.lock().unwrap().take().unwrap();
         to.write_all(&piece).await.unwrap();
         let answered = from.read(&mut [0; 4096]).await.unwrap();
         assert!(answered > 0, "the server had closed the connection");
