@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use balance_domain::{
-    Changes, Needs, Reservation, ReservationState, Submission, Timestamp, decide_batch, ports::Reply,
+    Changes, Needs, Reservation, ReservationState, Submission, Timestamp, UserId, decide_batch, ports::Reply,
 };
 
 use crate::{PostgresStore, failure::Failure, statements::ROLLBACK, store::Lease};
@@ -11,7 +11,7 @@ use crate::{PostgresStore, failure::Failure, statements::ROLLBACK, store::Lease}
 use super::{
     load::{Loaded, load},
     recent::Seen,
-    write::{WriteFailure, write},
+    write::{Versions, WriteFailure, write},
 };
 
 /// What an attempt has done so far, for when it fails or is cut off.
@@ -29,13 +29,13 @@ async fn done(mut lease: Lease, lock_timeout: Option<Duration>) {
 }
 
 /// What of the loaded rows is to be remembered once they are written over.
-fn seen(era: u64, loaded: &Loaded) -> Seen {
+fn seen(era: u64, accounts: Vec<UserId>, loaded: &Loaded) -> Seen {
     let Loaded { rows, versions, .. } = loaded;
     let is_active = |reservation: &&Reservation| reservation.state == ReservationState::Active;
     let mut active: Vec<_> = rows.reservations.iter().filter(is_active).copied().collect();
     active.sort_unstable_by_key(|reservation| reservation.key);
     active.dedup_by_key(|reservation| reservation.key);
-    Seen { era, versions: versions.clone(), active, services: rows.services.clone() }
+    Seen { era, accounts, versions: versions.clone(), active, services: rows.services.clone() }
 }
 
 /// Loads, decides and writes. The connection returns to the pool after success only.
@@ -54,10 +54,11 @@ pub(super) async fn attempt(
     }
     let era = store.recent().era();
     let loaded = load(session, &needs, now).await?;
-    let seen = seen(era, &loaded);
+    let seen = seen(era, needs.accounts, &loaded);
     let decided = decide_batch(loaded.rows, submissions, now);
     if decided.changes == Changes::default() {
         session.run(ROLLBACK).await?;
+        store.recent().learn(&seen, &decided.changes, &Versions::new());
         done(lease, lock_timeout).await;
         return Ok(decided.replies);
     }

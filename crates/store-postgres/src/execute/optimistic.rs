@@ -123,6 +123,7 @@ impl PostgresStore {
                 Ok(progress.commit_sent.take().unwrap_or_default())
             }
             Err(WriteFailure { failure, is_open }) => {
+                self.recent().put_back(taken);
                 if !is_open {
                     progress.commit_sent = None;
                     // The server has answered everything: the connection is as good as before.

@@ -108,6 +108,9 @@ impl Taken {
 /// What an attempt under locks has seen before it wrote.
 pub(super) struct Seen {
     pub(super) era: u64,
+    /// All that it asked for.
+    pub(super) accounts: Vec<UserId>,
+    /// Of those that exist.
     pub(super) versions: Versions,
     /// By key.
     pub(super) active: Vec<Reservation>,
@@ -205,7 +208,7 @@ impl Recent {
         Some(taken)
     }
 
-    /// Nothing became of it.
+    /// Nothing became of it, or nobody knows. What is wrong about it is noticed by who next tries.
     pub(super) fn put_back(&self, taken: Taken) {
         self.lock().put_back(taken);
     }
@@ -234,23 +237,30 @@ impl Recent {
         inner.batches.repeated += 1;
     }
 
-    /// Learns what an attempt under locks has read and written.
+    /// Learns what an attempt under locks has read and written. What was remembered of its accounts stays where it turned
+    /// out to be right.
     pub(super) fn learn(&self, seen: &Seen, changes: &Changes, written: &Versions) {
         let mut inner = self.lock();
         if inner.era != seen.era {
             return;
         }
+        let mut right = Taken { era: seen.era, ..Taken::default() };
+        for user_id in &seen.accounts {
+            let Some(known) = inner.accounts.remove(user_id) else { continue };
+            if seen.versions.get(user_id) == Some(&known.version) {
+                right.known.insert(*user_id, known);
+            }
+        }
         for account in &changes.accounts {
             let user_id = account.user_id;
-            let earlier = inner.accounts.remove(&user_id);
+            let active = right.known.remove(&user_id).map(|known| known.active);
             let Some(version) = written.get(&user_id) else { continue };
-            let is_same = |known: &Known| seen.versions.get(&user_id) == Some(&known.version);
-            let active = earlier.filter(is_same).map(|known| known.active);
             let active = active.unwrap_or_else(|| of_user(&seen.active, user_id).to_vec());
             if let Some(known) = Known::of(*account, *version, active, &changes.reservations) {
                 inner.accounts.insert(user_id, known);
             }
         }
+        inner.put_back(right);
         for service in &seen.services {
             let is_used = service.is_used || changes.services_used.contains(&service.id);
             if is_used && service.status == ServiceStatus::Active {
@@ -337,9 +347,20 @@ mod tests {
     fn learn(recent: &Recent, ids: impl IntoIterator<Item = i64>) {
         let accounts: Vec<Account> = ids.into_iter().map(|id| account(id, 0)).collect();
         let written = accounts.iter().map(|account| (account.user_id, version(1))).collect();
-        let seen =
-            Seen { era: recent.era(), versions: Versions::new(), active: Vec::new(), services: Vec::new() };
-        recent.learn(&seen, &Changes { accounts, ..Changes::default() }, &written);
+        recent.learn(&seen(recent, []), &Changes { accounts, ..Changes::default() }, &written);
+    }
+
+    /// An attempt that found these accounts, of these versions, and no reservations.
+    fn seen(recent: &Recent, found: impl IntoIterator<Item = (i64, Option<u32>)>) -> Seen {
+        let found: Vec<(i64, Option<u32>)> = found.into_iter().collect();
+        let versions = found.iter().filter_map(|(id, number)| Some((user(*id), version((*number)?))));
+        Seen {
+            era: recent.era(),
+            accounts: found.iter().map(|(id, _)| user(*id)).collect(),
+            versions: versions.collect(),
+            active: Vec::new(),
+            services: Vec::new(),
+        }
     }
 
     fn knows(recent: &Recent, id: i64) -> bool {
@@ -387,6 +408,16 @@ mod tests {
         assert!(knows(&recent, 2));
         recent.put_back(taken);
         assert!(recent.take(&[deposit(2), deposit(1)]).is_some());
+    }
+
+    #[test]
+    fn what_turns_out_to_be_right_stays_and_what_is_wrong_goes() {
+        let recent = Recent::new(9, Duration::ZERO);
+        learn(&recent, 1..=4);
+        // 1 was refused, 2 was written by somebody else, 3 is gone, 4 was not asked for.
+        let seen = seen(&recent, [(1, Some(1)), (2, Some(7)), (3, None)]);
+        recent.learn(&seen, &Changes::default(), &Versions::new());
+        assert_eq!((1..=4).filter(|id| knows(&recent, *id)).collect::<Vec<_>>(), [1, 4]);
     }
 
     #[test]

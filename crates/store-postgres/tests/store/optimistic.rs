@@ -108,6 +108,38 @@ async fn what_is_refused_or_repeated_is_answered_by_the_database() {
     audit(teller.store()).await;
 }
 
+/// One account that was overtaken, or one key that comes again, does not make the store forget the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_was_not_confirmed_leaves_right_what_was_right() {
+    let two = Two::new().await;
+    let teller = &two.here;
+    teller.add_services(&[9]).await;
+    for id in 1..=4 {
+        teller.deposit(id, 100).await;
+        teller.reserve(order(id, 9, 1), 10, 600).await;
+    }
+    two.there.deposit(4, 1).await;
+    let deposits = || (1..=4).map(|id| teller.fresh(deposit_of(id, 1)).into()).collect::<Vec<Submission>>();
+    let (_, counts) = two.counted(teller.batch(deposits())).await;
+    assert_eq!(counts, (0, 1));
+    let captures = (1..=3).map(|id| teller.fresh(capture_of(order(id, 9, 1), None)).into()).collect();
+    let (_, counts) = two.counted(teller.batch(captures)).await;
+    assert_eq!(counts, (1, 0), "their reservations are known as before");
+    audit(teller.store()).await;
+}
+
+/// Who is refused after somebody else was faster is not tried without a look for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_found_to_be_wrong_is_forgotten_also_where_nothing_is_written() {
+    let two = Two::new().await;
+    two.here.deposit(1, 100).await;
+    two.there.withdraw(1, 100).await;
+    let (_, counts) = two.counted(two.here.refused(withdrawal_of(1, 100))).await;
+    assert_eq!(counts, (0, 1));
+    let (_, counts) = two.counted(two.here.refused(withdrawal_of(1, 100))).await;
+    assert_eq!(counts, (0, 0));
+}
+
 /// Also not in the company of others: what is refused is not written, so nothing confirms it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_among_others_is_answered_by_the_database() {
