@@ -84,6 +84,7 @@ macro_rules! conformance {
                 a_key_reused_in_one_batch_is_refused
                 a_key_rejected_in_a_batch_is_free_again
                 a_repeat_comes_before_every_rule
+                a_submission_repeats_as_a_whole
             }
             (store) batches {
                 a_batch_happens_in_order

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use balance_domain::{Timestamp, ports::Cause};
+use balance_domain::ports::Cause;
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use futures::future::BoxFuture;
 use tokio::{
@@ -18,7 +18,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
     PostgresOptions,
-    execute::Recent,
+    execute::{Era, Recent},
     failure::Failure,
     records, rows, statements, tls,
     values::At,
@@ -28,6 +28,7 @@ use crate::{
 /// A connection of the pool, for one user at a time.
 pub(crate) struct Session {
     wire: Wire,
+    era: Option<Era>,
 }
 
 impl Session {
@@ -59,11 +60,10 @@ impl Session {
         self.wire.take_warning()
     }
 
-    /// When the server was started.
-    async fn server_started_at(&mut self) -> Result<Timestamp, Failure> {
-        let rows = self.query("SELECT pg_catalog.pg_postmaster_start_time()", &[]).await?;
-        let row = rows.first().ok_or_else(|| Failure::Lost("the server did not tell its start".into()))?;
-        Ok(rows::column::<At>(row, 0)?.0)
+    /// Of what is remembered, this belongs to the server that the connection leads to; `None` where nothing is to be
+    /// remembered.
+    pub(crate) fn era(&self) -> Option<Era> {
+        self.era
     }
 
     /// Learns the composite types and has every statement of the batch path ready.
@@ -91,6 +91,11 @@ fn refuse_unfit<'a>(settings: impl Iterator<Item = Result<&'a str, Failure>>) ->
     let settings = settings.join(", ");
     Err(Failure::Away(format!("the server is not fit to keep a ledger: it runs with {settings}").into()))
 }
+
+/// When the server was started. Nothing on Citus, where rows and transactions are those of other servers.
+const STARTED: &str = "\
+SELECT pg_catalog.pg_postmaster_start_time()
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus')";
 
 /// The numbers of composite types and of their arrays.
 const TYPES: &str = "\
@@ -162,12 +167,14 @@ impl Connector {
 
     async fn session(&self) -> Result<Session, Failure> {
         let wire = self.on_runtime(take_over(self.config.clone(), self.tls.clone())).await?;
-        let mut session = Session { wire };
+        let mut session = Session { wire, era: None };
         session.query(statements::PLAN_ONCE, &[]).await?;
         let unfit = session.query(UNFIT, &[&self.allow_unsafe_durability]).await?;
         refuse_unfit(unfit.iter().map(|row| rows::column(row, 0)))?;
         session.prepare_hot().await?;
-        self.recent.connected(session.server_started_at().await?);
+        let started = session.query(STARTED, &[]).await?;
+        let started_at = started.first().map(|row| rows::column::<At>(row, 0)).transpose()?;
+        session.era = started_at.map(|At(started_at)| self.recent.connected(started_at));
         Ok(session)
     }
 

@@ -66,6 +66,31 @@ pub fn decide_batch_by(
     Decided { replies, changes: sum.into_changes() }
 }
 
+/// Whether a submission of several commands may have happened before: all of its keys were answered.
+fn is_repeat(state: &State, submission: &Submission) -> bool {
+    let mut keyed = submission.0.iter().filter_map(|command| match command {
+        Command::Money(command) => Some((command.action.user_id(), &command.key)),
+        _ => None,
+    });
+    let is_answered = |(user_id, key)| state.answered(user_id, key).is_some();
+    submission.0.len() > 1 && keyed.next().is_some_and(is_answered) && keyed.all(is_answered)
+}
+
+/// What a command without a key is answered in a repeat that comes too late for it: after `[extend, capture]` nothing is left to
+/// extend, and all the same the repeat must not be refused. It is shown what it is about, as that is now.
+fn too_late(state: &State, command: &Command, rejection: &Rejection) -> Option<Decision> {
+    use Rejection::{AccountClosed, ReservationCaptured, ReservationExpired, ReservationReleased};
+    let receipt = match (command, rejection) {
+        (
+            Command::Extend { reservation, .. },
+            ReservationCaptured | ReservationReleased | ReservationExpired,
+        ) => Receipt::Reservation { reservation: state.reservation(*reservation)?, operation_seq: None },
+        (Command::Close { user_id }, AccountClosed(_)) => Receipt::Account(state.account(*user_id)),
+        _ => return None,
+    };
+    Some(Decision::Replay(receipt))
+}
+
 /// Decides one submission without touching the state; later commands of it see the earlier ones.
 fn attempt(
     decider: &impl Fn(&State, &Command, Timestamp) -> Result<Decision, Rejection>,
@@ -76,9 +101,13 @@ fn attempt(
     let mut trial = None;
     let mut all_changes = Vec::new();
     let mut accepted = Vec::with_capacity(submission.0.len());
+    let is_repeat = is_repeat(state, submission);
     for (index, command) in submission.0.iter().enumerate() {
-        let decision = decider(trial.as_ref().unwrap_or(state), command, now)
-            .map_err(|rejection| SubmitError::Rejected { index, rejection })?;
+        let current = trial.as_ref().unwrap_or(state);
+        let decision = decider(current, command, now).or_else(|rejection| {
+            let repeated = if is_repeat { too_late(current, command, &rejection) } else { None };
+            repeated.ok_or(SubmitError::Rejected { index, rejection })
+        })?;
         let (receipt, is_replay) = match decision {
             Decision::Replay(receipt) => (receipt, true),
             Decision::Commit(changes, receipt) => {

@@ -1,10 +1,12 @@
 //! One effect per key, and the first answer for ever.
 
-use balance_domain::{Action, Comment, MoneyCommand, Receipt, Rejection, Submission, TimeLimit};
+use balance_domain::{
+    AccountStatus, Action, Command, Comment, MoneyCommand, Receipt, Rejection, Submission, TimeLimit,
+};
 
 use crate::teller::{
     Teller, amount, capture_of, deposit_of, operation_of, order, part_of, refund_of, rejection_of,
-    release_of, reserve_of, seconds, transfer_of, under, withdrawal_of,
+    release_of, reservation_of, reserve_of, seconds, transfer_of, under, user, withdrawal_of,
 };
 
 /// The defect of the origin: a retried deposit deposited twice.
@@ -224,4 +226,36 @@ pub async fn a_repeat_comes_before_every_rule(teller: Teller) {
         let again = teller.accepted(command.clone()).await;
         assert_eq!((again.is_replay, again.receipt), (true, receipt), "{command:?}");
     }
+}
+
+/// A submission whose keys were all answered happened as a whole: what has no key in it is not refused because it is over.
+pub async fn a_submission_repeats_as_a_whole(teller: Teller) {
+    teller.add_services(&[7]).await;
+    let key = order(1, 7, 1);
+    teller.deposit(1, 100).await;
+    teller.reserve(key, 50, 60).await;
+    let extend = Command::Extend { reservation: key, ttl: seconds(90) };
+    let capture = Command::Money(under("capture", capture_of(key, None)));
+    let both = Submission(vec![extend.clone(), capture]);
+    let first = teller.submit(both.clone()).await.unwrap_or_else(|error| panic!("{error}"));
+    teller.pass(10);
+    let again = teller.submit(both).await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(again.iter().all(|accepted| accepted.is_replay), "{again:?}");
+    assert_eq!(again[1].receipt, first[1].receipt);
+    assert_eq!(reservation_of(&again[0].receipt), teller.found(key).await);
+
+    // One new key makes it a new submission, which is refused as a whole.
+    let deposit = Command::Money(under("new", deposit_of(1, 5)));
+    let known = Command::Money(under("capture", capture_of(key, None)));
+    let refused = teller.submit(Submission(vec![known, deposit, extend])).await;
+    assert_eq!(rejection_of(&refused), Some(Rejection::ReservationCaptured));
+    assert_eq!(teller.balance(1).await, (50, 0));
+
+    let close = Command::Close { user_id: user(1) };
+    let withdraw = Command::Money(under("withdraw", withdrawal_of(1, 50)));
+    let both = Submission(vec![withdraw, close]);
+    teller.submit(both.clone()).await.unwrap_or_else(|error| panic!("{error}"));
+    let again = teller.submit(both).await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(again.iter().all(|accepted| accepted.is_replay), "{again:?}");
+    assert_eq!(teller.account(1).await.map(|account| account.status), Some(AccountStatus::Closed));
 }

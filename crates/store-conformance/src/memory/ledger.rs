@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use balance_domain::{
-    Accepted, AccountAsOf, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page, Reservation,
-    ReservationKey, ReservationPosition, ReservationQuery, Service, ServiceId, Submission, Timestamp, UserId,
+    Accepted, AccountAsOf, Command, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page,
+    Receipt, Rejection, Reservation, ReservationKey, ReservationPosition, ReservationQuery, Service,
+    ServiceId, Submission, Timestamp, UserId,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError, SubmitError},
 };
 
@@ -91,10 +92,15 @@ impl World {
         // A single command that is refused changes nothing: only several may have to be undone.
         let before = (submission.0.len() > 1).then(|| Before::of(self, submission));
         let mut accepted = Vec::new();
+        let has_happened = submission.0.len() > 1 && self.knows_every_key(submission);
         for (index, command) in submission.0.iter().enumerate() {
             match self.obey(command, now) {
                 Ok((receipt, is_replay)) => accepted.push(Accepted { receipt, is_replay }),
                 Err(rejection) => {
+                    if has_happened && let Some(receipt) = self.over(command, rejection) {
+                        accepted.push(Accepted { receipt, is_replay: true });
+                        continue;
+                    }
                     if let Some(before) = before {
                         before.restore(self);
                     }
@@ -103,6 +109,38 @@ impl World {
             }
         }
         Ok(accepted)
+    }
+
+    /// Whether there are keys in it, and none that is new.
+    fn knows_every_key(&self, submission: &Submission) -> bool {
+        let keys: Vec<_> = submission.0.iter().filter_map(money).collect();
+        !keys.is_empty() && keys.iter().all(|key| self.answers.contains_key(key))
+    }
+
+    /// What a command without a key is about that can be done only once, if it is refused because that is over.
+    fn over(&self, command: &Command, rejection: Rejection) -> Option<Receipt> {
+        match command {
+            Command::Extend { reservation: key, .. } => {
+                let reservation =
+                    *self.books.get(&key.user_id)?.reservations.get(&(key.service_id, key.order_id))?;
+                let is_ended = rejection == Rejection::ReservationCaptured
+                    || rejection == Rejection::ReservationReleased
+                    || rejection == Rejection::ReservationExpired;
+                is_ended.then_some(Receipt::Reservation { reservation, operation_seq: None })
+            }
+            Command::Close { user_id } => {
+                let is_closed = rejection == Rejection::AccountClosed(*user_id);
+                is_closed.then_some(Receipt::Account(self.books.get(user_id)?.account()))
+            }
+            Command::Money(_) | Command::Expire { .. } => None,
+        }
+    }
+}
+
+fn money(command: &Command) -> Option<(UserId, IdempotencyKey)> {
+    match command {
+        Command::Money(command) => Some((command.action.user_id(), command.key.clone())),
+        _ => None,
     }
 }
 

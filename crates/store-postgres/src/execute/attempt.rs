@@ -10,7 +10,7 @@ use crate::{PostgresStore, failure::Failure, statements::ROLLBACK, store::Lease}
 
 use super::{
     load::{Loaded, load},
-    recent::Seen,
+    recent::{Era, Seen},
     write::{Versions, WriteFailure, write},
 };
 
@@ -29,7 +29,7 @@ async fn done(mut lease: Lease, lock_timeout: Option<Duration>) {
 }
 
 /// What of the loaded rows is to be remembered once they are written over.
-fn seen(era: u64, accounts: Vec<UserId>, loaded: &Loaded) -> Seen {
+fn seen(era: Option<Era>, accounts: Vec<UserId>, loaded: &Loaded) -> Seen {
     let Loaded { rows, versions, .. } = loaded;
     let is_active = |reservation: &&Reservation| reservation.state == ReservationState::Active;
     let mut active: Vec<_> = rows.reservations.iter().filter(is_active).copied().collect();
@@ -52,9 +52,8 @@ pub(super) async fn attempt(
     if let Some(timeout) = lock_timeout {
         session.run(&format!("SET lock_timeout = {}", timeout.as_millis())).await?;
     }
-    let era = store.recent().era();
     let loaded = load(session, &needs, now).await?;
-    let seen = seen(era, needs.accounts, &loaded);
+    let seen = seen(session.era(), needs.accounts, &loaded);
     let decided = decide_batch(loaded.rows, submissions, now);
     if decided.changes == Changes::default() {
         session.run(ROLLBACK).await?;

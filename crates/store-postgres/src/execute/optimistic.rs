@@ -28,11 +28,10 @@ use balance_domain::{
 };
 use tokio::time::{Instant, timeout_at};
 
-use crate::{PostgresStore, failure::Failure, statements::ROLLBACK};
+use crate::{PostgresStore, failure::Failure, statements::ROLLBACK, store::Lease};
 
 use super::{
     Bounds,
-    attempt::Progress,
     parts::Parts,
     recent::Taken,
     write::{WriteFailure, change},
@@ -49,6 +48,26 @@ struct Plan<'a> {
     taken: Taken,
 }
 
+/// What became of the attempt.
+enum Outcome {
+    Done(Vec<Reply>),
+    /// Not begun: no connection, or one to a server that nothing is known of.
+    NotBegun(Failure),
+    /// For certain not: something was not confirmed, or somebody was in the way.
+    NotDone(Failure),
+    /// Nobody knows: these are the answers if it did happen.
+    Open(Failure, Vec<Reply>),
+}
+
+/// Gives a connection back whose transaction failed: the server has answered everything. After some failures a new
+/// connection is better, as under locks.
+async fn undo(mut lease: Lease, failure: &Failure) {
+    let is_fit = !matches!(failure, Failure::Away(_) | Failure::Defect(_));
+    if is_fit && lease.session().run(ROLLBACK).await.is_ok() {
+        lease.give_back();
+    }
+}
+
 impl PostgresStore {
     /// Runs a batch, as much of it as can be without a look at the database first.
     pub(super) async fn run_optimistically(
@@ -59,19 +78,17 @@ impl PostgresStore {
         let Some(Plan { parts, replies, changes, taken }) = self.plan(submissions, bounds.now) else {
             return self.run_within(submissions, bounds, Vec::new()).await;
         };
-        let mut progress = Progress::default();
-        let attempt = Box::pin(self.attempt_known(changes, replies, taken, &mut progress));
-        let attempt = timeout_at(bounds.deadline, attempt).await;
-        let attempt = attempt.unwrap_or_else(|_| Err(Failure::Lost("no answer in time".into())));
-        let first = match (attempt, progress.commit_sent) {
-            (Ok(replies), _) => replies,
+        let first = match self.attempt_in_time(changes, replies, taken, bounds.deadline).await {
+            Outcome::Done(replies) => replies,
+            Outcome::NotBegun(Failure::Busy) => return Err(Failure::Busy.into_error()),
+            Outcome::NotBegun(_) => return self.run_within(submissions, bounds, Vec::new()).await,
+            Outcome::NotDone(failure) => return self.run_overtaken(&failure, submissions, bounds).await,
             // It did happen, though not as safely as it should: nothing that runs now makes it safer.
-            (Err(failure @ Failure::Unconfirmed(_)), _) => return Err(failure.into_unknown()),
-            (Err(failure), None) => return self.run_overtaken(&failure, submissions, bounds).await,
-            (Err(failure), Some(open)) => {
+            Outcome::Open(failure @ Failure::Unconfirmed(_), _) => return Err(failure.into_unknown()),
+            Outcome::Open(failure, replies) => {
                 tracing::warn!(?failure, "nobody knows whether a batch was committed");
                 self.recent().rest(Instant::now());
-                self.run_within(&parts.first, bounds, vec![open]).await?
+                self.run_within(&parts.first, bounds, vec![replies]).await?
             }
         };
         let apart = Box::pin(self.run_within(&parts.apart, bounds, Vec::new())).await;
@@ -103,35 +120,40 @@ impl PostgresStore {
         None
     }
 
-    /// Writes what was decided, if all of it is confirmed.
-    async fn attempt_known(
+    async fn attempt_in_time(
         &self,
         changes: Changes,
         replies: Vec<Reply>,
         taken: Taken,
-        progress: &mut Progress,
-    ) -> Result<Vec<Reply>, Failure> {
-        let mut lease = self.lease().await?;
-        if !self.recent().is_of_this_era(&taken) {
-            return Err(Failure::Contention("another server took over".into()));
+        deadline: Instant,
+    ) -> Outcome {
+        let mut lease = match self.lease().await {
+            Ok(lease) => lease,
+            Err(failure) => {
+                self.recent().put_back(taken);
+                return Outcome::NotBegun(failure);
+            }
+        };
+        if lease.session().era() != Some(taken.era()) {
+            lease.give_back();
+            return Outcome::NotBegun(Failure::Contention("another server took over".into()));
         }
-        progress.commit_sent = Some(replies);
-        match change(lease.session(), &changes, &taken).await {
+        let written = timeout_at(deadline, Box::pin(change(lease.session(), &changes, &taken))).await;
+        let late = || WriteFailure { failure: Failure::Lost("no answer in time".into()), is_open: true };
+        match written.unwrap_or_else(|_| Err(late())) {
             Ok(versions) => {
                 lease.give_back();
                 self.recent().confirmed(taken, &changes, &versions);
-                Ok(progress.commit_sent.take().unwrap_or_default())
+                Outcome::Done(replies)
             }
-            Err(WriteFailure { failure, is_open }) => {
+            Err(WriteFailure { failure, is_open: true }) => {
                 self.recent().put_back(taken);
-                if !is_open {
-                    progress.commit_sent = None;
-                    // The server has answered everything: the connection is as good as before.
-                    if lease.session().run(ROLLBACK).await.is_ok() {
-                        lease.give_back();
-                    }
-                }
-                Err(failure)
+                Outcome::Open(failure, replies)
+            }
+            Err(WriteFailure { failure, is_open: false }) => {
+                self.recent().put_back(taken);
+                undo(lease, &failure).await;
+                Outcome::NotDone(failure)
             }
         }
     }

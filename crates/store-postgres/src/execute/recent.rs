@@ -24,11 +24,16 @@ use crate::values::RowVersion;
 
 use super::write::Versions;
 
-/// An account with more active reservations is not kept.
-const ACTIVE_MAX: usize = 32;
+/// An account with more active reservations is not kept: each is as large as half of an account without any.
+const ACTIVE_MAX: usize = 8;
 
 /// How long nothing is tried this way after it failed once: twice as long each time, until it succeeds again.
 const REST_MIN: Duration = Duration::from_millis(10);
+
+/// The time of one server, by a number. What was learned through a connection to one server says nothing of another: one that
+/// took over may have less, and different rows in the same places.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Era(u64);
 
 /// What is known of one user.
 #[derive(Clone, Debug)]
@@ -78,12 +83,13 @@ fn of_user(reservations: &[Reservation], user_id: UserId) -> &[Reservation] {
 pub(super) struct Taken {
     known: HashMap<UserId, Known>,
     services: Vec<ServiceId>,
-    era: u64,
+    era: Era,
 }
 
 impl Taken {
     /// The rows that the batch is decided on.
     pub(super) fn rows(&self) -> Rows {
+        // As it has to be: the write counts those that are.
         let service =
             |id: &ServiceId| LoadedService { id: *id, status: ServiceStatus::Active, is_used: true };
         Rows {
@@ -92,6 +98,11 @@ impl Taken {
             reservations: self.known.values().flat_map(|known| &known.active).copied().collect(),
             services: self.services.iter().map(service).collect(),
         }
+    }
+
+    /// The server that all of this is known of.
+    pub(super) fn era(&self) -> Era {
+        self.era
     }
 
     /// The services that money is reserved for.
@@ -107,7 +118,7 @@ impl Taken {
 
 /// What an attempt under locks has seen before it wrote.
 pub(super) struct Seen {
-    pub(super) era: u64,
+    pub(super) era: Option<Era>,
     /// All that it asked for.
     pub(super) accounts: Vec<UserId>,
     /// Of those that exist.
@@ -126,8 +137,7 @@ struct Inner {
     services: HashSet<ServiceId>,
     /// When the server was started that all of this is known of.
     server: Option<Timestamp>,
-    /// Counts servers.
-    era: u64,
+    era: Era,
     /// Until when, and how long that is in all.
     resting: Option<(Instant, Duration)>,
     rest_max: Duration,
@@ -141,37 +151,28 @@ impl Recent {
             accounts: LruCache::new(accounts_max),
             services: HashSet::new(),
             server: None,
-            era: 0,
+            era: Era::default(),
             resting: None,
             rest_max,
             batches: OptimisticBatches::default(),
         }))
     }
 
-    /// A connection was made. If that is to a server which was started at another time, everything is forgotten: it may have
-    /// taken over from the one before and have less, or have been restored.
-    pub(crate) fn connected(&self, started_at: Timestamp) {
+    /// A connection was made, to a server that was started at this time. If that is another one than before, everything is
+    /// forgotten, and an era begins.
+    pub(crate) fn connected(&self, started_at: Timestamp) -> Era {
         let mut inner = self.lock();
-        if inner.server == Some(started_at) {
-            return;
+        if inner.server != Some(started_at) {
+            inner.server = Some(started_at);
+            inner.era.0 += 1;
+            inner.accounts.clear();
+            inner.services.clear();
         }
-        inner.server = Some(started_at);
-        inner.era += 1;
-        inner.accounts.clear();
-        inner.services.clear();
+        inner.era
     }
 
     pub(crate) fn batches(&self) -> OptimisticBatches {
         self.lock().batches
-    }
-
-    pub(super) fn era(&self) -> u64 {
-        self.lock().era
-    }
-
-    /// Whether the server is still the one that this was taken of.
-    pub(super) fn is_of_this_era(&self, taken: &Taken) -> bool {
-        self.era() == taken.era
     }
 
     /// Tells which submissions can be decided on what is known; `None` while this rests or knows nothing.
@@ -241,10 +242,10 @@ impl Recent {
     /// out to be right.
     pub(super) fn learn(&self, seen: &Seen, changes: &Changes, written: &Versions) {
         let mut inner = self.lock();
-        if inner.era != seen.era {
+        if seen.era != Some(inner.era) {
             return;
         }
-        let mut right = Taken { era: seen.era, ..Taken::default() };
+        let mut right = Taken { era: inner.era, ..Taken::default() };
         for user_id in &seen.accounts {
             let Some(known) = inner.accounts.remove(user_id) else { continue };
             if seen.versions.get(user_id) == Some(&known.version) {
@@ -355,7 +356,7 @@ mod tests {
         let found: Vec<(i64, Option<u32>)> = found.into_iter().collect();
         let versions = found.iter().filter_map(|(id, number)| Some((user(*id), version((*number)?))));
         Seen {
-            era: recent.era(),
+            era: Some(recent.lock().era),
             accounts: found.iter().map(|(id, _)| user(*id)).collect(),
             versions: versions.collect(),
             active: Vec::new(),
@@ -381,9 +382,9 @@ mod tests {
         assert_eq!(known(20, &[first], &[second]), Some(2));
         assert_eq!(known(20, &[first], &[reservation(2, 2, Active)]), None, "somebody else's");
         assert_eq!(known(10, &[first, second], &[reservation(1, 1, Released)]), Some(1));
-        let many: Vec<Reservation> = (0..33).map(|order| reservation(1, order + 1, Active)).collect();
-        assert_eq!(known(320, &many[..32], &[]), Some(32));
-        assert_eq!(known(330, &many, &[]), None, "too many to keep");
+        let many: Vec<Reservation> = (0..9).map(|order| reservation(1, order + 1, Active)).collect();
+        assert_eq!(known(80, &many[..8], &[]), Some(8));
+        assert_eq!(known(90, &many, &[]), None, "too many to keep");
     }
 
     #[test]
@@ -426,10 +427,10 @@ mod tests {
         recent.connected(Timestamp::MIN);
         learn(&recent, [1, 2]);
         let taken = recent.take(&[deposit(1)]).unwrap();
-        recent.connected(Timestamp::MIN);
-        assert!(recent.is_of_this_era(&taken) && knows(&recent, 2));
-        recent.connected(Timestamp::MAX);
-        assert!(!recent.is_of_this_era(&taken) && !knows(&recent, 2));
+        assert_eq!(recent.connected(Timestamp::MIN), taken.era());
+        assert!(knows(&recent, 2));
+        assert_ne!(recent.connected(Timestamp::MAX), taken.era());
+        assert!(!knows(&recent, 2));
         recent.put_back(taken);
         assert!(!knows(&recent, 1), "what was taken before must not come back");
     }

@@ -1,12 +1,14 @@
 //! Which answer stands when a batch had to run again because nobody knew whether its commit had happened.
 
 use balance_domain::{
-    Command, Rejection, Submission,
-    ports::{Reply, SubmitError},
+    Accepted, Command, Rejection, Submission,
+    ports::{Reply, RepoError, SubmitError},
 };
 
 /// The answers of the run that is certain, with what earlier runs of the same call (`open`, oldest first) did
 /// told as done now: not as a replay, and not as refused because the account is closed already.
+///
+/// Of an extension alone nothing tells whether it happened. If it is refused now, that is unknown.
 pub(super) fn reconcile(
     submissions: &[Submission],
     open: Vec<Vec<Reply>>,
@@ -15,30 +17,46 @@ pub(super) fn reconcile(
     let mut replies = replies;
     for earlier in open.into_iter().rev() {
         for ((submission, reply), earlier) in submissions.iter().zip(&mut replies).zip(earlier) {
-            if earlier.is_ok() && is_same_answer(submission, &earlier, reply) {
-                *reply = earlier;
+            if let Ok(earlier) = earlier {
+                reconcile_one(submission, reply, earlier);
             }
         }
     }
     replies
 }
 
-fn is_same_answer(submission: &Submission, earlier: &Reply, now: &Reply) -> bool {
-    match (earlier, now) {
-        (Ok(earlier), Ok(now)) => {
-            earlier.iter().map(|accepted| &accepted.receipt).eq(now.iter().map(|accepted| &accepted.receipt))
+fn reconcile_one(submission: &Submission, reply: &mut Reply, earlier: Vec<Accepted>) {
+    match reply {
+        Ok(now) => {
+            for ((command, now), earlier) in submission.0.iter().zip(now).zip(earlier) {
+                let came_too_late = now.is_replay && !is_money(command);
+                if now.receipt == earlier.receipt || came_too_late {
+                    *now = earlier;
+                }
+            }
         }
-        (Ok(_), Err(SubmitError::Rejected { index, rejection: Rejection::AccountClosed(_) })) => {
-            matches!(submission.0.get(*index), Some(Command::Close { .. }))
-        }
-        _ => false,
+        Err(SubmitError::Rejected { index, rejection }) => match (submission.0.get(*index), rejection) {
+            (Some(Command::Close { .. }), Rejection::AccountClosed(_)) => *reply = Ok(earlier),
+            // With keys it has not happened before: it would be a repeat.
+            (Some(Command::Extend { .. }), _) if !submission.0.iter().any(is_money) => {
+                let cause = "nobody knows whether a deadline was moved before its reservation ended";
+                *reply = Err(SubmitError::Failed(RepoError::Unknown(cause.into())));
+            }
+            _ => {}
+        },
+        Err(SubmitError::Failed(_)) => {}
     }
+}
+
+fn is_money(command: &Command) -> bool {
+    matches!(command, Command::Money(_))
 }
 
 #[cfg(test)]
 mod tests {
     use balance_domain::{
-        Accepted, Account, AccountStatus, Action, Amount, IdempotencyKey, MoneyCommand, Receipt, UserId,
+        Account, AccountStatus, Action, Amount, IdempotencyKey, MoneyCommand, OrderId, Receipt,
+        ReservationKey, ServiceId, Ttl, UserId,
     };
 
     use super::*;
@@ -76,6 +94,25 @@ mod tests {
     fn what_somebody_else_did_meanwhile_is_told_as_it_is() {
         let other = one(deposit(), vec![vec![answered(5, false)]], answered(6, true));
         assert_eq!(other, format!("{:?}", vec![answered(6, true)]));
+    }
+
+    #[test]
+    fn an_extension_that_is_refused_now_may_have_happened() {
+        let key = ReservationKey {
+            user_id: user(),
+            service_id: ServiceId::new(1).unwrap(),
+            order_id: OrderId::new(1).unwrap(),
+        };
+        let extend = Command::Extend { reservation: key, ttl: Ttl::from_seconds(1).unwrap() };
+        let refused =
+            || Err(SubmitError::Rejected { index: 0, rejection: Rejection::ReservationNotFound(key) });
+        let alone = one(extend.clone().into(), vec![vec![answered(0, false)]], refused());
+        assert!(alone.contains("Unknown"), "{alone}");
+        let Command::Money(deposit) = deposit().0.remove(0) else { unreachable!() };
+        let with_a_key = Submission(vec![extend, Command::Money(deposit)]);
+        let twice = || answered(0, false).map(|accepted| [accepted.clone(), accepted].concat());
+        let with_a_key = one(with_a_key, vec![vec![twice()]], refused());
+        assert_eq!(with_a_key, format!("{:?}", vec![refused()]), "it would have been a repeat");
     }
 
     #[test]

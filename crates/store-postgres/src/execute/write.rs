@@ -95,10 +95,11 @@ pub(super) async fn change(
 ) -> Result<Versions, WriteFailure> {
     commit(session, |pipeline| {
         pipeline.add(BEGIN, &[])?;
-        confirm_services(pipeline, taken.services())?;
         let rows = account_changes(&changes.accounts, taken)?;
         let place = pipeline.add(CHANGE_ACCOUNTS, &[&Records(&rows), &count(rows.len())])?;
         let accounts = Expected { place, rows: rows.len(), what: AccountChange::TYPE };
+        // After the accounts, as under locks: two batches and a removal between them cannot wait in a circle.
+        confirm_services(pipeline, taken.services())?;
         let (made, known): (Vec<_>, Vec<_>) =
             reservation_rows(changes).into_iter().partition(|row| row.reserve_seq.is_some());
         let mut expected = Vec::with_capacity(3);
@@ -119,7 +120,8 @@ async fn commit(
     let mut pipeline = session.pipeline();
     let (script, commit) = ended(&mut pipeline, add).map_err(WriteFailure::unsent)?;
     let answers = pipeline.send().await;
-    let mut answers = answers.map_err(|broken| refused(broken.failure, broken.answered >= commit.index()))?;
+    let mut answers =
+        answers.map_err(|broken| not_done(broken.failure, broken.answered >= commit.index()))?;
     if answers.tag(commit) != "COMMIT" {
         let cause = format!("the server answered the commit with {:?}", answers.tag(commit));
         return Err(WriteFailure::open(Failure::Lost(cause.into())));
@@ -181,7 +183,7 @@ fn count(rows: usize) -> i64 {
 
 /// An error that the server put into words ends the transaction for certain, unless it is the commit itself that
 /// was interrupted. A broken connection ends nothing.
-fn refused(failure: Failure, is_commit: bool) -> WriteFailure {
+fn not_done(failure: Failure, is_commit: bool) -> WriteFailure {
     let is_open = match &failure {
         Failure::Lost(_) | Failure::Unconfirmed(_) => true,
         Failure::Away(_) | Failure::Contention(_) => is_commit,

@@ -1,8 +1,9 @@
-//! A relay between store and server that hangs up on the store and delivers what that had sent later.
+//! A relay between store and server that hangs up on the store: before the server hears what was sent, which it delivers
+//! later, or after the server has answered.
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU16, Ordering},
 };
 
 use tokio::{
@@ -19,6 +20,9 @@ pub(crate) struct Gate {
 #[derive(Default)]
 struct Shared {
     holds: AtomicBool,
+    loses_answer: AtomicBool,
+    /// Where new connections lead to.
+    upstream: AtomicU16,
     held: Mutex<Option<(Vec<u8>, TcpHalves)>>,
 }
 
@@ -30,10 +34,11 @@ impl Gate {
     pub(crate) async fn before(upstream: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { upstream: upstream.into(), ..Shared::default() });
         let of_connections = shared.clone();
         tokio::spawn(async move {
             while let Ok((store, _)) = listener.accept().await {
+                let upstream = of_connections.upstream.load(Ordering::SeqCst);
                 let server = TcpStream::connect(("127.0.0.1", upstream)).await.unwrap();
                 tokio::spawn(pass(store, server, of_connections.clone()));
             }
@@ -44,6 +49,21 @@ impl Gate {
     /// The next piece that a store sends is held back, and its connection closed on the store's side alone.
     pub(crate) fn hold_next(&self) {
         self.shared.holds.store(true, Ordering::SeqCst);
+    }
+
+    /// The next piece that a store sends is delivered, and its connection closed once the server has answered.
+    pub(crate) fn lose_next_answer(&self) {
+        self.shared.loses_answer.store(true, Ordering::SeqCst);
+    }
+
+    /// New connections lead to the server on this port; those that there are stay.
+    pub(crate) fn lead_to(&self, upstream: u16) {
+        self.shared.upstream.store(upstream, Ordering::SeqCst);
+    }
+
+    /// A URL of the server, through this.
+    pub(crate) fn url(&self, url: &str, upstream: u16) -> String {
+        url.replace(&format!(":{upstream}/"), &format!(":{}/", self.port))
     }
 
     /// Delivers what was held back, and waits until the server has answered it.
@@ -72,6 +92,10 @@ async fn pass(store: TcpStream, server: TcpStream, shared: Arc<Shared>) {
                     return;
                 }
                 to_server.write_all(&up[..read]).await.unwrap();
+                if shared.loses_answer.swap(false, Ordering::SeqCst) {
+                    let _ = from_server.read(&mut down).await;
+                    return;
+                }
             }
             Ok(read) = from_server.read(&mut down) => {
                 if read == 0 {
