@@ -120,6 +120,7 @@ impl PostgresStore {
         None
     }
 
+    /// Writes what was decided, if all of it is confirmed.
     async fn attempt_in_time(
         &self,
         changes: Changes,
