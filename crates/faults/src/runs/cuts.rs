@@ -32,6 +32,7 @@ pub async fn commit_cuts(options: &RunOptions, instances: usize, cuts: u64) -> a
         instances,
         with_proxy: true,
         sweep_interval: Duration::from_millis(200),
+        remembers: true,
         keep: options.keep.clone(),
     })
     .await?;

@@ -31,42 +31,53 @@ enum Batch {
     Mixed,
 }
 
-/// Breaks every message. With `shapes` below 3 only the first batch shapes are tried.
+/// Breaks every message. With `shapes` below 3 only the first batch shapes are tried. All of it twice: with instances that
+/// remember accounts and write at once, and with one that always looks first, under locks.
 pub async fn every_round_trip(options: &RunOptions, shapes: usize) -> anyhow::Result<RunReport> {
     let name = "every-round-trip";
     let mut reporter = Reporter::new(name, options.seed, "message broken");
-    let mut stage = Stage::start(StageOptions {
-        binary: options.binary.clone(),
-        store: Store::Postgres,
-        instances: 1,
-        with_proxy: true,
-        sweep_interval: Duration::ZERO,
-        keep: options.keep.clone(),
-    })
-    .await?;
     let bar = progress(name, 0);
     let mut round_number = 0;
-    for batch in [Batch::Deposit, Batch::Transfer, Batch::Mixed].into_iter().take(shapes) {
-        for side in [Side::Before, Side::After] {
-            for fault in [Fault::Reset, Fault::Cut] {
-                let round = Round::prepare(&stage, round_number, options.seed, Shape::MIXED).await?;
-                let broken = break_each(&stage, &round, batch, side, fault).await?;
-                reporter.trials(broken);
-                reporter.figure(figure(batch), broken);
-                bar.inc(broken);
-                round.finish(&mut stage, &mut reporter).await?;
-                round_number += 1;
+    for remembers in [true, false] {
+        let mut stage = stage(options, remembers).await?;
+        for batch in [Batch::Deposit, Batch::Transfer, Batch::Mixed].into_iter().take(shapes) {
+            for side in [Side::Before, Side::After] {
+                for fault in [Fault::Reset, Fault::Cut] {
+                    let round = Round::prepare(&stage, round_number, options.seed, Shape::MIXED).await?;
+                    let broken = break_each(&stage, &round, batch, side, fault).await?;
+                    reporter.trials(broken);
+                    reporter.figure(figure(batch, remembers), broken);
+                    bar.inc(broken);
+                    round.finish(&mut stage, &mut reporter).await?;
+                    round_number += 1;
+                }
             }
         }
     }
     Ok(reporter.finish())
 }
 
-const fn figure(batch: Batch) -> &'static str {
-    match batch {
-        Batch::Deposit => "points_deposit",
-        Batch::Transfer => "points_transfer",
-        Batch::Mixed => "points_mixed",
+async fn stage(options: &RunOptions, remembers: bool) -> anyhow::Result<Stage> {
+    Stage::start(StageOptions {
+        binary: options.binary.clone(),
+        store: Store::Postgres,
+        instances: 1,
+        with_proxy: true,
+        sweep_interval: Duration::ZERO,
+        remembers,
+        keep: options.keep.clone(),
+    })
+    .await
+}
+
+const fn figure(batch: Batch, remembers: bool) -> &'static str {
+    match (batch, remembers) {
+        (Batch::Deposit, true) => "points_deposit",
+        (Batch::Transfer, true) => "points_transfer",
+        (Batch::Mixed, true) => "points_mixed",
+        (Batch::Deposit, false) => "points_deposit_under_locks",
+        (Batch::Transfer, false) => "points_transfer_under_locks",
+        (Batch::Mixed, false) => "points_mixed_under_locks",
     }
 }
 

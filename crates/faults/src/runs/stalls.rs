@@ -30,6 +30,7 @@ pub async fn stalls(options: &RunOptions, count: u64, duration: Duration) -> any
         instances: 2,
         with_proxy: true,
         sweep_interval: Duration::from_millis(200),
+        remembers: true,
         keep: options.keep.clone(),
     })
     .await?;

@@ -29,6 +29,7 @@ pub async fn opposing_transfers(options: &RunOptions, transfers: u64) -> anyhow:
         instances: 2,
         with_proxy: false,
         sweep_interval: Duration::from_millis(500),
+        remembers: true,
         keep: options.keep.clone(),
     })
     .await?;

@@ -27,6 +27,7 @@ pub struct Instance {
     database_url: String,
     folder: PathBuf,
     sweep_interval: Duration,
+    remembers: bool,
     port: u16,
     api_key: String,
     child: Option<Child>,
@@ -39,6 +40,7 @@ impl Instance {
         database_url: &str,
         folder: PathBuf,
         sweep_interval: Duration,
+        remembers: bool,
     ) -> anyhow::Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         Ok(Self {
@@ -46,6 +48,7 @@ impl Instance {
             database_url: database_url.to_owned(),
             folder,
             sweep_interval,
+            remembers,
             port,
             api_key: format!("bal_{}_{}", "0fa17".repeat(3).get(..12).unwrap_or_default(), "5a".repeat(32)),
             child: None,
@@ -71,9 +74,13 @@ impl Instance {
     /// Starts the process.
     pub fn spawn(&mut self) -> anyhow::Result<()> {
         let log = File::options().create(true).append(true).open(self.log())?;
-        let child = Command::new(&self.binary)
+        let mut command = Command::new(&self.binary);
+        command.env_clear();
+        if !self.remembers {
+            command.env("BALANCE_DATABASE__RECENT_ACCOUNTS_MAX", "0");
+        }
+        let child = command
             .arg("serve")
-            .env_clear()
             .current_dir(&self.folder)
             .env("BALANCE_LISTEN", format!("127.0.0.1:{}", self.port))
             .env("BALANCE_DATABASE_URL", &self.database_url)
