@@ -79,8 +79,7 @@ impl Stage {
             let folder = stage.folder.path().join(format!("instance-{number}"));
             std::fs::create_dir(&folder)?;
             let StageOptions { sweep_interval, remembers, .. } = stage.options;
-            let mut instance =
-                Instance::new(&stage.options.binary, &url, folder, sweep_interval, remembers)?;
+            let mut instance = Instance::new(&stage.options.binary, &url, folder, sweep_interval, remembers)?;
             instance.start().await?;
             stage.instances.push(instance);
         }
