@@ -26,6 +26,10 @@ use balance_postgres_harness::{Options, Server};
 use balance_store_postgres::{PostgresOptions, PostgresStore};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
+/// The service's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USERS: i64 = 100_000;
 const SERVICES: i64 = 100;
 const ROWS: [(usize, usize); 8] =
