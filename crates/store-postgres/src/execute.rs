@@ -70,8 +70,13 @@ impl PostgresStore {
         self.run_around(held, submissions, bounds).await
     }
 
-    /// Runs a batch under locks. `open` are the answers of earlier attempts that may have been committed.
-    async fn run_within(
+    /// Runs a batch under locks.
+    async fn run_within(&self, submissions: &[Submission], bounds: Bounds) -> Result<Vec<Reply>, RepoError> {
+        self.run_again(submissions, bounds, Vec::new()).await
+    }
+
+    /// The same after attempts that may have been committed: `open` are their answers.
+    async fn run_again(
         &self,
         submissions: &[Submission],
         bounds: Bounds,
@@ -120,9 +125,9 @@ impl PostgresStore {
         bounds: Bounds,
     ) -> Result<Vec<Reply>, RepoError> {
         let parts = Parts::of(submissions, held, |_, _| false);
-        let first = Box::pin(self.run_within(&parts.first, bounds, Vec::new())).await?;
+        let first = Box::pin(self.run_within(&parts.first, bounds)).await?;
         let briefly = Bounds { lock_timeout: Some(LOCK_BRIEFLY), ..bounds };
-        match Box::pin(self.run_within(&parts.apart, briefly, Vec::new())).await {
+        match Box::pin(self.run_within(&parts.apart, briefly)).await {
             // Nothing has been answered yet: it is the whole batch that failed.
             Err(error) if parts.first.is_empty() => Err(error),
             apart => Ok(parts.answered(first, apart)),
@@ -132,8 +137,8 @@ impl PostgresStore {
     /// Runs the halves one after the other: in the end the poisoned command fails alone.
     async fn halves(&self, submissions: &[Submission], bounds: Bounds) -> Result<Vec<Reply>, RepoError> {
         let (first, second) = submissions.split_at(submissions.len() / 2);
-        let mut replies = Box::pin(self.run_within(first, bounds, Vec::new())).await?;
-        match Box::pin(self.run_within(second, bounds, Vec::new())).await {
+        let mut replies = Box::pin(self.run_within(first, bounds)).await?;
+        match Box::pin(self.run_within(second, bounds)).await {
             Ok(more) => replies.extend(more),
             // The first half may be durable: from here on every submission answers for itself.
             Err(error) => replies.extend(each_failed(second, &error)),

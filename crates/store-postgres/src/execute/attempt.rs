@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use balance_domain::{
-    Changes, Needs, Reservation, ReservationState, Submission, Timestamp, UserId, decide_batch, ports::Reply,
+    Changes, Needs, Reservation, ReservationState, Rows, Submission, Timestamp, UserId, decide_batch,
+    ports::Reply,
 };
 
 use crate::{PostgresStore, failure::Failure, statements::ROLLBACK, store::Lease};
@@ -29,13 +30,12 @@ async fn done(mut lease: Lease, lock_timeout: Option<Duration>) {
 }
 
 /// What of the loaded rows is to be remembered once they are written over.
-fn seen(era: Option<Era>, accounts: Vec<UserId>, loaded: &Loaded) -> Seen {
-    let Loaded { rows, versions, .. } = loaded;
+fn seen(era: Option<Era>, accounts: Vec<UserId>, versions: Versions, rows: &Rows) -> Seen {
     let is_active = |reservation: &&Reservation| reservation.state == ReservationState::Active;
     let mut active: Vec<_> = rows.reservations.iter().filter(is_active).copied().collect();
     active.sort_unstable_by_key(|reservation| reservation.key);
     active.dedup_by_key(|reservation| reservation.key);
-    Seen { era, accounts, versions: versions.clone(), active, services: rows.services.clone() }
+    Seen { era, accounts, versions, active, services: rows.services.clone() }
 }
 
 /// Loads, decides and writes. The connection returns to the pool after success only.
@@ -52,9 +52,9 @@ pub(super) async fn attempt(
     if let Some(timeout) = lock_timeout {
         session.run(&format!("SET lock_timeout = {}", timeout.as_millis())).await?;
     }
-    let loaded = load(session, &needs, now).await?;
-    let seen = seen(session.era(), needs.accounts, &loaded);
-    let decided = decide_batch(loaded.rows, submissions, now);
+    let Loaded { rows, versions, opened } = load(session, &needs, now).await?;
+    let seen = seen(session.era(), needs.accounts, versions, &rows);
+    let decided = decide_batch(rows, submissions, now);
     if decided.changes == Changes::default() {
         session.run(ROLLBACK).await?;
         store.recent().learn(&seen, &decided.changes, &Versions::new());
@@ -62,7 +62,7 @@ pub(super) async fn attempt(
         return Ok(decided.replies);
     }
     progress.commit_sent = Some(decided.replies);
-    match write(session, &decided.changes, &loaded.opened).await {
+    match write(session, &decided.changes, &opened).await {
         Ok(versions) => {
             store.recent().learn(&seen, &decided.changes, &versions);
             done(lease, lock_timeout).await;

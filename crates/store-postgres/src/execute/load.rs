@@ -1,6 +1,6 @@
 //! The first round trip: begin, lock, and only then look.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use balance_domain::{Account, LoadedService, Needs, Rows, Timestamp, UserId};
 
@@ -14,6 +14,8 @@ use crate::{
     wire::{Pipeline, Place, Row},
 };
 
+use super::write::Versions;
+
 /// How often accounts may vanish between opening and locking them: only others' withdrawn openings do so.
 const ROUNDS_MAX: u32 = 5;
 
@@ -21,7 +23,7 @@ const ROUNDS_MAX: u32 = 5;
 pub(super) struct Loaded {
     pub(super) rows: Rows,
     /// Of the accounts.
-    pub(super) versions: HashMap<UserId, RowVersion>,
+    pub(super) versions: Versions,
     /// Accounts whose rows this transaction has made.
     pub(super) opened: Vec<UserId>,
 }
@@ -49,7 +51,7 @@ async fn round_trip(
     needs: &Needs,
     now: Timestamp,
     opened: &[UserId],
-) -> Result<(Rows, HashMap<UserId, RowVersion>), Failure> {
+) -> Result<(Rows, Versions), Failure> {
     let mut pipeline = session.pipeline();
     if is_anew {
         pipeline.add(ROLLBACK, &[])?;

@@ -76,22 +76,22 @@ impl PostgresStore {
         bounds: Bounds,
     ) -> Result<Vec<Reply>, RepoError> {
         let Some(Plan { parts, replies, changes, taken }) = self.plan(submissions, bounds.now) else {
-            return self.run_within(submissions, bounds, Vec::new()).await;
+            return self.run_within(submissions, bounds).await;
         };
         let first = match self.attempt_in_time(changes, replies, taken, bounds.deadline).await {
             Outcome::Done(replies) => replies,
             Outcome::NotBegun(Failure::Busy) => return Err(Failure::Busy.into_error()),
-            Outcome::NotBegun(_) => return self.run_within(submissions, bounds, Vec::new()).await,
+            Outcome::NotBegun(_) => return self.run_within(submissions, bounds).await,
             Outcome::NotDone(failure) => return self.run_overtaken(&failure, submissions, bounds).await,
             // It did happen, though not as safely as it should: nothing that runs now makes it safer.
             Outcome::Open(failure @ Failure::Unconfirmed(_), _) => return Err(failure.into_unknown()),
             Outcome::Open(failure, replies) => {
                 tracing::warn!(?failure, "nobody knows whether a batch was committed");
                 self.recent().rest(Instant::now());
-                self.run_within(&parts.first, bounds, vec![replies]).await?
+                self.run_again(&parts.first, bounds, vec![replies]).await?
             }
         };
-        let apart = Box::pin(self.run_within(&parts.apart, bounds, Vec::new())).await;
+        let apart = Box::pin(self.run_within(&parts.apart, bounds)).await;
         Ok(parts.answered(first, apart))
     }
 
@@ -174,6 +174,6 @@ impl PostgresStore {
                 return self.run_around(held, submissions, bounds).await;
             }
         }
-        self.run_within(submissions, bounds, Vec::new()).await
+        self.run_within(submissions, bounds).await
     }
 }

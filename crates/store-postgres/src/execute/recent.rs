@@ -36,7 +36,6 @@ const REST_MIN: Duration = Duration::from_millis(10);
 pub(crate) struct Era(u64);
 
 /// What is known of one user.
-#[derive(Clone, Debug)]
 pub(super) struct Known {
     account: Account,
     version: RowVersion,
