@@ -6,7 +6,7 @@
 //! - `from` and `to` become bounds of `seq`, found by bisection: recorded time never runs backwards within an
 //!   account and `seq` has no gaps. Writers pay nothing for it.
 //! - a service or an order has an index of its own in the order of time.
-//! - amounts are indexed kind by kind: their order is merged from the kinds that can pass.
+//! - amounts have an index, one kind by kind, and one of each service kind by kind, from which the order is merged.
 //! - where filter and order do not fit one index, the filter's index is asked whether it has few rows: then
 //!   those are sorted, otherwise they are so many that reading in order soon finds a page of them.
 
@@ -90,24 +90,21 @@ impl PostgresStore {
         if window.is_few() {
             return Ok(if is_by_amount { Source::FewOfWindow } else { Source::InOrder });
         }
-        let of_index = match (filter.order_id, filter.service_id) {
-            (Some(order), _) => {
-                Some((Source::OrderInOrder, Source::FewOfOrder, sql::COUNT_ORDER, order.get()))
-            }
-            (None, Some(service)) => {
-                Some((Source::ServiceInOrder, Source::FewOfService, sql::COUNT_SERVICE, service.get()))
-            }
-            (None, None) => None,
-        };
-        if let Some((in_order, few, count, id)) = of_index {
+        if let Some(order) = filter.order_id {
             if !is_by_amount {
-                return Ok(in_order);
+                return Ok(Source::OrderInOrder);
             }
-            let is_few = self.is_few(count, query, &[&id]).await?;
-            return Ok(if is_few { few } else { Source::InOrder });
+            let is_few = self.is_few(sql::COUNT_ORDER, query, &[&order.get()]).await?;
+            return Ok(if is_few { Source::FewOfOrder } else { Source::InOrder });
+        }
+        if filter.service_id.is_some() {
+            return Ok(Source::ServiceInOrder);
+        }
+        if is_by_amount {
+            return Ok(if filter.kind.is_some() { Source::KindInOrder } else { Source::InOrder });
         }
         let is_narrowed = filter.kind.is_some() || filter.min_amount.is_some() || filter.max_amount.is_some();
-        if is_narrowed && !is_by_amount {
+        if is_narrowed {
             let (least, most) = amounts(filter);
             if self.is_few(sql::COUNT_KINDS, query, &[&least, &most, &kinds(filter)]).await? {
                 return Ok(Source::FewOfKinds);

@@ -10,11 +10,13 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::error::repo_error;
 
 /// Every migration, in order, by the name that it is recorded under.
-const MIGRATIONS: [(&str, &str); 1] =
-    [("V1__ledger", include_str!("../../../migrations/sqlite/V1__ledger.sql"))];
+const MIGRATIONS: [(&str, &str); 2] = [
+    ("V1__ledger", include_str!("../../../migrations/sqlite/V1__ledger.sql")),
+    ("V2__add_history_indexes", include_str!("../../../migrations/sqlite/V2__add_history_indexes.sql")),
+];
 
 /// The schema version that this binary knows: the number of the last migration.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// How the names of migrations begin that older binaries can live with. PostgreSQL's begin the same way.
 const ADDITIVE: &str = "add_";

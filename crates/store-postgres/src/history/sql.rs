@@ -7,12 +7,14 @@ use balance_domain::OperationSort;
 pub(super) enum Source {
     /// All rows, through the index of the order asked for.
     InOrder,
-    /// One service's or order's, through its index, which is in the order of time.
+    /// One service's, through its index of the order asked for.
     ServiceInOrder,
+    /// One kind's, through its index by amount.
+    KindInOrder,
+    /// One order's, through its index, which is in the order of time.
     OrderInOrder,
     /// Few rows, sorted.
     FewOfWindow,
-    FewOfService,
     FewOfOrder,
     FewOfKinds,
 }
@@ -38,13 +40,7 @@ WITH RECURSIVE search (is_end, instant, low, high) AS (
 )
 SELECT is_end, low FROM search WHERE low = high";
 
-/// How many operations of a service there are behind the first 1,000, counted up to `$3`.
-pub(super) const COUNT_SERVICE: &str = "\
-SELECT count(*) FROM (
-    SELECT FROM operations WHERE bucket = $1 AND user_id = $2 AND service_id = $4 AND seq > 1000 LIMIT $3
-) AS counted";
-
-/// The same of an order.
+/// How many operations of an order there are behind the first 1,000, counted up to `$3`.
 pub(super) const COUNT_ORDER: &str = "\
 SELECT count(*) FROM (
     SELECT FROM operations WHERE bucket = $1 AND user_id = $2 AND order_id = $4 AND seq > 1000 LIMIT $3
@@ -69,7 +65,7 @@ const COLUMNS: &str = "o.user_id, o.seq, o.kind, o.amount, o.available_after, o.
 /// One page: `$1` bucket, `$2` user, `$3` first and `$4` end seq, `$5` least and `$6` most amount, `$7` kinds,
 /// `$8` service, `$9` order, `$10` amount and `$11` seq of the position to start behind, `$12` rows.
 ///
-/// The indexes of kinds, services and orders leave out an account's first 1,000 operations: see the migration.
+/// The indexes other than that of `seq` leave out an account's first 1,000 operations: see the migrations.
 /// These are read by `seq` beside them, and the page is merged from both.
 ///
 /// `+ 0` keeps a condition out of an index that is not the one meant: a planner without statistics takes
@@ -77,12 +73,13 @@ const COLUMNS: &str = "o.user_id, o.seq, o.kind, o.amount, o.available_after, o.
 pub(super) fn page(source: Source, sort: OperationSort) -> String {
     let is_by_amount = matches!(sort, OperationSort::LargestFirst | OperationSort::SmallestFirst);
     match source {
-        Source::InOrder if is_by_amount => split(sort, &by_kind(sort)),
+        Source::InOrder if is_by_amount => split(sort, &rows(sort, &by_amount("o.reserved_after >= 0"))),
         Source::InOrder => rows(sort, &in_order("true")),
+        Source::KindInOrder => split(sort, &by_kind(sort, "true")),
+        Source::ServiceInOrder if is_by_amount => split(sort, &by_kind(sort, "o.service_id = $8")),
         Source::ServiceInOrder => split(sort, &indexed(sort, "o.service_id = $8")),
         Source::OrderInOrder => split(sort, &indexed(sort, "o.order_id = $9")),
         Source::FewOfWindow => rows(sort, &few("seq >= $3 AND seq < $4")),
-        Source::FewOfService => split(sort, &rows(sort, &few("service_id = $8 AND seq > 1000"))),
         Source::FewOfOrder => split(sort, &rows(sort, &few("order_id = $9 AND seq > 1000"))),
         Source::FewOfKinds => split(sort, &rows(sort, &few_of_kinds())),
     }
@@ -100,14 +97,18 @@ fn indexed(sort: OperationSort, condition: &str) -> String {
     rows(sort, &in_order(&format!("{condition} AND o.seq > 1000")))
 }
 
-/// The page in the order of amounts: that of each kind from its index, and of those the first rows. The index has `seq`
-/// too, so that what a period leaves out is passed over within it.
-fn by_kind(sort: OperationSort) -> String {
-    let page = rows(
-        sort,
-        "operations o WHERE o.bucket = $1 AND o.user_id = $2 AND o.kind = wanted.kind AND o.seq > 1000 \
-         AND o.seq >= $3 AND o.seq < $4 AND o.amount >= $5 AND o.amount <= $6",
-    );
+/// The rows of an index in the order of amounts. It has `seq` too, so that what a period leaves out is passed over within
+/// it.
+fn by_amount(condition: &str) -> String {
+    format!(
+        "operations o WHERE o.bucket = $1 AND o.user_id = $2 AND {condition} AND o.seq > 1000 \
+         AND o.seq >= $3 AND o.seq < $4 AND o.amount >= $5 AND o.amount <= $6"
+    )
+}
+
+/// The page in the order of amounts: that of each kind from an index of kinds, and of those the first rows.
+fn by_kind(sort: OperationSort, condition: &str) -> String {
+    let page = rows(sort, &by_amount(&format!("{condition} AND o.kind = wanted.kind")));
     let order = order(sort);
     format!(
         "SELECT o.* FROM unnest($7::text[]) AS wanted (kind) CROSS JOIN LATERAL ({page}) AS o \
@@ -167,9 +168,8 @@ fn few_of_kinds() -> String {
 /// See [`crate::statements::planned`].
 pub(crate) fn planned() -> Vec<(String, &'static [&'static str])> {
     use OperationSort::{LargestFirst, NewestFirst, OldestFirst, SmallestFirst};
-    let looks: [(&str, &'static [&'static str]); 4] = [
+    let looks: [(&str, &'static [&'static str]); 3] = [
         (WINDOW, &["accounts_pkey", "operations_pkey"]),
-        (COUNT_SERVICE, &["operations_by_service"]),
         (COUNT_ORDER, &["operations_by_order"]),
         (COUNT_KINDS, &["operations_by_kind"]),
     ];
@@ -179,18 +179,19 @@ pub(crate) fn planned() -> Vec<(String, &'static [&'static str])> {
         (Source::OrderInOrder, &["operations_by_order", "operations_pkey"]),
         (Source::FewOfKinds, &["operations_by_kind", "operations_pkey"]),
     ];
-    let by_amount: [(Source, &'static [&'static str]); 4] = [
-        (Source::InOrder, &["operations_by_kind", "operations_pkey"]),
+    let by_amount: [(Source, &'static [&'static str]); 5] = [
+        (Source::InOrder, &["operations_by_amount", "operations_pkey"]),
+        (Source::KindInOrder, &["operations_by_kind", "operations_pkey"]),
+        (Source::ServiceInOrder, &["operations_by_service_amount", "operations_pkey"]),
         (Source::FewOfWindow, &["operations_pkey"]),
-        (Source::FewOfService, &["operations_by_service", "operations_pkey"]),
         (Source::FewOfOrder, &["operations_by_order", "operations_pkey"]),
     ];
     let mut planned: Vec<_> = looks.into_iter().map(|(sql, indexes)| (sql.to_owned(), indexes)).collect();
     for (sorts, sources) in
-        [([NewestFirst, OldestFirst], by_time), ([LargestFirst, SmallestFirst], by_amount)]
+        [([NewestFirst, OldestFirst], &by_time[..]), ([LargestFirst, SmallestFirst], &by_amount[..])]
     {
         for sort in sorts {
-            planned.extend(sources.map(|(source, indexes)| (page(source, sort), indexes)));
+            planned.extend(sources.iter().map(|(source, indexes)| (page(*source, sort), *indexes)));
         }
     }
     planned

@@ -67,6 +67,8 @@ fn filters() -> Vec<OperationFilter> {
         OperationFilter { from: second(20_000), ..all.clone() },
         OperationFilter { to: second(-5), ..all.clone() },
         OperationFilter { to: second(5_000), ..of(1) },
+        OperationFilter { kind: Some(OperationKind::Capture), ..of(1) },
+        OperationFilter { kind: Some(OperationKind::Capture), to: second(5_000), ..all.clone() },
         OperationFilter { from: second(5_000), ..amounts(100_000, 200_000) },
         OperationFilter { from: second(200), to: second(300), ..of(2) },
     ]

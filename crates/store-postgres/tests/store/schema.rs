@@ -27,7 +27,13 @@ async fn eight_instances_that_start_together_migrate_once() {
     for start in starts.collect::<Vec<_>>() {
         start.await.unwrap();
     }
-    assert_eq!(server.psql(&name, "SELECT count(*) FROM refinery_schema_history"), "1");
+    assert_eq!(
+        server.psql(
+            &name,
+            "SELECT string_agg(version::text, ',' ORDER BY version) FROM refinery_schema_history"
+        ),
+        "1,2"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,7 +47,8 @@ async fn a_schema_is_known_exactly_or_not_at_all() {
     assert_eq!(readiness(&store).await, "ready");
     server.psql(
         &name,
-        "INSERT INTO refinery_schema_history SELECT 99, 'later', applied_on, '1' FROM refinery_schema_history",
+        "INSERT INTO refinery_schema_history SELECT 99, 'later', applied_on, '1' FROM refinery_schema_history \
+         WHERE version = 1",
     );
     assert!(readiness(&store).await.contains("version 99"), "a newer binary was here");
     server.psql(&name, "DELETE FROM refinery_schema_history WHERE version = 99");
@@ -65,14 +72,14 @@ async fn a_newer_schema_that_was_only_added_to_is_worked_with() {
             ),
         );
     };
-    record(2, "add_labels");
+    record(3, "add_labels");
     assert_eq!(readiness(&store).await, "ready");
     store.migrate().await.unwrap();
-    assert_eq!(server.psql(&name, "SELECT count(*) FROM refinery_schema_history"), "2");
-    record(3, "split_operations");
-    record(4, "add_more_labels");
+    assert_eq!(server.psql(&name, "SELECT max(version) FROM refinery_schema_history"), "3");
+    record(4, "split_operations");
+    record(5, "add_more_labels");
     store.migrate().await.unwrap();
-    assert!(readiness(&store).await.contains("version 4"), "{}", readiness(&store).await);
+    assert!(readiness(&store).await.contains("version 5"), "{}", readiness(&store).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,12 @@
 //! Finds out whether a filter leaves so few operations that they are better looked up and sorted than met by
 //! chance on the way through a long history in the order of the page.
 
-use balance_domain::{Amount, OperationFilter, OperationKind, OperationQuery, ServiceId};
+use balance_domain::{Amount, OperationFilter, OperationKind, OperationQuery};
 use rusqlite::{Connection, params_from_iter, types::Value};
 
 use super::{
     EARLY,
-    statement::{BY_AMOUNT, BY_KIND, BY_SERVICE, Order},
+    statement::{BY_AMOUNT, BY_KIND, Order},
 };
 
 /// The index of a filter that only few late operations pass, unless the order of the page reads that index anyway.
@@ -36,10 +36,8 @@ fn candidates(query: &OperationQuery) -> Vec<Candidate> {
         return candidates;
     }
     if Order::of(query.sort).is_by_amount() {
-        if let Some(service_id) = service_id.map(ServiceId::get) {
-            candidates.push((BY_SERVICE, "service_id = ?3", vec![service_id.into()]));
-        }
-        if let Some(kind) = kind.map(OperationKind::as_str) {
+        // Each alone has an index in this order.
+        if let (Some(_), Some(kind)) = (service_id, kind.map(OperationKind::as_str)) {
             candidates.push((BY_KIND, "kind = ?3", vec![kind.to_owned().into()]));
         }
     } else if min_amount.is_some() || max_amount.is_some() {
@@ -59,7 +57,7 @@ fn probe_sql(index: &str, condition: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use balance_domain::{Limit, OperationSort, UserId};
+    use balance_domain::{Limit, OperationSort, ServiceId, UserId};
 
     use super::*;
     use crate::schema;
@@ -84,6 +82,6 @@ mod tests {
                 seen.push(index);
             }
         }
-        assert_eq!(seen, [BY_AMOUNT, BY_SERVICE, BY_KIND]);
+        assert_eq!(seen, [BY_AMOUNT, BY_KIND]);
     }
 }

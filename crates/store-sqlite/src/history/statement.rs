@@ -11,7 +11,9 @@ use crate::rows::{operation, operation_columns};
 pub(super) const BY_SEQ: &str = "operations_by_seq";
 pub(super) const BY_AMOUNT: &str = "operations_by_amount";
 pub(super) const BY_KIND: &str = "operations_by_kind";
+pub(super) const BY_KIND_AMOUNT: &str = "operations_by_kind_amount";
 pub(super) const BY_SERVICE: &str = "operations_by_service";
+pub(super) const BY_SERVICE_AMOUNT: &str = "operations_by_service_amount";
 pub(super) const BY_ORDER: &str = "operations_by_order";
 
 /// A range of `seq`, both ends included; empty if `last < first`.
@@ -179,8 +181,8 @@ impl Statement {
 }
 
 /// The index that leaves the least to be read. An order has a handful of operations, which are sorted if need be, as
-/// are those of a filter that only few pass. Otherwise the order of the page decides: what the index by amount does not
-/// let pass is skipped within the index, and by time the filter has an index of its own.
+/// are those of a filter that only few pass. Otherwise there is an index of each filter in each order; what a second filter
+/// does not let pass is skipped, by amount within the index.
 fn index_for(query: &OperationQuery, part: Part, narrow: Option<&'static str>) -> &'static str {
     let filter = &query.filter;
     if !part.is_late {
@@ -189,14 +191,16 @@ fn index_for(query: &OperationQuery, part: Part, narrow: Option<&'static str>) -
         BY_ORDER
     } else if let Some(index) = narrow {
         index
-    } else if Order::of(query.sort).is_by_amount() {
-        BY_AMOUNT
-    } else if filter.service_id.is_some() {
-        BY_SERVICE
-    } else if filter.kind.is_some() {
-        BY_KIND
     } else {
-        BY_SEQ
+        let is_by_amount = Order::of(query.sort).is_by_amount();
+        match (filter.service_id, filter.kind) {
+            (Some(_), _) if is_by_amount => BY_SERVICE_AMOUNT,
+            (Some(_), _) => BY_SERVICE,
+            (None, Some(_)) if is_by_amount => BY_KIND_AMOUNT,
+            (None, Some(_)) => BY_KIND,
+            (None, None) if is_by_amount => BY_AMOUNT,
+            (None, None) => BY_SEQ,
+        }
     }
 }
 

@@ -66,6 +66,25 @@ fn each_filter_by_time_order_reads_its_index() {
 }
 
 #[test]
+fn each_filter_by_amount_reads_its_index_on_the_first_and_on_a_deep_page() {
+    for sort in [OperationSort::LargestFirst, OperationSort::SmallestFirst] {
+        let bound = if Order::of(sort).is_descending() { "<" } else { ">" };
+        let kind = OperationFilter { kind: Some(OperationKind::Refund), ..OperationFilter::default() };
+        let of_kind = query(sort, kind.clone());
+        check(&of_kind, "operations_by_kind_amount (user_id=? AND kind=?)");
+        let behind = format!("(amount,seq){bound}(?,?))");
+        check(&deep(of_kind), &format!("operations_by_kind_amount (user_id=? AND kind=? AND {behind}"));
+        for filter in [OperationFilter::default(), kind] {
+            let filter = OperationFilter { service_id: ServiceId::new(1).ok(), ..filter };
+            let of_service = query(sort, filter);
+            check(&of_service, "operations_by_service_amount (user_id=? AND service_id=?)");
+            let search = format!("operations_by_service_amount (user_id=? AND service_id=? AND {behind}");
+            check(&deep(of_service), &search);
+        }
+    }
+}
+
+#[test]
 fn bounds_of_amount_bound_what_is_read_by_amount() {
     let filter = OperationFilter {
         min_amount: Amount::new(5).ok(),
@@ -107,8 +126,10 @@ fn ranges_are_split_where_the_indexes_begin() {
 
 #[test]
 fn the_bound_of_the_indexes_is_the_bound_of_the_queries() {
-    let migration = include_str!("../../../../../migrations/sqlite/V1__ledger.sql");
-    assert_eq!(migration.matches(&format!("WHERE seq > {EARLY}")).count(), 4);
+    let first = include_str!("../../../../../migrations/sqlite/V1__ledger.sql");
+    let second = include_str!("../../../../../migrations/sqlite/V2__add_history_indexes.sql");
+    let of_history = |migration: &str| migration.matches(&format!("WHERE seq > {EARLY}")).count();
+    assert_eq!((of_history(first), of_history(second)), (4, 2));
     let (_, late) = Seqs { first: 1, last: 2 * EARLY }.split();
     let statement =
         Statement::new(&query(OperationSort::NewestFirst, OperationFilter::default()), late, None, 1);
