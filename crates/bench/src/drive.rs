@@ -24,7 +24,7 @@ use tokio::task::LocalSet;
 
 use crate::{
     client::Connection,
-    workload::{Requests, Workload},
+    workload::{Requests, Users, Workload},
 };
 
 /// What to send, to whom, for how long.
@@ -34,7 +34,7 @@ pub(crate) struct Load {
     pub(crate) authorization: Option<String>,
     pub(crate) workload: Workload,
     pub(crate) connections: usize,
-    pub(crate) users: u64,
+    pub(crate) users: Users,
     pub(crate) duration: Duration,
     /// Requests per second over all connections; `None` is a closed loop.
     pub(crate) rate: Option<f64>,
@@ -230,7 +230,7 @@ mod tests {
             authorization: None,
             workload,
             connections: 1,
-            users: 100,
+            users: Users::first(100),
             duration: Duration::from_millis(600),
             rate,
             lane: 0,

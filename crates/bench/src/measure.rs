@@ -9,7 +9,7 @@ use crate::{
     process::{Served, cpu_seconds},
     report::Row,
     subject::Subject,
-    workload::Workload,
+    workload::{Users, Workload},
 };
 
 /// What measurements of one run have in common.
@@ -83,7 +83,7 @@ impl Session {
             authorization: Some("Bearer x".repeat(10)),
             workload,
             connections,
-            users: 100_000,
+            users: Users::first(100_000),
             duration: self.duration,
             rate: None,
             lane: self.lane,
@@ -123,7 +123,7 @@ impl Session {
             authorization: Some(subject.authorization.clone()),
             workload,
             connections,
-            users: subject.users,
+            users: subject.asked(),
             duration: self.duration,
             rate: None,
             lane,

@@ -12,7 +12,7 @@ use crate::{
     client::Connection,
     process::{Served, balance},
     progress::progress,
-    workload::{SERVICE_ID, user_id},
+    workload::{SERVICE_ID, Users, user_id},
 };
 
 /// Every user starts with this much, in minor units: enough for any run.
@@ -37,6 +37,8 @@ pub(crate) struct Subject {
     pub(crate) name: &'static str,
     pub(crate) authorization: String,
     pub(crate) users: u64,
+    /// To how many of them requests go, if not to all.
+    pub(crate) active: Option<u64>,
     binary: PathBuf,
     settings: Vec<(String, String)>,
     served: Served,
@@ -54,7 +56,15 @@ impl Subject {
         let key = create_key(&mut balance(&binary, &settings, &arguments))?;
         let served = Served::start(balance(&binary, &settings, &["serve"]), Some("/health/ready"))?;
         let authorization = format!("Bearer {key}");
-        let subject = Self { name: wish.name, authorization, users: wish.users, binary, settings, served };
+        let subject = Self {
+            name: wish.name,
+            authorization,
+            users: wish.users,
+            active: None,
+            binary,
+            settings,
+            served,
+        };
         if wish.is_new {
             subject.fund()?;
         }
@@ -67,6 +77,11 @@ impl Subject {
 
     pub(crate) fn authority(&self) -> &str {
         &self.served.authority
+    }
+
+    /// Whom requests are about.
+    pub(crate) fn asked(&self) -> Users {
+        self.active.map_or(Users::first(self.users), |active| Users::some(active, self.users))
     }
 
     /// Stops the service and starts it again on the books as they are. How long the start took until it was ready.

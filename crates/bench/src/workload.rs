@@ -121,10 +121,37 @@ pub(crate) fn user_id(index: u64) -> u64 {
     100_000_000_000 + index
 }
 
+/// Whom requests are about: some of a store's users, spread evenly over all of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Users {
+    count: u64,
+    step: u64,
+}
+
+impl Users {
+    /// The first so many users, which are all in most stores.
+    pub(crate) const fn first(count: u64) -> Self {
+        Self { count, step: 1 }
+    }
+
+    /// So many out of a store's users.
+    pub(crate) fn some(count: u64, of: u64) -> Self {
+        Self { count: count.min(of), step: (of / count).max(1) }
+    }
+
+    fn at(self, position: u64) -> u64 {
+        position % self.count * self.step
+    }
+
+    fn any(self, rng: &mut SmallRng) -> u64 {
+        self.at(rng.random_range(0..self.count))
+    }
+}
+
 /// One connection's stream of requests.
 pub(crate) struct Requests {
     workload: Workload,
-    users: u64,
+    users: Users,
     rng: SmallRng,
     serial: u64,
     zipf: Option<Zipf<f64>>,
@@ -142,7 +169,7 @@ pub(crate) struct Requests {
 
 impl Requests {
     /// `lane` is different for every connection and run, so that keys never repeat.
-    pub(crate) fn new(workload: Workload, users: u64, lane: u64, authorization: Option<&str>) -> Self {
+    pub(crate) fn new(workload: Workload, users: Users, lane: u64, authorization: Option<&str>) -> Self {
         let user = "U".repeat(USER_DIGITS);
         let serial = "S".repeat(SERIAL_DIGITS);
         let of_user = |resource: &str| format!("/api/v1/users/{user}/{resource}");
@@ -161,7 +188,7 @@ impl Requests {
             users,
             rng: SmallRng::seed_from_u64(lane),
             serial: lane * 1_000_000_000,
-            zipf: (workload == Workload::Zipf).then(|| Zipf::new(users as f64, 1.2).ok()).flatten(),
+            zipf: (workload == Workload::Zipf).then(|| Zipf::new(users.count as f64, 1.2).ok()).flatten(),
             deposit: post(&of_user("deposits"), true, deposit_body),
             reserve: post("/api/v1/reservations", true, &format!(r#"{{{reservation},"amount":10}}"#)),
             capture: post("/api/v1/reservations/capture", true, &format!("{{{reservation}}}")),
@@ -206,7 +233,7 @@ impl Requests {
             Workload::Batch10 | Workload::Batch100 | Workload::Batch1000 => {
                 let (rng, users, serial) = (&mut self.rng, self.users, &mut self.serial);
                 self.batch.write(
-                    || rng.random_range(0..users),
+                    || users.any(rng),
                     || {
                         *serial += 1;
                         *serial
@@ -242,10 +269,10 @@ impl Requests {
     }
 
     fn transfer(&mut self) -> &[u8] {
-        let from = self.rng.random_range(0..self.users);
-        let to = (from + self.rng.random_range(1..self.users)) % self.users;
+        let from = self.rng.random_range(0..self.users.count);
+        let to = from + self.rng.random_range(1..self.users.count);
         let serial = self.serial();
-        let mut parties = [from, to].into_iter();
+        let mut parties = [from, to].map(|position| self.users.at(position)).into_iter();
         self.transfer.write(|| parties.next().unwrap_or_default(), || serial)
     }
 
@@ -256,9 +283,9 @@ impl Requests {
 
     fn user(&mut self) -> u64 {
         match (&self.zipf, self.workload) {
-            (Some(zipf), _) => zipf.sample(&mut self.rng) as u64 - 1,
+            (Some(zipf), _) => self.users.at(zipf.sample(&mut self.rng) as u64 - 1),
             (None, Workload::HotAccount) if self.rng.random_bool(0.9) => HOT_USER,
-            _ => self.rng.random_range(0..self.users),
+            _ => self.users.any(&mut self.rng),
         }
     }
 }
@@ -283,7 +310,7 @@ mod tests {
     fn keys_never_repeat_over_connections_and_a_capture_names_the_order_that_was_reserved() {
         let mut keys = HashSet::new();
         for lane in [0, 1] {
-            let mut requests = Requests::new(Workload::ReserveCapture, 10, lane, None);
+            let mut requests = Requests::new(Workload::ReserveCapture, Users::first(10), lane, None);
             for _ in 0..500 {
                 let (reserve, capture) = (request(&mut requests), request(&mut requests));
                 assert!(reserve.starts_with("POST /api/v1/reservations HTTP"), "{reserve}");
@@ -300,7 +327,7 @@ mod tests {
 
     #[test]
     fn nine_of_ten_calls_are_for_the_hot_account_and_the_rest_are_others() {
-        let mut requests = Requests::new(Workload::HotAccount, 1_000_000, 7, None);
+        let mut requests = Requests::new(Workload::HotAccount, Users::first(1_000_000), 7, None);
         let hot = format!("/users/{}/", user_id(HOT_USER));
         let (mut on_hot, mut others) = (0, 0);
         for _ in 0..10_000 {
@@ -312,9 +339,24 @@ mod tests {
     }
 
     #[test]
+    fn some_users_are_spread_over_all_of_them() {
+        let mut requests = Requests::new(Workload::Transfer, Users::some(10, 1_005), 7, None);
+        let mut seen = HashSet::new();
+        for _ in 0..1_000 {
+            let text = request(&mut requests);
+            let parties =
+                [r#""from_user_id":"#, r#""to_user_id":"#].map(|name| after(&text, name).to_owned());
+            assert_ne!(parties[0], parties[1]);
+            seen.extend(parties);
+        }
+        let expected: HashSet<_> = (0..10).map(|place| user_id(place * 100).to_string()).collect();
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
     fn a_request_says_how_long_its_body_is() {
         for workload in Workload::value_variants() {
-            let mut requests = Requests::new(*workload, 100, 3, Some("Bearer x"));
+            let mut requests = Requests::new(*workload, Users::first(100), 3, Some("Bearer x"));
             let text = request(&mut requests);
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
             let length = if body.is_empty() { 0 } else { after(head, "Content-Length: ").parse().unwrap() };

@@ -25,7 +25,8 @@ pub struct GroupCommitOptions {
     /// where the store is away, with what the batch before them was told. At least 10 ms: less would refuse
     /// calls that only wait for a thread.
     pub queue_age_max: Duration,
-    /// How many merged reads of balances may run side by side.
+    /// How many merged reads of balances may run side by side. A second one takes nearly every call out of the queue
+    /// as it comes, and a read of one costs the store as much as one of ten: docs/performance.md.
     pub read_batches_max: usize,
     /// How many users' balances are merged into one read at most; same rule as `batch_commands_max`.
     pub read_batch_users_max: usize,
@@ -58,7 +59,7 @@ impl GroupCommitOptions {
     }
 }
 
-/// One lane, batches of 1,000, and a queue that a store doing 10,000 commands a second clears in one second.
+/// One lane, one read at a time, batches of 1,000, and a queue that a store doing 10,000 commands a second clears in one second.
 impl Default for GroupCommitOptions {
     fn default() -> Self {
         Self {
@@ -67,7 +68,7 @@ impl Default for GroupCommitOptions {
             queue_commands_max: 10_000,
             queue_bytes_max: 16 * 1024 * 1024,
             queue_age_max: Duration::from_secs(2),
-            read_batches_max: 2,
+            read_batches_max: 1,
             read_batch_users_max: 1_000,
             read_queue_users_max: 20_000,
         }
