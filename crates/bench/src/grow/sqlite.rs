@@ -133,7 +133,7 @@ fn build(connection: &Connection, indexes: &[(String, String)]) -> anyhow::Resul
     let bar = progress(indexes.len() as u64, "indexes");
     bar.enable_steady_tick(std::time::Duration::from_secs(1));
     for (_, sql) in indexes {
-        connection.execute_batch(&sql)?;
+        connection.execute_batch(sql)?;
         bar.inc(1);
     }
     bar.finish_and_clear();
