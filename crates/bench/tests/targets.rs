@@ -55,7 +55,7 @@ const LINES: [(&str, usize); 14] = [
     ("| Memory ", 3),
     ("| Report of a month", 1),
     ("| Page of a history of 3001 operations, ", 8),
-    ("| At size, ", 6),
+    ("| At size, ", 12),
     ("| Books of the ", 2),
 ];
 
