@@ -73,6 +73,7 @@ const COLUMNS: &str = "o.user_id, o.seq, o.kind, o.amount, o.available_after, o.
 pub(super) fn page(source: Source, sort: OperationSort) -> String {
     let is_by_amount = matches!(sort, OperationSort::LargestFirst | OperationSort::SmallestFirst);
     match source {
+        // True of every row: it is what the index says, and by what the planner knows that this one is meant.
         Source::InOrder if is_by_amount => split(sort, &rows(sort, &by_amount("o.reserved_after >= 0"))),
         Source::InOrder => rows(sort, &in_order("true")),
         Source::KindInOrder => split(sort, &by_kind(sort, "true")),
