@@ -81,8 +81,17 @@ struct State<W: Work> {
 enum Admission<W: Work> {
     /// A slot was free and is now the caller's.
     Run(Slot<W>, W::Request, CallSpan),
-    /// It waits its turn.
-    Wait(oneshot::Receiver<AnswerOf<W>>),
+    /// It waits its turn, or was refused.
+    Wait(Waiting<W>),
+}
+
+/// A request that was queued, or why not.
+pub(crate) struct Waiting<W: Work>(Result<oneshot::Receiver<AnswerOf<W>>, RepoError>);
+
+impl<W: Work> Waiting<W> {
+    pub(crate) async fn answer(self) -> AnswerOf<W> {
+        self.0?.await.unwrap_or_else(|_| Err(W::lost()))
+    }
 }
 
 impl<W: Work> Lane<W> {
@@ -101,26 +110,33 @@ impl<W: Work> Lane<W> {
 
     /// Has the request run by a runner, which goes on if the caller does not.
     pub(crate) async fn submit(self: &Arc<Self>, request: W::Request, size: Size) -> AnswerOf<W> {
+        self.queue(request, size).answer().await
+    }
+
+    /// The same, without waiting for the answer yet.
+    pub(crate) fn queue(self: &Arc<Self>, request: W::Request, size: Size) -> Waiting<W> {
         let span = self.spans.call(size.count);
-        let reply = {
-            let mut state = self.lock();
-            let reply = self.enqueue(&mut state, request, size, span)?;
-            if state.in_flight < self.limits.in_flight_max {
-                state.in_flight += 1;
-                drop(state);
-                self.start_runner();
-            }
-            reply
-        };
-        reply.await.unwrap_or_else(|_| Err(W::lost()))
+        let mut state = self.lock();
+        let reply = self.enqueue(&mut state, request, size, span);
+        if reply.is_ok() && state.in_flight < self.limits.in_flight_max {
+            state.in_flight += 1;
+            drop(state);
+            self.start_runner();
+        }
+        Waiting(reply)
+    }
+
+    /// Whether a request of this size would be taken now, and why not.
+    pub(crate) fn admits(&self, size: Size) -> Result<(), RepoError> {
+        self.has_room(&self.lock(), size, Instant::now())
     }
 
     /// Runs the request in the caller's own task if a slot is free: no hand-over, no wait. For work that may be
     /// cancelled with its caller. The slot is in use until the caller has polled the future to its end or dropped
     /// it, so a caller must not set one aside and wait for another meanwhile.
     pub(crate) async fn direct_or_submit(self: &Arc<Self>, request: W::Request, size: Size) -> AnswerOf<W> {
-        match self.admit(request, size)? {
-            Admission::Wait(reply) => reply.await.unwrap_or_else(|_| Err(W::lost())),
+        match self.admit(request, size) {
+            Admission::Wait(waiting) => waiting.answer().await,
             Admission::Run(_slot, request, span) => {
                 let started_at = Instant::now();
                 let answers = self.work.run(vec![request]).await;
@@ -153,14 +169,14 @@ impl<W: Work> Lane<W> {
         }
     }
 
-    fn admit(self: &Arc<Self>, request: W::Request, size: Size) -> Result<Admission<W>, RepoError> {
+    fn admit(self: &Arc<Self>, request: W::Request, size: Size) -> Admission<W> {
         let span = self.spans.call(size.count);
         let mut state = self.lock();
         if !state.is_closed && state.in_flight < self.limits.in_flight_max {
             state.in_flight += 1;
-            return Ok(Admission::Run(Slot::new(self.clone(), false), request, span));
+            return Admission::Run(Slot::new(self.clone(), false), request, span);
         }
-        self.enqueue(&mut state, request, size, span).map(Admission::Wait)
+        Admission::Wait(Waiting(self.enqueue(&mut state, request, size, span)))
     }
 
     fn enqueue(
@@ -170,18 +186,25 @@ impl<W: Work> Lane<W> {
         size: Size,
         span: CallSpan,
     ) -> Result<oneshot::Receiver<AnswerOf<W>>, RepoError> {
-        if state.is_closed {
-            return Err(span.refused(closed()));
-        }
         let queued_at = Instant::now();
-        if !state.queue.has_room(size, queued_at, &self.limits) {
-            self.metrics.overloaded.increment(1);
-            return Err(span.refused(RepoError::Overloaded));
+        if let Err(error) = self.has_room(state, size, queued_at) {
+            return Err(span.refused(error));
         }
         let (reply, answer) = oneshot::channel();
         state.queue.push(Call { request, size, queued_at, reply, span });
         self.metrics.queued.set(number(state.queue.count()));
         Ok(answer)
+    }
+
+    fn has_room(&self, state: &State<W>, size: Size, now: Instant) -> Result<(), RepoError> {
+        if state.is_closed {
+            return Err(closed());
+        }
+        if !state.queue.has_room(size, now, &self.limits) {
+            self.metrics.overloaded.increment(1);
+            return Err(RepoError::Overloaded);
+        }
+        Ok(())
     }
 
     /// Hands a slot that is already counted to a new task.

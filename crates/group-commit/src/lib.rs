@@ -5,14 +5,15 @@
 //! a call that finds its lane idle leaves at once.
 //!
 //! ```text
-//! execute ──► lane of the first command's user ──► queue ──► runner ──► inner.execute(all, latest now) ──► replies
+//! execute ──► lane of each submission's users ──► queue ──► runner ──► inner.execute(all, latest now) ──► replies
 //! accounts ─► read lane ─► idle: straight through; busy: queue ──► runner ──► inner.accounts(each user once)
 //! the rest ─► straight through
 //! ```
 //!
 //! # Invariants
 //!
-//! - A call is never split and never overtaken within its lane; its replies come in its order.
+//! - Submissions that share an account keep their order, within a call and within a lane; replies come in the call's order.
+//!   Only a call whose submissions have one lane each is divided among lanes, and of none is a submission divided.
 //! - The runner owns the transaction. A caller that goes away changes nothing: what was queued is executed.
 //! - Queues are bounded by count and bytes, and by age where more waits than one batch carries. What does not fit is
 //!   refused at once and not executed.
@@ -28,6 +29,7 @@ mod metrics;
 mod options;
 mod queue;
 mod reads;
+mod shares;
 mod spans;
 mod unwind;
 mod writes;
@@ -89,11 +91,42 @@ impl GroupCommit {
         self.reads.idle().await;
     }
 
-    /// The lane of a call: that of the bucket of its first command's user.
-    fn lane(&self, submissions: &[Submission]) -> &Arc<Lane<Writes>> {
+    /// Runs a call in the lane of its first command's user.
+    async fn execute_whole(
+        &self,
+        submissions: Vec<Submission>,
+        now: Timestamp,
+    ) -> Result<Vec<Reply>, RepoError> {
         let first = submissions.iter().find_map(|submission| submission.0.first());
-        let bucket = first.map_or(0, |command| command.user_id().bucket());
-        &self.writes[usize::from(bucket) % self.writes.len()]
+        let lane = first.map_or(0, |command| shares::lane_of(command.user_id(), self.writes.len()));
+        let size = writes::size_of(&submissions);
+        self.writes[lane].submit(WriteRequest { submissions, now }, size).await
+    }
+
+    /// Runs each submission of a call in its own lane.
+    async fn execute_in_shares(
+        &self,
+        submissions: Vec<Submission>,
+        lanes: &[usize],
+        now: Timestamp,
+    ) -> Result<Vec<Reply>, RepoError> {
+        let shares = self.writes.iter().zip(shares::dealt(submissions, lanes, self.writes.len()));
+        let shares = shares.map(|(lane, share)| (lane, writes::size_of(&share), share));
+        let shares: Vec<_> = shares.filter(|(_, size, _)| size.count > 0).collect();
+        // A caller who meets a full lane is refused as a whole, before any of the call is queued.
+        for (lane, size, _) in &shares {
+            lane.admits(*size)?;
+        }
+        // All are queued before any is waited for: they run side by side, even if the caller goes away.
+        let queue = |(lane, size, submissions): (&Arc<Lane<_>>, _, _)| {
+            lane.queue(WriteRequest { submissions, now }, size)
+        };
+        let waiting: Vec<_> = shares.into_iter().map(queue).collect();
+        let mut answers = Vec::with_capacity(waiting.len());
+        for share in waiting {
+            answers.push(share.answer().await);
+        }
+        shares::joined(answers, lanes)
     }
 }
 
@@ -103,9 +136,10 @@ impl BalanceRepo for GroupCommit {
         if submissions.is_empty() {
             return Ok(Vec::new());
         }
-        let lane = self.lane(&submissions);
-        let size = writes::size_of(&submissions);
-        lane.submit(WriteRequest { submissions, now }, size).await
+        match shares::lanes_of(&submissions, self.writes.len()) {
+            Some(lanes) => self.execute_in_shares(submissions, &lanes, now).await,
+            None => self.execute_whole(submissions, now).await,
+        }
     }
 
     async fn accounts(

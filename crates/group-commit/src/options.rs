@@ -11,9 +11,10 @@ const QUEUE_AGE_MIN: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupCommitOptions {
     /// How many batches of commands may commit side by side, `1 ..=` [`GroupCommitOptions::LANES_MAX`]: 1 for a
-    /// store with one writer (SQLite), 2-4 for PostgreSQL. A call goes to the lane of its first command's user.
+    /// store with one writer (SQLite), 2-4 for PostgreSQL. A submission goes to the lane of its users.
     pub lanes: usize,
-    /// How many commands are merged at most. A single call with more goes whole and alone.
+    /// How many commands are merged at most. A single call with more in one lane goes alone. Where a thousand already wait,
+    /// more of them in one transaction share more pages of the store: docs/performance.md.
     pub batch_commands_max: usize,
     /// How many commands may wait in one lane. A call that finds the lane empty is taken whatever its size.
     pub queue_commands_max: usize,
@@ -59,12 +60,12 @@ impl GroupCommitOptions {
     }
 }
 
-/// One lane, one read at a time, batches of 1,000, and a queue that a store doing 10,000 commands a second clears in one second.
+/// One lane, one read at a time, batches of 4,000, and a queue that a store doing 10,000 commands a second clears in one second.
 impl Default for GroupCommitOptions {
     fn default() -> Self {
         Self {
             lanes: 1,
-            batch_commands_max: 1_000,
+            batch_commands_max: 4_000,
             queue_commands_max: 10_000,
             queue_bytes_max: 16 * 1024 * 1024,
             queue_age_max: Duration::from_secs(2),

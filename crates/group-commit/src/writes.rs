@@ -129,7 +129,7 @@ fn dealt_out<T>(all: Vec<T>, counts: &[usize]) -> impl Iterator<Item = Vec<T>> {
 }
 
 /// The answer to a call: the outer error if all of it failed so, otherwise a reply per submission.
-fn answer(outcomes: Vec<Outcome<Reply>>) -> Result<Vec<Reply>, RepoError> {
+pub(crate) fn answer(outcomes: Vec<Outcome<Reply>>) -> Result<Vec<Reply>, RepoError> {
     if outcomes.iter().any(Result::is_ok) {
         let reply = |outcome: Outcome<Reply>| outcome.unwrap_or_else(|error| Err(SubmitError::Failed(error)));
         return Ok(outcomes.into_iter().map(reply).collect());

@@ -34,8 +34,8 @@ pub enum SubmitError {
 ///
 /// # Contract
 ///
-/// - `execute` behaves as if all submissions of all callers happened one after another, those of one call in
-///   their order; how calls are cut into batches makes no difference to any answer.
+/// - `execute` behaves as if all submissions of all callers happened one after another, those of one call that share
+///   an account in their order; how calls are cut into batches makes no difference to any answer.
 /// - Each submission is decided by [`decide_batch`](crate::decide_batch), or so that nobody can tell the
 ///   difference. An accepted one is durable before the reply is given; a rejected one leaves no trace.
 /// - A reply repeats for ever: the same key and meaning gives the first receipt again.

@@ -172,6 +172,12 @@ pub(crate) fn at(micros: i64) -> Timestamp {
     Timestamp::from_micros(micros).unwrap()
 }
 
+/// Users of the first and of the second of two lanes.
+pub(crate) fn users_of_two_lanes() -> [Vec<i64>; 2] {
+    let (even, odd) = (1..=40).partition(|id| user(*id).bucket().is_multiple_of(2));
+    [even, odd]
+}
+
 /// The smallest submission about this user.
 pub(crate) fn about(id: i64) -> Submission {
     Command::Expire { user_id: user(id) }.into()

@@ -9,3 +9,4 @@ mod lifecycle;
 mod merging;
 mod observed;
 mod reads;
+mod shares;

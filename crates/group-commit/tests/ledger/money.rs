@@ -188,6 +188,12 @@ impl Dice {
         money(action, &format!("key-{}", self.below(60)))
     }
 
+    /// Submissions about one user each.
+    fn call_of_lone_users(&mut self) -> Vec<Submission> {
+        let commands = (0..=self.below(5)).map(|_| self.command());
+        commands.filter(|command| command.user_ids().count() == 1).map(Submission::from).collect()
+    }
+
     fn call(&mut self) -> Vec<Submission> {
         let submission = |dice: &mut Self| Submission((0..=dice.below(3)).map(|_| dice.command()).collect());
         (0..=self.below(3)).map(|_| submission(self)).collect()
@@ -202,41 +208,65 @@ async fn with_services() -> MemoryStore {
     memory
 }
 
+/// Runs the calls one by one and all at once through group commit, and sees that nobody can tell which it was. Tells how
+/// many commits the latter took.
+async fn commits_that_nobody_can_tell(
+    calls: Vec<Vec<Submission>>,
+    options: GroupCommitOptions,
+    seed: u64,
+) -> usize {
+    let one_by_one = with_services().await;
+    let mut expected = Vec::new();
+    for call in &calls {
+        expected.push(format!("{:?}", one_by_one.execute(call.clone(), NOW).await.unwrap()));
+    }
+
+    let store = Arc::new(Slow::new(with_services().await));
+    let group = Arc::new(GroupCommit::new(store.clone(), options));
+    // On one thread tasks start in the order they were made, and within a lane that is the queue's order.
+    let answers: Vec<_> = calls
+        .into_iter()
+        .map(|call| {
+            let group = group.clone();
+            tokio::spawn(async move { group.execute(call, NOW).await })
+        })
+        .collect();
+    for (answer, expected) in answers.into_iter().zip(expected) {
+        assert_eq!(format!("{:?}", answer.await.unwrap().unwrap()), expected, "seed {seed}");
+    }
+    for id in 1..=3 {
+        let both = (account_or_none(&one_by_one, id).await, account_or_none(&store.memory, id).await);
+        assert_eq!(both.0, both.1, "seed {seed}");
+    }
+    store.commits()
+}
+
 #[tokio::test]
 async fn how_calls_are_cut_into_batches_makes_no_difference() {
     let mut commits = 0;
     for seed in 0..300 {
         let mut dice = Dice(seed);
-        let calls: Vec<_> = (0..40).map(|_| dice.call()).collect();
-
-        let one_by_one = with_services().await;
-        let mut expected = Vec::new();
-        for call in &calls {
-            expected.push(format!("{:?}", one_by_one.execute(call.clone(), NOW).await.unwrap()));
-        }
-
-        let store = Arc::new(Slow::new(with_services().await));
+        let calls = (0..40).map(|_| dice.call()).collect();
         let options =
             GroupCommitOptions { batch_commands_max: 1 << dice.below(9), ..GroupCommitOptions::default() };
-        let group = Arc::new(GroupCommit::new(store.clone(), options));
-        // On one thread tasks start in the order they were made, and with one lane that is the queue's order.
-        let answers: Vec<_> = calls
-            .into_iter()
-            .map(|call| {
-                let group = group.clone();
-                tokio::spawn(async move { group.execute(call, NOW).await })
-            })
-            .collect();
-        for (answer, expected) in answers.into_iter().zip(expected) {
-            assert_eq!(format!("{:?}", answer.await.unwrap().unwrap()), expected, "seed {seed}");
-        }
-        for id in 1..=3 {
-            let both = (account_or_none(&one_by_one, id).await, account_or_none(&store.memory, id).await);
-            assert_eq!(both.0, both.1, "seed {seed}");
-        }
-        commits += store.commits();
+        commits += commits_that_nobody_can_tell(calls, options, seed).await;
     }
     assert!((300..300 * 40 / 2).contains(&commits), "calls were merged, in many ways: {commits} commits");
+}
+
+/// With several lanes there is an order among the commands of one user alone.
+#[tokio::test]
+async fn how_calls_are_divided_among_lanes_makes_no_difference() {
+    for seed in 0..300 {
+        let mut dice = Dice(seed);
+        let calls = (0..40).map(|_| dice.call_of_lone_users()).collect();
+        let options = GroupCommitOptions {
+            lanes: usize::try_from(2 + dice.below(3)).unwrap(),
+            batch_commands_max: 1 << dice.below(9),
+            ..GroupCommitOptions::default()
+        };
+        commits_that_nobody_can_tell(calls, options, seed).await;
+    }
 }
 
 async fn account_or_none(repo: &impl BalanceRepo, id: i64) -> Option<Account> {

@@ -91,7 +91,7 @@ pub(crate) fn command_kinds() -> impl Iterator<Item = (&'static str, impl Iterat
 pub(crate) struct BatchBody {
     /// `independent`: each command succeeds or fails by itself. `atomic`: all happen or none.
     mode: BatchMode,
-    /// 1 to 1000 commands, executed in this order.
+    /// 1 to 1000 commands; those that touch the same user are executed in this order.
     commands: Items<BatchCommand>,
 }
 
