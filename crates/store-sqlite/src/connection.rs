@@ -51,8 +51,9 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     set(connection, "cache_size", "-65536")?;
     // Check-points are ours (see writer/checkpoint.rs): SQLite's own ignore a failed sync.
     set(connection, "wal_autocheckpoint", "0")?;
-    // The log shrinks back to 64 MiB after a long read has held it up.
-    set(connection, "journal_size_limit", "67108864")?;
+    // The log shrinks back to 256 MiB after a long read has held it up. Not to the length of a round: what is cut off has to
+    // be found on the disk again, at every round.
+    set(connection, "journal_size_limit", "268435456")?;
     // Erased comments are overwritten with zeros in the pages that are written anyway.
     set(connection, "secure_delete", "FAST")
 }

@@ -1,8 +1,8 @@
 //! Copies the log back into the file: the bulk of it on a thread of its own, beside the writer.
 //!
 //! The log can only begin anew when all of it has been copied, and while the thread copies, the writer appends. So
-//! a round has two parts: the thread copies what is there, then the writer copies the little that came since, and
-//! the next commit starts the log from its beginning. SQLite's own check-points are off: they ignore a failed
+//! a round has two parts: the thread copies what is there and what has come since, until that is little; then the writer
+//! copies the rest, and the next commit starts the log from its beginning. SQLite's own check-points are off: they ignore a failed
 //! sync and would let the log, the last good copy, be overwritten.
 
 use std::{
@@ -24,9 +24,15 @@ use crate::{
     error::{is_failed_sync, repo_error},
 };
 
-/// Pages in the log at which a round begins: 64 MiB. Large enough that a page which many commits touch is copied
-/// once, small enough that readers search the log quickly.
-const LOG_PAGES_MAX: u32 = 16_384;
+/// Pages in the log at which a round begins: 128 MiB. Large enough that a page which many commits touch is copied
+/// once, small enough that readers search the log quickly, and that a crash is recovered from within a second.
+const LOG_PAGES_MAX: u32 = 32_768;
+
+/// Pages that the writer may be left with: 4 MiB.
+const REST_PAGES: u32 = 1_024;
+
+/// How often the thread copies in a round at most, should the writer be as quick as the thread is.
+const COPIES_MAX: usize = 4;
 
 /// The writer's side.
 pub(super) struct Checkpoints {
@@ -55,10 +61,10 @@ impl Checkpoints {
         let thread = std::thread::Builder::new()
             .name("sqlite-log".to_owned())
             .spawn({
-                let broken = broken.clone();
+                let (broken, log_pages) = (broken.clone(), Arc::clone(&log_pages));
                 move || {
                     while orders.recv().is_ok() {
-                        copy_log(&connection, &broken);
+                        copy_most(&connection, &log_pages, &broken);
                         if done.send(()).is_err() {
                             return;
                         }
@@ -99,7 +105,9 @@ impl Checkpoints {
             Err(TryRecvError::Disconnected) => {
                 self.broken.set("the thread that copies the log has ended".into());
             }
-            Ok(()) if self.broken.check().is_ok() => copy_log(writer, &self.broken),
+            Ok(()) if self.broken.check().is_ok() => {
+                copy_log(writer, &self.broken);
+            }
             Ok(()) => {}
         }
         self.is_copying = false;
@@ -128,11 +136,23 @@ fn count_log_pages(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicU3
     Ok(pages)
 }
 
-/// Waits for nobody: pages that a reader or the other side still needs stay for the next round.
-fn copy_log(connection: &Connection, broken: &Broken) {
-    match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-        Ok(()) => {}
+/// Copies until little is left: each time only what came during the time before.
+fn copy_most(connection: &Connection, log_pages: &AtomicU32, broken: &Broken) {
+    for _ in 0..COPIES_MAX {
+        let Some(copied) = copy_log(connection, broken) else { return };
+        if log_pages.load(Ordering::Relaxed).saturating_sub(copied) <= REST_PAGES {
+            return;
+        }
+    }
+}
+
+/// Copies, and tells how many pages of the log have been copied now; `None` if that failed. Waits for nobody: pages that a
+/// reader or the other side still needs stay for the next round.
+fn copy_log(connection: &Connection, broken: &Broken) -> Option<u32> {
+    match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get("checkpointed")) {
+        Ok(copied) => return copied,
         Err(error) if is_failed_sync(&error) => broken.set(error.into()),
         Err(error) => tracing::warn!(%error, "the log could not be copied back; trying again later"),
     }
+    None
 }
