@@ -97,7 +97,8 @@ impl Subject {
         self.served.stop()?;
         let output = balance(&self.binary, &self.settings, &["audit"]).output()?;
         let said = [output.stdout, output.stderr].concat();
-        ensure!(output.status.success(), "audit of {} failed: {}", self.name, String::from_utf8_lossy(&said));
+        let said = String::from_utf8_lossy(&said);
+        ensure!(output.status.success(), "audit of {} failed ({}): {said}", self.name, output.status);
         Ok(())
     }
 

@@ -87,6 +87,10 @@ pub(crate) struct TargetsArgs {
     grow: bool,
     #[command(flatten)]
     size: Size,
+    /// Seconds of deposits over 256 connections to either store before their throughput is compared at size: right after a
+    /// check-point PostgreSQL logs whole pages, and a service does not know its accounts yet.
+    #[arg(long, default_value_t = 0.0)]
+    warm_up: f64,
     /// Writes per second that go on beside the report.
     #[arg(long, default_value_t = 1000.0)]
     write_rate: f64,
@@ -96,6 +100,16 @@ impl TargetsArgs {
     fn wants(&self, group: Group) -> bool {
         let is_possible = group != Group::Size || self.grow || self.grown.is_some();
         is_possible && (self.only.is_empty() || self.only.contains(&group))
+    }
+
+    fn warm_up(&self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.warm_up).ok().filter(|duration| !duration.is_zero())
+    }
+
+    /// What the warming-up adds to the name of a line.
+    fn warmed(&self) -> String {
+        self.warm_up()
+            .map_or_else(String::new, |duration| format!(", after {} s of load", duration.as_secs_f64()))
     }
 
     /// The command that measures one group by itself.

@@ -26,7 +26,17 @@ fn service() -> PathBuf {
 fn targets(store: &str, json: &Path) -> String {
     let output = Command::new(BENCH)
         .args(["targets", "--store", store, "--data", "tmpfs", "--seconds", "0.04", "--rounds", "1"])
-        .args(["--users", "1000", "--grow", "--accounts", "1000", "--long-history", "3000"])
+        .args([
+            "--users",
+            "1000",
+            "--grow",
+            "--accounts",
+            "1000",
+            "--long-history",
+            "3000",
+            "--warm-up",
+            "0.5",
+        ])
         .arg("--binary")
         .arg(service())
         .arg("--json")
@@ -69,6 +79,7 @@ fn every_target_has_a_line_on_both_stores() {
             let found = table.lines().filter(|line| line.starts_with(name)).count();
             assert_eq!(found, count, "{store}: {name}\n{table}");
         }
+        assert_eq!(table.matches(", after 0.5 s of load |").count(), 12, "{store}\n{table}");
         let books =
             table.lines().filter(|line| line.contains("`balance audit` is clean | clean | – | yes |"));
         assert_eq!(books.count(), 2, "{store}\n{table}");

@@ -6,6 +6,7 @@ use super::{
     report, start,
 };
 use crate::{
+    drive::{Load, drive},
     grow::Grown,
     history::{self, Filter, Sort},
     measure::Session,
@@ -33,10 +34,23 @@ pub(super) fn measure(
     findings.lines.push(start::start(args, Group::Size, grown)?);
     report::measure(args, session, grown, findings)?;
     pages(args, session, grown, facts, findings)?;
+    warm_up(args, session, [empty, grown])?;
     throughput(args, session, [empty, grown], "any account", findings)?;
     // As many as the empty store has: what differs is the size of the store alone.
     grown.active = Some(args.users);
+    warm_up(args, session, [empty, grown])?;
     throughput(args, session, [empty, grown], &format!("{} active accounts", args.users), findings)
+}
+
+/// Has both stores in the state that they have under load, as far as was asked for.
+fn warm_up(args: &TargetsArgs, session: &mut Session, subjects: [&Subject; 2]) -> anyhow::Result<()> {
+    let Some(duration) = args.warm_up() else { return Ok(()) };
+    session.bar().set_message("warming up");
+    for subject in subjects {
+        drive(&Load { duration, ..session.load(subject, Workload::Deposit, 256) })?;
+    }
+    session.bar().set_message("measuring");
+    Ok(())
 }
 
 fn throughput(
@@ -53,7 +67,11 @@ fn throughput(
             let [empty, grown] = &rows[..] else { continue };
             let kept = ratio(grown.requests_per_second(), empty.requests_per_second());
             findings.lines.push(Line {
-                name: format!("At size, {}, {whom}, {connections} connections", workload.name()),
+                name: format!(
+                    "At size, {}, {whom}, {connections} connections{}",
+                    workload.name(),
+                    args.warmed()
+                ),
                 wanted: "≥ 0.8 of the empty store's throughput".into(),
                 measured: format!(
                     "{} of {}",
