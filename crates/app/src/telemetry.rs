@@ -24,7 +24,7 @@ use crate::settings::{LogFile, LogFormat, LogRotation, Settings};
 const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// Commands or accounts in a batch: up to the default of `batch_commands_max`.
-const SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1_000.0, 4_000.0];
+const SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1_000.0, 2_000.0];
 
 /// The log files and the recorder of a running service. Dropping it writes out what is still buffered.
 pub(crate) struct Telemetry {

@@ -15,7 +15,7 @@ use std::{fmt, iter, ops::Range};
 
 use balance_domain::ports::RepoError;
 
-/// How often parts of one batch are run again: enough to single out a dozen culprits among a thousand, and an
+/// How often parts of one batch are run again: enough to single out a dozen culprits among two thousand, and an
 /// end for a store that fails on everything.
 const RERUNS_MAX: usize = 256;
 

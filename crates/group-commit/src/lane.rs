@@ -126,9 +126,10 @@ impl<W: Work> Lane<W> {
         Waiting(reply)
     }
 
-    /// Whether a request of this size would be taken now, and why not.
-    pub(crate) fn admits(&self, size: Size) -> Result<(), RepoError> {
-        self.has_room(&self.lock(), size, Instant::now())
+    /// Refuses a request of this size for good where it would not be taken now: that is counted and traced as its end.
+    pub(crate) fn admit_or_refuse(&self, size: Size) -> Result<(), RepoError> {
+        let has_room = self.has_room(&self.lock(), size, Instant::now());
+        has_room.map_err(|error| self.spans.call(size.count).refused(error))
     }
 
     /// Runs the request in the caller's own task if a slot is free: no hand-over, no wait. For work that may be

@@ -46,7 +46,9 @@ use tokio::runtime::Handle;
 
 use self::{
     lane::Lane,
+    queue::Size,
     reads::{ReadRequest, Reads},
+    shares::Course,
     writes::{WriteRequest, Writes},
 };
 pub use self::{metrics::describe, options::GroupCommitOptions};
@@ -91,40 +93,31 @@ impl GroupCommit {
         self.reads.idle().await;
     }
 
-    /// Runs a call in the lane of its first command's user.
-    async fn execute_whole(
-        &self,
-        submissions: Vec<Submission>,
-        now: Timestamp,
-    ) -> Result<Vec<Reply>, RepoError> {
-        let first = submissions.iter().find_map(|submission| submission.0.first());
-        let lane = first.map_or(0, |command| shares::lane_of(command.user_id(), self.writes.len()));
-        let size = writes::size_of(&submissions);
-        self.writes[lane].submit(WriteRequest { submissions, now }, size).await
-    }
-
-    /// Runs each submission of a call in its own lane.
+    /// Runs a call whose submissions belong to several lanes, each in its own.
     async fn execute_in_shares(
         &self,
         submissions: Vec<Submission>,
         lanes: &[usize],
         now: Timestamp,
     ) -> Result<Vec<Reply>, RepoError> {
-        let shares = self.writes.iter().zip(shares::dealt(submissions, lanes, self.writes.len()));
-        let shares = shares.map(|(lane, share)| (lane, writes::size_of(&share), share));
-        let shares: Vec<_> = shares.filter(|(_, size, _)| size.count > 0).collect();
+        let shares = shares::dealt(submissions, lanes, self.writes.len());
+        let shares: Vec<_> = shares.into_iter().map(|share| (writes::size_of(&share), share)).collect();
         // A caller who meets a full lane is refused as a whole, before any of the call is queued.
-        for (lane, size, _) in &shares {
-            lane.admits(*size)?;
+        let is_used = |size: &Size| size.count > 0;
+        for (lane, (size, _)) in self.writes.iter().zip(&shares).filter(|(_, (size, _))| is_used(size)) {
+            lane.admit_or_refuse(*size)?;
         }
         // All are queued before any is waited for: they run side by side, even if the caller goes away.
-        let queue = |(lane, size, submissions): (&Arc<Lane<_>>, _, _)| {
-            lane.queue(WriteRequest { submissions, now }, size)
+        let queue = |(lane, (size, submissions)): (&Arc<Lane<_>>, (_, _))| {
+            is_used(&size).then(|| lane.queue(WriteRequest { submissions, now }, size))
         };
-        let waiting: Vec<_> = shares.into_iter().map(queue).collect();
+        let waiting: Vec<_> = self.writes.iter().zip(shares).map(queue).collect();
         let mut answers = Vec::with_capacity(waiting.len());
         for share in waiting {
-            answers.push(share.answer().await);
+            answers.push(match share {
+                Some(share) => share.answer().await,
+                None => Ok(Vec::new()),
+            });
         }
         shares::joined(answers, lanes)
     }
@@ -136,9 +129,12 @@ impl BalanceRepo for GroupCommit {
         if submissions.is_empty() {
             return Ok(Vec::new());
         }
-        match shares::lanes_of(&submissions, self.writes.len()) {
-            Some(lanes) => self.execute_in_shares(submissions, &lanes, now).await,
-            None => self.execute_whole(submissions, now).await,
+        match Course::of(&submissions, self.writes.len()) {
+            Course::Whole(lane) => {
+                let size = writes::size_of(&submissions);
+                self.writes[lane].submit(WriteRequest { submissions, now }, size).await
+            }
+            Course::InShares(lanes) => self.execute_in_shares(submissions, &lanes, now).await,
         }
     }
 

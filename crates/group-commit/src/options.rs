@@ -13,8 +13,9 @@ pub struct GroupCommitOptions {
     /// How many batches of commands may commit side by side, `1 ..=` [`GroupCommitOptions::LANES_MAX`]: 1 for a
     /// store with one writer (SQLite), 2-4 for PostgreSQL. A submission goes to the lane of its users.
     pub lanes: usize,
-    /// How many commands are merged at most. A single call with more in one lane goes alone. Where a thousand already wait,
-    /// more of them in one transaction share more pages of the store: docs/performance.md.
+    /// How many commands are merged at most. A single call with more in one lane goes alone. The more, the more pages of the
+    /// store they share (docs/performance.md); the slower a store, the longer they all wait for one transaction, which
+    /// on PostgreSQL has `database.deadline_ms`.
     pub batch_commands_max: usize,
     /// How many commands may wait in one lane. A call that finds the lane empty is taken whatever its size.
     pub queue_commands_max: usize,
@@ -60,12 +61,12 @@ impl GroupCommitOptions {
     }
 }
 
-/// One lane, one read at a time, batches of 4,000, and a queue that a store doing 10,000 commands a second clears in one second.
+/// One lane, one read at a time, batches of 2,000, and a queue that a store doing 10,000 commands a second clears in one second.
 impl Default for GroupCommitOptions {
     fn default() -> Self {
         Self {
             lanes: 1,
-            batch_commands_max: 4_000,
+            batch_commands_max: 2_000,
             queue_commands_max: 10_000,
             queue_bytes_max: 16 * 1024 * 1024,
             queue_age_max: Duration::from_secs(2),

@@ -5,34 +5,50 @@
 //! share no account commute; those that do share one are in the same lane, in their order. So it makes no difference to
 //! any answer in which order the lanes run.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    vec,
-};
+use std::vec;
 
 use balance_domain::{
-    Command, Submission, UserId,
+    Command, Submission,
     ports::{Reply, RepoError},
 };
 
 use crate::{division::Outcome, writes};
 
-/// The lane that writes this user's account.
-pub(crate) fn lane_of(user: UserId, lanes_count: usize) -> usize {
-    usize::from(user.bucket()) % lanes_count
+/// Which way a call takes.
+pub(crate) enum Course {
+    /// All of it through one lane.
+    Whole(usize),
+    /// Each submission through its own: their lanes, in order.
+    InShares(Vec<usize>),
 }
 
-/// The lane of each submission; `None` where the call goes whole: nothing to divide, or a submission (a transfer, an
-/// atomic one) with accounts of more than one lane, beside which the others keep their order.
-pub(crate) fn lanes_of(submissions: &[Submission], lanes_count: usize) -> Option<Vec<usize>> {
-    if submissions.len() == 1 || lanes_count == 1 {
-        return None;
+impl Course {
+    /// A call goes in shares if every submission has all of its accounts in one lane. A submission with accounts of more (a
+    /// transfer, an atomic one) keeps its call whole, in its order, in the lane of the first command's user.
+    pub(crate) fn of(submissions: &[Submission], lanes_count: usize) -> Self {
+        let whole = || {
+            let commands = submissions.iter().flat_map(|submission| &submission.0);
+            Self::Whole(lanes_of(commands, lanes_count).next().unwrap_or(0))
+        };
+        if submissions.len() == 1 || lanes_count == 1 {
+            return whole();
+        }
+        let lanes: Option<Vec<_>> =
+            submissions.iter().map(|submission| only_lane(submission, lanes_count)).collect();
+        lanes.filter(|lanes| lanes.iter().any(|lane| *lane != lanes[0])).map_or_else(whole, Self::InShares)
     }
-    submissions.iter().map(|submission| only_lane(submission, lanes_count)).collect()
+}
+
+/// The lane of a user's account, for every account of the commands.
+fn lanes_of<'a>(
+    commands: impl Iterator<Item = &'a Command>,
+    lanes_count: usize,
+) -> impl Iterator<Item = usize> {
+    commands.flat_map(Command::user_ids).map(move |user| usize::from(user.bucket()) % lanes_count)
 }
 
 fn only_lane(submission: &Submission, lanes_count: usize) -> Option<usize> {
-    let mut lanes = submission.0.iter().flat_map(Command::user_ids).map(|user| lane_of(user, lanes_count));
+    let mut lanes = lanes_of(submission.0.iter(), lanes_count);
     let first = lanes.next().unwrap_or(0);
     lanes.all(|lane| lane == first).then_some(first)
 }
@@ -50,21 +66,18 @@ pub(crate) fn dealt(
     shares
 }
 
-/// The answer to the call, given those of the lanes that had a share, in the order of lanes.
+/// The answer to the call, given that of every lane; one without a share has no replies.
 pub(crate) fn joined(
     answers: Vec<Result<Vec<Reply>, RepoError>>,
     lanes: &[usize],
 ) -> Result<Vec<Reply>, RepoError> {
-    let with_share: BTreeSet<usize> = lanes.iter().copied().collect();
-    let answers = answers.into_iter().map(|answer| answer.map(Vec::into_iter));
-    let mut answers: BTreeMap<usize, _> = with_share.into_iter().zip(answers).collect();
-    writes::answer(lanes.iter().map(|lane| next_outcome(answers.get_mut(lane))).collect())
+    let mut answers: Vec<_> = answers.into_iter().map(|answer| answer.map(Vec::into_iter)).collect();
+    writes::answer(lanes.iter().map(|lane| next_outcome(&mut answers[*lane])).collect())
 }
 
-fn next_outcome(answer: Option<&mut Result<vec::IntoIter<Reply>, RepoError>>) -> Outcome<Reply> {
-    let missing = || RepoError::Unknown("a reply is missing".into());
-    match answer.ok_or_else(missing)? {
-        Ok(replies) => replies.next().ok_or_else(missing),
+fn next_outcome(answer: &mut Result<vec::IntoIter<Reply>, RepoError>) -> Outcome<Reply> {
+    match answer {
+        Ok(replies) => replies.next().ok_or_else(|| RepoError::Unknown("a reply is missing".into())),
         Err(error) => Err(error.clone()),
     }
 }

@@ -5,6 +5,7 @@ mod checkpoint;
 mod session;
 
 use std::{
+    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, OnceLock},
     thread::JoinHandle,
@@ -38,12 +39,16 @@ impl Writer {
     /// Starts the thread. The lock on the file is released after the connection is closed.
     pub(crate) fn start(connection: Connection, file: LockedFile) -> Result<Self, RepoError> {
         let broken = Broken::default();
-        let session = Session::start(file.path(), connection, broken.clone())?;
+        let data = File::open(file.path()).map_err(|error| RepoError::Unavailable(error.into()))?;
+        let data = Arc::new(data);
+        let session = Session::start(file.path(), Arc::clone(&data), connection, broken.clone())?;
         let (queue, work) = mpsc::channel(QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || {
                 serve(session, work);
+                // After the last connection: see `Checkpoints::start`.
+                drop(data);
                 drop(file);
             })
             .map_err(|error| RepoError::Unavailable(error.into()))?;

@@ -108,7 +108,7 @@ pub(crate) const KEYS: &[Key] = &[
         "0",
         "Batches that are written side by side; 0 is 1 on SQLite and 2 on PostgreSQL.",
     ),
-    key("group_commit.batch_commands_max", "4000", "Commands in one transaction."),
+    key("group_commit.batch_commands_max", "2000", "Commands in one transaction."),
     key("group_commit.queue_commands_max", "20000", "Commands that may wait in a lane before 503."),
     key(
         "group_commit.queue_age_ms_max",

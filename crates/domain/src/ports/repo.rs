@@ -46,7 +46,7 @@ pub enum SubmitError {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait BalanceRepo: Send + Sync + 'static {
-    /// Decides and records the submissions, in order, at `now`. One reply per submission.
+    /// Decides and records the submissions at `now`, those that share an account in their order. One reply per submission.
     async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError>;
 
     /// The accounts at `now`, closed ones included, in the order asked for; `None` for a user whom nothing has

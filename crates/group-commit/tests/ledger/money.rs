@@ -1,6 +1,6 @@
 //! Money under concurrency: sums are exact, keys work once, and nobody can tell how calls were cut into batches.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use balance_domain::{
     Account, Action, Amount, Command, IdempotencyKey, MoneyCommand, OrderId, Rejection, ReservationKey,
@@ -257,6 +257,10 @@ async fn how_calls_are_cut_into_batches_makes_no_difference() {
 /// With several lanes there is an order among the commands of one user alone.
 #[tokio::test]
 async fn how_calls_are_divided_among_lanes_makes_no_difference() {
+    for lanes in 2..5 {
+        let lanes_of_users: HashSet<_> = (1..=3).map(|id| user(id).bucket() % lanes).collect();
+        assert!(lanes_of_users.len() > 1, "the three users have different lanes of {lanes}");
+    }
     for seed in 0..300 {
         let mut dice = Dice(seed);
         let calls = (0..40).map(|_| dice.call_of_lone_users()).collect();

@@ -1,11 +1,16 @@
 //! Copies the log back into the file: the bulk of it on a thread of its own, beside the writer.
 //!
 //! The log can only begin anew when all of it has been copied, and while the thread copies, the writer appends. So
-//! a round has two parts: the thread copies what is there and what has come since, until that is little; then the writer
-//! copies the rest, and the next commit starts the log from its beginning. SQLite's own check-points are off: they ignore a failed
-//! sync and would let the log, the last good copy, be overwritten.
+//! a round has two parts: the thread copies what is there, and what has come since, until that is little or was tried often
+//! enough; then the writer copies the rest, and the next commit starts the log from its beginning.
+//!
+//! SQLite flushes the file only at the end of a copy that reaches the end of the log, which under load is the writer's. So
+//! the thread flushes what it has copied, lest all of that is left to the writer.
+//!
+//! SQLite's own check-points are off: they ignore a failed sync and would let the log, the last good copy, be overwritten.
 
 use std::{
+    fs::File,
     path::Path,
     sync::{
         Arc,
@@ -28,10 +33,10 @@ use crate::{
 /// once, small enough that readers search the log quickly, and that a crash is recovered from within a second.
 const LOG_PAGES_MAX: u32 = 32_768;
 
-/// Pages that the writer may be left with: 4 MiB.
-const REST_PAGES: u32 = 1_024;
+/// Pages that are little enough for the writer: 4 MiB.
+const REST_PAGES_MAX: u32 = 1_024;
 
-/// How often the thread copies in a round at most, should the writer be as quick as the thread is.
+/// How often the thread copies in a round at most, should the writer append as quickly.
 const COPIES_MAX: usize = 4;
 
 /// The writer's side.
@@ -44,16 +49,26 @@ pub(super) struct Checkpoints {
     pub(super) due_at: u32,
     /// [`LOG_PAGES_MAX`], less in tests.
     pub(super) round_pages: u32,
-    is_copying: bool,
+    /// [`REST_PAGES_MAX`], less in tests.
+    pub(super) rest_pages: u32,
+    /// How many copies the thread has been told to make in this round; 0 between rounds.
+    copies: usize,
     begin: Option<SyncSender<()>>,
-    copied: Receiver<()>,
+    /// Pages of the log that have been copied, after every copy; `None` where it failed.
+    copied: Receiver<Option<u32>>,
     thread: Option<JoinHandle<()>>,
     broken: Broken,
 }
 
 impl Checkpoints {
-    /// Starts the thread, with a connection of its own.
-    pub(super) fn start(path: &Path, writer: &mut Connection, broken: Broken) -> Result<Self, RepoError> {
+    /// Starts the thread, with a connection of its own. `data` is the file at `path`, and must stay open for as long as there
+    /// are connections: closing it takes the locks away that SQLite has on it in this process.
+    pub(super) fn start(
+        path: &Path,
+        data: Arc<File>,
+        writer: &mut Connection,
+        broken: Broken,
+    ) -> Result<Self, RepoError> {
         let log_pages = count_log_pages(writer).map_err(repo_error)?;
         let connection = open_writer(path)?;
         let (begin, orders) = sync_channel(1);
@@ -61,11 +76,10 @@ impl Checkpoints {
         let thread = std::thread::Builder::new()
             .name("sqlite-log".to_owned())
             .spawn({
-                let (broken, log_pages) = (broken.clone(), Arc::clone(&log_pages));
+                let broken = broken.clone();
                 move || {
                     while orders.recv().is_ok() {
-                        copy_most(&connection, &log_pages, &broken);
-                        if done.send(()).is_err() {
+                        if done.send(copy_and_flush(&connection, &data, &broken)).is_err() {
                             return;
                         }
                     }
@@ -77,7 +91,8 @@ impl Checkpoints {
             log_pages_before: 0,
             due_at: LOG_PAGES_MAX,
             round_pages: LOG_PAGES_MAX,
-            is_copying: false,
+            rest_pages: REST_PAGES_MAX,
+            copies: 0,
             begin: Some(begin),
             copied,
             thread: Some(thread),
@@ -92,25 +107,37 @@ impl Checkpoints {
             self.due_at = self.round_pages;
         }
         self.log_pages_before = log_pages;
-        if self.is_copying {
-            self.finish_round(writer, log_pages);
+        if self.copies > 0 {
+            self.go_on(writer, log_pages);
         } else if log_pages >= self.due_at {
-            self.is_copying = self.begin.as_ref().is_some_and(|begin| begin.try_send(()).is_ok());
+            self.order_copy();
         }
     }
 
-    fn finish_round(&mut self, writer: &Connection, log_pages: u32) {
-        match self.copied.try_recv() {
+    fn order_copy(&mut self) {
+        if self.begin.as_ref().is_some_and(|begin| begin.try_send(()).is_ok()) {
+            self.copies += 1;
+        }
+    }
+
+    /// Has the thread copy once more where much has come meanwhile; otherwise ends the round.
+    fn go_on(&mut self, writer: &Connection, log_pages: u32) {
+        let copied = match self.copied.try_recv() {
             Err(TryRecvError::Empty) => return,
             Err(TryRecvError::Disconnected) => {
                 self.broken.set("the thread that copies the log has ended".into());
+                None
             }
-            Ok(()) if self.broken.check().is_ok() => {
-                copy_log(writer, &self.broken);
-            }
-            Ok(()) => {}
+            Ok(copied) => copied,
+        };
+        let is_much = copied.is_some_and(|copied| log_pages.saturating_sub(copied) > self.rest_pages);
+        if is_much && self.copies < COPIES_MAX {
+            return self.order_copy();
         }
-        self.is_copying = false;
+        if self.broken.check().is_ok() {
+            copy_log(writer, &self.broken);
+        }
+        self.copies = 0;
         self.due_at = log_pages.saturating_add(self.round_pages);
     }
 }
@@ -136,21 +163,23 @@ fn count_log_pages(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicU3
     Ok(pages)
 }
 
-/// Copies until little is left: each time only what came during the time before.
-fn copy_most(connection: &Connection, log_pages: &AtomicU32, broken: &Broken) {
-    for _ in 0..COPIES_MAX {
-        let Some(copied) = copy_log(connection, broken) else { return };
-        if log_pages.load(Ordering::Relaxed).saturating_sub(copied) <= REST_PAGES {
-            return;
-        }
+/// Copies, and flushes the file. Tells like [`copy_log`].
+fn copy_and_flush(connection: &Connection, data: &File, broken: &Broken) -> Option<u32> {
+    let copied = copy_log(connection, broken)?;
+    if let Err(error) = data.sync_data() {
+        broken.set(error.into());
+        return None;
     }
+    Some(copied)
 }
 
-/// Copies, and tells how many pages of the log have been copied now; `None` if that failed. Waits for nobody: pages that a
-/// reader or the other side still needs stay for the next round.
+/// Copies, and tells how many pages of the log have been copied by now; `None` if it could not. Waits for nobody: pages
+/// that a reader or the other side still needs stay for the next round.
 fn copy_log(connection: &Connection, broken: &Broken) -> Option<u32> {
-    match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get("checkpointed")) {
-        Ok(copied) => return copied,
+    // Less than nothing where another process copies at this moment.
+    match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>("checkpointed"))
+    {
+        Ok(copied) => return copied.try_into().ok(),
         Err(error) if is_failed_sync(&error) => broken.set(error.into()),
         Err(error) => tracing::warn!(%error, "the log could not be copied back; trying again later"),
     }

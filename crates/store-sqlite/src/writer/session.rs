@@ -1,8 +1,10 @@
 //! What a piece of work sees of the writer: transactions on its connection, and what their failures mean.
 
 use std::{
+    fs::File,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::Path,
+    sync::Arc,
 };
 
 use balance_domain::ports::{Cause, RepoError};
@@ -28,8 +30,13 @@ pub(crate) enum Verdict<T> {
 }
 
 impl Session {
-    pub(super) fn start(path: &Path, mut connection: Connection, broken: Broken) -> Result<Self, RepoError> {
-        let checkpoints = Checkpoints::start(path, &mut connection, broken.clone())?;
+    pub(super) fn start(
+        path: &Path,
+        data: Arc<File>,
+        mut connection: Connection,
+        broken: Broken,
+    ) -> Result<Self, RepoError> {
+        let checkpoints = Checkpoints::start(path, data, &mut connection, broken.clone())?;
         Ok(Self { checkpoints, connection, broken })
     }
 
