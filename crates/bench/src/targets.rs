@@ -115,8 +115,14 @@ impl TargetsArgs {
     /// The command that measures one group by itself.
     fn command(&self, group: Group) -> String {
         let group = group.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-        let size = if group == "size" { " --grown URL" } else { "" };
-        format!("just targets --store {} --data {} --only {group}{size}", self.store.name(), self.data.name())
+        let mut command =
+            format!("just targets --store {} --data {} --only {group}", self.store.name(), self.data.name());
+        if group == "size" {
+            command += " --grown URL";
+            command +=
+                &self.warm_up().map_or_else(String::new, |time| format!(" --warm-up {}", time.as_secs_f64()));
+        }
+        command
     }
 }
 

@@ -114,6 +114,11 @@ impl Checkpoints {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn log_pages(&self) -> u32 {
+        self.log_pages.load(Ordering::Relaxed)
+    }
+
     fn order_copy(&mut self) {
         if self.begin.as_ref().is_some_and(|begin| begin.try_send(()).is_ok()) {
             self.copies += 1;

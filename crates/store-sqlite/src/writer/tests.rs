@@ -125,21 +125,51 @@ async fn a_caller_who_left_does_not_stop_the_work() {
     assert!(store.execute(deposits("gone", 1), NOW).await.unwrap()[0].as_ref().unwrap()[0].is_replay);
 }
 
-#[tokio::test]
-async fn the_log_is_copied_back_once_it_is_long() {
-    let (store, folder) = store();
-    let set = |session: &mut Session| {
+/// Rounds begin at 100 pages, and the thread copies until so many are left.
+async fn set_short_rounds(store: &SqliteStore, rest_pages: u32) {
+    let set = move |session: &mut Session| {
         session.checkpoints.round_pages = 100;
         session.checkpoints.due_at = 100;
+        session.checkpoints.rest_pages = rest_pages;
         Ok(())
     };
     store.writer().run(set).await.unwrap();
-    for round in 0..100 {
-        store.execute(deposits(&format!("round-{round}"), 50), NOW).await.unwrap();
+}
+
+async fn deposit_in_batches(store: &SqliteStore, name: &str) {
+    for batch in 0..100 {
+        store.execute(deposits(&format!("{name}-{batch}"), 50), NOW).await.unwrap();
     }
+}
+
+async fn log_pages(store: &SqliteStore) -> u32 {
+    store.writer().run(|session| Ok(session.checkpoints.log_pages())).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_log_is_copied_back_once_it_is_long() {
+    let (store, folder) = store();
+    set_short_rounds(&store, 100).await;
+    deposit_in_batches(&store, "round").await;
     let length = |name| std::fs::metadata(folder.path().join(name)).unwrap().len();
     assert!(length("balance.db") > 2 << 20, "the file grows: {} bytes", length("balance.db"));
     assert!(length("balance.db-wal") < 1 << 20, "the log begins anew: {} bytes", length("balance.db-wal"));
+}
+
+#[tokio::test]
+async fn the_log_begins_anew_after_a_long_read() {
+    let (store, folder) = store();
+    set_short_rounds(&store, 1).await;
+    let reader = Connection::open(folder.path().join("balance.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM accounts").unwrap();
+    deposit_in_batches(&store, "beside").await;
+    let held_up = log_pages(&store).await;
+    assert!(held_up > 500, "what is read stays in the log: {held_up} pages");
+    reader.execute_batch("COMMIT").unwrap();
+    deposit_in_batches(&store, "after").await;
+    let afterwards = log_pages(&store).await;
+    assert!(afterwards < held_up / 2, "{held_up} pages, then {afterwards}");
+    assert_eq!(recorded(&store).await, 10_000);
 }
 
 #[test]
