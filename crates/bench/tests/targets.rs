@@ -79,7 +79,7 @@ fn every_target_has_a_line_on_both_stores() {
             let found = table.lines().filter(|line| line.starts_with(name)).count();
             assert_eq!(found, count, "{store}: {name}\n{table}");
         }
-        assert_eq!(table.matches(", after 0.5 s of load |").count(), 12, "{store}\n{table}");
+        assert_eq!(table.matches(", after 0.5 s of load: ").count(), 12, "{store}\n{table}");
         let books =
             table.lines().filter(|line| line.contains("`balance audit` is clean | clean | – | yes |"));
         assert_eq!(books.count(), 2, "{store}\n{table}");
