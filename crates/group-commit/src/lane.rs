@@ -128,8 +128,8 @@ impl<W: Work> Lane<W> {
 
     /// Refuses a request of this size for good where it would not be taken now: that is counted and traced as its end.
     pub(crate) fn admit_or_refuse(&self, size: Size) -> Result<(), RepoError> {
-        let has_room = self.has_room(&self.lock(), size, Instant::now());
-        has_room.map_err(|error| self.spans.call(size.count).refused(error))
+        let room = self.require_room(&self.lock(), size, Instant::now());
+        room.map_err(|error| self.spans.call(size.count).refused(error))
     }
 
     /// Runs the request in the caller's own task if a slot is free: no hand-over, no wait. For work that may be
@@ -188,7 +188,7 @@ impl<W: Work> Lane<W> {
         span: CallSpan,
     ) -> Result<oneshot::Receiver<AnswerOf<W>>, RepoError> {
         let queued_at = Instant::now();
-        if let Err(error) = self.has_room(state, size, queued_at) {
+        if let Err(error) = self.require_room(state, size, queued_at) {
             return Err(span.refused(error));
         }
         let (reply, answer) = oneshot::channel();
@@ -197,7 +197,8 @@ impl<W: Work> Lane<W> {
         Ok(answer)
     }
 
-    fn has_room(&self, state: &State<W>, size: Size, now: Instant) -> Result<(), RepoError> {
+    /// Why a request of this size cannot be queued. A refusal is counted.
+    fn require_room(&self, state: &State<W>, size: Size, now: Instant) -> Result<(), RepoError> {
         if state.is_closed {
             return Err(closed());
         }

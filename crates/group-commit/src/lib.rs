@@ -46,7 +46,6 @@ use tokio::runtime::Handle;
 
 use self::{
     lane::Lane,
-    queue::Size,
     reads::{ReadRequest, Reads},
     shares::Course,
     writes::{WriteRequest, Writes},
@@ -101,23 +100,20 @@ impl GroupCommit {
         now: Timestamp,
     ) -> Result<Vec<Reply>, RepoError> {
         let shares = shares::dealt(submissions, lanes, self.writes.len());
-        let shares: Vec<_> = shares.into_iter().map(|share| (writes::size_of(&share), share)).collect();
+        let shares: Vec<_> =
+            shares.into_iter().map(|(lane, share)| (lane, writes::size_of(&share), share)).collect();
         // A caller who meets a full lane is refused as a whole, before any of the call is queued.
-        let is_used = |size: &Size| size.count > 0;
-        for (lane, (size, _)) in self.writes.iter().zip(&shares).filter(|(_, (size, _))| is_used(size)) {
-            lane.admit_or_refuse(*size)?;
+        for (lane, size, _) in &shares {
+            self.writes[*lane].admit_or_refuse(*size)?;
         }
         // All are queued before any is waited for: they run side by side, even if the caller goes away.
-        let queue = |(lane, (size, submissions)): (&Arc<Lane<_>>, (_, _))| {
-            is_used(&size).then(|| lane.queue(WriteRequest { submissions, now }, size))
+        let queue = |(lane, size, submissions): (usize, _, _)| {
+            (lane, self.writes[lane].queue(WriteRequest { submissions, now }, size))
         };
-        let waiting: Vec<_> = self.writes.iter().zip(shares).map(queue).collect();
-        let mut answers = Vec::with_capacity(waiting.len());
-        for share in waiting {
-            answers.push(match share {
-                Some(share) => share.answer().await,
-                None => Ok(Vec::new()),
-            });
+        let waiting: Vec<_> = shares.into_iter().map(queue).collect();
+        let mut answers = vec![Ok(Vec::new()); self.writes.len()];
+        for (lane, share) in waiting {
+            answers[lane] = share.answer().await;
         }
         shares::joined(answers, lanes)
     }

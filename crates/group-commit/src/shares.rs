@@ -53,17 +53,17 @@ fn only_lane(submission: &Submission, lanes_count: usize) -> Option<usize> {
     lanes.all(|lane| lane == first).then_some(first)
 }
 
-/// What goes to each lane, in order; nothing to some.
+/// The lanes that something goes to, each with its share in order.
 pub(crate) fn dealt(
     submissions: Vec<Submission>,
     lanes: &[usize],
     lanes_count: usize,
-) -> Vec<Vec<Submission>> {
+) -> Vec<(usize, Vec<Submission>)> {
     let mut shares = vec![Vec::new(); lanes_count];
     for (submission, lane) in submissions.into_iter().zip(lanes) {
         shares[*lane].push(submission);
     }
-    shares
+    shares.into_iter().enumerate().filter(|(_, share)| !share.is_empty()).collect()
 }
 
 /// The answer to the call, given that of every lane; one without a share has no replies.

@@ -102,7 +102,7 @@ impl Checkpoints {
 
     /// Takes the next step of a round, if one is due. Called between transactions, after the answers.
     pub(super) fn advance(&mut self, writer: &Connection) {
-        let log_pages = self.log_pages.load(Ordering::Relaxed);
+        let log_pages = self.log_pages();
         if log_pages < self.log_pages_before {
             self.due_at = self.round_pages;
         }
@@ -114,7 +114,7 @@ impl Checkpoints {
         }
     }
 
-    #[cfg(test)]
+    /// Pages in the log now.
     pub(super) fn log_pages(&self) -> u32 {
         self.log_pages.load(Ordering::Relaxed)
     }
