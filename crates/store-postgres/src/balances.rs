@@ -1,6 +1,6 @@
 //! The ledger port: batches go to `execute`, each read to its own module.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use balance_domain::{
@@ -8,12 +8,14 @@ use balance_domain::{
     ReservationKey, ReservationPosition, ReservationQuery, Submission, Timestamp, UserId,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError},
 };
+use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 
 use crate::{
     PostgresStore,
+    execute::Recalled,
     failure::Failure,
-    records::Records,
+    records::{AccountVersion, Records},
     rows::{self, column},
     statements::{DUE_USERS, OPERATION_BY_KEY, READ_ACCOUNTS},
     values::{At, bucket},
@@ -34,13 +36,10 @@ impl BalanceRepo for PostgresStore {
         let mut distinct = user_ids.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        let rows = self.read(READ_ACCOUNTS, &[&Records(&distinct), &At(now)]).await?;
-        let found = rows.iter().map(|row| {
-            let account = account_as_of(row)?;
-            Ok((account.recorded.user_id, account))
-        });
-        let found = found.collect::<Result<HashMap<_, _>, Failure>>().map_err(Failure::into_error)?;
-        Ok(user_ids.iter().map(|user| found.get(user).copied()).collect())
+        let until = Instant::now() + self.options().deadline;
+        let accounts = self.repeated(until, || self.accounts_of(&distinct, now)).await?;
+        let account_of = |user| distinct.binary_search(user).ok().and_then(|place| accounts[place]);
+        Ok(user_ids.iter().map(account_of).collect())
     }
 
     async fn reservation(
@@ -101,13 +100,49 @@ impl BalanceRepo for PostgresStore {
     }
 }
 
+impl PostgresStore {
+    /// The accounts of these users, who are sorted, as they are at the moment of one statement: it reads those that are not
+    /// of the version that is remembered.
+    async fn accounts_of(
+        &self,
+        users: &[UserId],
+        now: Timestamp,
+    ) -> Result<Vec<Option<AccountAsOf>>, Failure> {
+        let mut lease = self.lease_for_read().await?;
+        let recalled = self.recent().recall(lease.session().era(), users, now);
+        let version = |recalled: &Option<Recalled>| recalled.as_ref().map(|recalled| recalled.version);
+        let asked = users.iter().zip(&recalled);
+        let asked: Vec<_> = asked
+            .map(|(user, recalled)| AccountVersion { user_id: *user, version: version(recalled) })
+            .collect();
+        let rows = lease.session().query(READ_ACCOUNTS, &[&Records(&asked), &At(now)]).await?;
+        lease.give_back();
+        self.recent().have_read(users.len().saturating_sub(rows.len()), rows.len());
+
+        let mut accounts: Vec<_> =
+            recalled.into_iter().map(|recalled| recalled.map(|recalled| recalled.account)).collect();
+        for row in &rows {
+            let user = rows::id(row, 0)?;
+            let place = users.binary_search(&user);
+            let place = place.map_err(|_| Failure::Defect("an account that nobody asked for".into()))?;
+            accounts[place] = account_as_of(row)?;
+        }
+        Ok(accounts)
+    }
+}
+
 /// [`READ_ACCOUNTS`].
-fn account_as_of(row: &Row) -> Result<AccountAsOf, Failure> {
-    Ok(AccountAsOf {
-        recorded: rows::account(row, 0)?,
-        due_count: column(row, 6)?,
-        due_remaining: column(row, 7)?,
-    })
+fn account_as_of(row: &Row) -> Result<Option<AccountAsOf>, Failure> {
+    if column::<Option<i64>>(row, 1)?.is_none() {
+        return Ok(None);
+    }
+    let due: Option<Vec<i64>> = column(row, 6)?;
+    let (due_count, due_remaining) = match due.as_deref() {
+        None => (0, 0),
+        Some([count, remaining]) => (*count, *remaining),
+        Some(_) => return Err(Failure::Defect("what is due is a number and a sum".into())),
+    };
+    Ok(Some(AccountAsOf { recorded: rows::account(row, 0)?, due_count, due_remaining }))
 }
 
 fn first_of_each(rows: &[Row]) -> Result<Vec<UserId>, Failure> {

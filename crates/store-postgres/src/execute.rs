@@ -31,7 +31,7 @@ use reconcile::reconcile;
 
 pub use held::HELD;
 pub(crate) use held::Held;
-pub(crate) use recent::{Era, Recent};
+pub(crate) use recent::{Era, Recalled, Recent};
 
 /// How often others may be in the way of one batch.
 const CONTENTIONS_MAX: u32 = 8;

@@ -6,7 +6,8 @@
 //! second trip every changed row is written set-based and the transaction commits.
 //!
 //! Where this instance wrote all of the accounts a moment ago the first trip is left out: the domain decides on what is
-//! remembered, and the second trip confirms that in its own statements (`execute::optimistic`, ADR 9).
+//! remembered, and the second trip confirms that in its own statements (`execute::optimistic`, ADR 9). A read of balances
+//! has what is remembered confirmed, too, and reads the rest.
 //!
 //! - [`PostgresStore`] implements all ports; [`PostgresOptions`] says where and how.
 //! - `session`: connections, what they are set to, what is refused. `wire`: many statements, one `Sync`. `failure`:

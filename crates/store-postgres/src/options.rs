@@ -30,7 +30,7 @@ pub struct PostgresOptions {
     /// After which silence the server ends a transaction and frees its locks.
     pub idle_in_transaction_timeout: Duration,
     /// How many accounts are remembered as this instance left them, with their active reservations, so that commands on
-    /// them need no look first: about 150 bytes each and 80 per reservation. 0 remembers none.
+    /// them and their balances need no look first: about 150 bytes each and 80 per reservation. 0 remembers none.
     pub recent_accounts_max: usize,
     /// For how long at most batches are not tried without a look, after that has failed again and again.
     pub recent_rest_max: Duration,

@@ -15,12 +15,13 @@ use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 use crate::values::{At, RowVersion, bucket, state_name};
 
 /// The composite types, by the names that [`Record::TYPE`] has.
-pub(crate) const TYPES: [&str; 7] = [
+pub(crate) const TYPES: [&str; 8] = [
     "account_ref",
     "key_ref",
     "reservation_ref",
     "account_row",
     "account_change",
+    "account_version",
     "reservation_row",
     "operation_row",
 ];
@@ -98,9 +99,11 @@ impl Fields<'_> {
         self.bytes(&Type::INT8, value.as_ref().map(<[u8; 8]>::as_slice));
     }
 
-    fn version(&mut self, value: RowVersion) {
-        self.bytes(&Type::XID, Some(&value.transaction.0.to_be_bytes()));
-        self.bytes(&Type::TID, Some(&value.place.0));
+    fn version(&mut self, value: impl Into<Option<RowVersion>>) {
+        let value = value.into();
+        let transaction = value.map(|version| version.transaction.0.to_be_bytes());
+        self.bytes(&Type::XID, transaction.as_ref().map(<[u8; 4]>::as_slice));
+        self.bytes(&Type::TID, value.as_ref().map(|version| version.place.0.as_slice()));
     }
 
     fn time(&mut self, value: impl Into<Option<At>>) {
@@ -191,6 +194,23 @@ impl Record for AccountChange<'_> {
 
     fn write(&self, to: &mut Fields<'_>) {
         to.account(self.account);
+        to.version(self.version);
+    }
+}
+
+/// An account to be read unless its row is still of this version.
+#[derive(Debug)]
+pub(crate) struct AccountVersion {
+    pub(crate) user_id: UserId,
+    pub(crate) version: Option<RowVersion>,
+}
+
+impl Record for AccountVersion {
+    const TYPE: &'static str = "account_version";
+    const FIELDS: i32 = 4;
+
+    fn write(&self, to: &mut Fields<'_>) {
+        to.user(self.user_id);
         to.version(self.version);
     }
 }

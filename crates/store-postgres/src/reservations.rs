@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use balance_domain::{
     Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery, ReservationState, Timestamp,
-    ports::{Connections, OptimisticBatches, RepoError, StoreFigures},
+    ports::{AccountReads, Connections, OptimisticBatches, RepoError, StoreFigures},
 };
 
 use crate::{
@@ -94,6 +94,10 @@ impl StoreFigures for PostgresStore {
 
     fn optimistic_batches(&self) -> OptimisticBatches {
         self.recent().batches()
+    }
+
+    fn account_reads(&self) -> AccountReads {
+        self.recent().account_reads()
     }
 }
 

@@ -70,11 +70,18 @@ impl Session {
     async fn prepare_hot(&mut self) -> Result<(), Failure> {
         let names: &[&str] = &records::TYPES;
         let known = self.query(TYPES, &[&names]).await?;
+        if known.len() < names.len() {
+            return Err(Failure::Away(OUTDATED.into()));
+        }
         let known = known.iter().map(composite_array).collect::<Result<Vec<_>, _>>()?;
         self.wire.learn(known);
         self.wire.prepare(statements::HOT).await
     }
 }
+
+/// Statements would only fail one by one, as if they were wrong.
+const OUTDATED: &str =
+    "the schema lacks types that this binary needs: `balance migrate` brings it up to date";
 
 /// Settings that forbid writing, or that could lose acknowledged commits.
 const UNFIT: &str = "\

@@ -162,19 +162,23 @@ pub const ERASE_COMMENTS: &str = "\
 UPDATE operations SET comment = NULL
 WHERE bucket = $1 AND user_id = $2 AND comment IS NOT NULL";
 
-/// Accounts with what is due of them, all of one moment. Who has nothing reserved has nothing due: most are spared
-/// the look.
+/// Accounts that are not of the version that the reader believes, with what is due of them, all of one moment; NULLs for
+/// one that does not exist. Who has nothing reserved has nothing due: most are spared the look.
 pub const READ_ACCOUNTS: &str = "\
-SELECT a.user_id, a.available, a.reserved, a.seq, a.last_at, a.closed, due.count, due.remaining
-FROM unnest($1::account_ref[]) AS n
-CROSS JOIN LATERAL (
-    SELECT * FROM accounts WHERE bucket = n.bucket AND user_id = n.user_id AND seq > 0 OFFSET 0
-) AS a
-CROSS JOIN LATERAL (
-    SELECT count(*) AS count, coalesce(sum(amount - captured - released), 0)::bigint AS remaining
+SELECT n.user_id, a.available, a.reserved, a.seq, a.last_at, a.closed, CASE WHEN a.reserved > 0 THEN (
+    SELECT ARRAY[count(*), coalesce(sum(amount - captured - released), 0)::bigint]
     FROM reservations
-    WHERE a.reserved > 0 AND bucket = n.bucket AND user_id = n.user_id AND state = 'active' AND expires_at <= $2
-) AS due";
+    WHERE bucket = n.bucket AND user_id = n.user_id AND state = 'active' AND expires_at <= $2
+) END
+FROM unnest($1::account_version[]) AS n
+LEFT JOIN LATERAL (
+    SELECT * FROM accounts WHERE bucket = n.bucket AND user_id = n.user_id AND seq > 0 OFFSET 0
+) AS a ON true
+WHERE NOT EXISTS (
+    SELECT FROM accounts
+    WHERE ctid = n.place AND xmin = n.transaction AND bucket = n.bucket AND user_id = n.user_id
+    OFFSET 0
+)";
 
 /// One operation by its key.
 pub const OPERATION_BY_KEY: &str = "\

@@ -110,6 +110,11 @@ impl PostgresStore {
         }
     }
 
+    /// A connection for something that only reads.
+    pub(crate) async fn lease_for_read(&self) -> Result<Lease, Failure> {
+        self.lease_beside(&self.beside).await
+    }
+
     /// A connection for anything but a batch.
     async fn lease_beside(&self, shares: &Arc<Semaphore>) -> Result<Lease, Failure> {
         let share = timeout(self.options.wait_timeout, shares.clone().acquire_owned());
@@ -151,7 +156,11 @@ impl PostgresStore {
     }
 
     /// Does something that may be done any number of times until it succeeds, fails for good, or time is up.
-    async fn repeated<T, F>(&self, until: Instant, mut once: impl FnMut() -> F) -> Result<T, RepoError>
+    pub(crate) async fn repeated<T, F>(
+        &self,
+        until: Instant,
+        mut once: impl FnMut() -> F,
+    ) -> Result<T, RepoError>
     where
         F: Future<Output = Result<T, Failure>>,
     {

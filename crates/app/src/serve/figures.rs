@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use balance_domain::ports::{Clock, Connections, OptimisticBatches, StoreFigures};
+use balance_domain::ports::{AccountReads, Clock, Connections, OptimisticBatches, StoreFigures};
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -23,13 +23,17 @@ pub(super) fn describe() {
         "balance_store_optimistic_batches_total",
         "Batches written without looking first: confirmed, or repeated under locks"
     );
+    describe_counter!(
+        "balance_store_account_reads_total",
+        "Balances read: confirmed as they were remembered, or looked up"
+    );
     describe_gauge!(
         "balance_reservations_active",
         "Active reservations, counted twice a minute and up to 100,000"
     );
 }
 
-/// Tells of connections and batches. They are looked at when somebody asks.
+/// Tells of connections, batches and reads. They are looked at when somebody asks.
 #[expect(clippy::cast_precision_loss, reason = "a gauge takes nothing else; no store has 2^53 connections")]
 pub(super) fn record_store(store: &dyn StoreFigures) {
     let Connections { max, in_use, idle, waiting } = store.connections();
@@ -40,6 +44,9 @@ pub(super) fn record_store(store: &dyn StoreFigures) {
     let OptimisticBatches { confirmed, repeated } = store.optimistic_batches();
     counter!("balance_store_optimistic_batches_total", "outcome" => "confirmed").absolute(confirmed);
     counter!("balance_store_optimistic_batches_total", "outcome" => "repeated").absolute(repeated);
+    let AccountReads { confirmed, looked_up } = store.account_reads();
+    counter!("balance_store_account_reads_total", "outcome" => "confirmed").absolute(confirmed);
+    counter!("balance_store_account_reads_total", "outcome" => "looked_up").absolute(looked_up);
 }
 
 /// Counts active reservations for ever. While they cannot be counted, the last count stands.

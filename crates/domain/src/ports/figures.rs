@@ -26,6 +26,15 @@ pub struct OptimisticBatches {
     pub repeated: u64,
 }
 
+/// How the balances came about that were read, since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountReads {
+    /// As remembered, which the store confirmed.
+    pub confirmed: u64,
+    /// Nothing was remembered, or something else than there is.
+    pub looked_up: u64,
+}
+
 /// Figures of a store. No rule asks for them, and they hold up nobody.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
@@ -41,5 +50,10 @@ pub trait StoreFigures: Send + Sync + 'static {
     /// How well optimism pays. A store that never writes so has none.
     fn optimistic_batches(&self) -> OptimisticBatches {
         OptimisticBatches::default()
+    }
+
+    /// How well it pays to remember accounts. A store that remembers none tells nothing.
+    fn account_reads(&self) -> AccountReads {
+        AccountReads::default()
     }
 }

@@ -1,7 +1,8 @@
 //! Accounts as this instance read or wrote them last, so that most batches need not look into the database first.
 //!
 //! Nothing here is true by itself: somebody else may have written since. It is what a batch is decided on before anything
-//! is known for certain; `optimistic` then has the database confirm all of it in the transaction that writes.
+//! is known for certain; `optimistic` then has the database confirm all of it in the transaction that writes. A reader has
+//! it confirmed by the statement that reads the rest.
 //!
 //! An account is kept with all of its active reservations. That they are all there is seen by their sum, which is what
 //! the account has reserved. Commands that need more than that (an ended reservation, a new account, a service
@@ -14,8 +15,9 @@ use std::{
 };
 
 use balance_domain::{
-    Account, Action, Changes, Command, LoadedService, Reservation, ReservationKey, ReservationState, Rows,
-    ServiceId, ServiceStatus, Submission, Timestamp, UserId, ports::OptimisticBatches,
+    Account, AccountAsOf, Action, Changes, Command, LoadedService, Reservation, ReservationKey,
+    ReservationState, Rows, ServiceId, ServiceStatus, Submission, Timestamp, UserId,
+    ports::{AccountReads, OptimisticBatches},
 };
 use hashlink::LruCache;
 use tokio::time::Instant;
@@ -63,6 +65,14 @@ impl Known {
         }
         let is_all = active.iter().map(Reservation::remaining).sum::<i64>() == account.reserved;
         (is_all && active.len() <= ACTIVE_MAX).then_some(Self { account, version, active })
+    }
+
+    fn recalled(&self, now: Timestamp) -> Recalled {
+        let due = self.active.iter().filter(|reservation| reservation.is_due(now));
+        let (due_count, due_remaining) =
+            due.fold((0, 0), |(count, remaining), due| (count + 1, remaining + due.remaining()));
+        let account = AccountAsOf { recorded: self.account, due_count, due_remaining };
+        Recalled { version: self.version, account }
     }
 
     fn has(&self, key: ReservationKey) -> bool {
@@ -115,6 +125,12 @@ impl Taken {
     }
 }
 
+/// What a reader may be told of an account if its row is still of this version.
+pub(crate) struct Recalled {
+    pub(crate) version: RowVersion,
+    pub(crate) account: AccountAsOf,
+}
+
 /// What an attempt under locks has seen before it wrote.
 pub(super) struct Seen {
     pub(super) era: Option<Era>,
@@ -141,6 +157,7 @@ struct Inner {
     resting: Option<(Instant, Duration)>,
     rest_max: Duration,
     batches: OptimisticBatches,
+    reads: AccountReads,
 }
 
 impl Recent {
@@ -154,6 +171,7 @@ impl Recent {
             resting: None,
             rest_max,
             batches: OptimisticBatches::default(),
+            reads: AccountReads::default(),
         }))
     }
 
@@ -172,6 +190,25 @@ impl Recent {
 
     pub(crate) fn batches(&self) -> OptimisticBatches {
         self.lock().batches
+    }
+
+    pub(crate) fn account_reads(&self) -> AccountReads {
+        self.lock().reads
+    }
+
+    /// What is known of each of these users at `now`, and only of the server that the connection of this era leads to.
+    pub(crate) fn recall(&self, era: Option<Era>, users: &[UserId], now: Timestamp) -> Vec<Option<Recalled>> {
+        let inner = self.lock();
+        let is_of_now = era == Some(inner.era);
+        let recall = |user: &UserId| inner.accounts.peek(user).map(|known| known.recalled(now));
+        users.iter().map(|user| is_of_now.then(|| recall(user)).flatten()).collect()
+    }
+
+    /// Counts how accounts were read.
+    pub(crate) fn have_read(&self, confirmed: usize, looked_up: usize) {
+        let reads = &mut self.lock().reads;
+        reads.confirmed += confirmed as u64;
+        reads.looked_up += looked_up as u64;
     }
 
     /// Tells which submissions can be decided on what is known; `None` while this rests or knows nothing.

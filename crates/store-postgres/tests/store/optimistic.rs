@@ -3,6 +3,7 @@
 
 mod connections;
 mod others;
+mod reads;
 
 use std::{sync::Arc, time::Duration};
 

@@ -58,6 +58,7 @@ fn sample(kind: &Type, count: i64) -> String {
         "_account_ref" => list(&|n| format!("\"({},{n})\"", n % 256)),
         "_key_ref" => list(&|n| format!("\"({},{n},key-{n})\"", n % 256)),
         "_reservation_ref" => list(&|n| format!("\"({},{n},1,{n})\"", n % 256)),
+        "_account_version" => list(&|n| format!("\"({},{n},{n},\\\"(0,1)\\\")\"", n % 256)),
         "_account_row" | "_account_change" | "_reservation_row" | "_operation_row" => {
             list(&|_| "NULL".to_owned())
         }
@@ -106,6 +107,8 @@ async fn check_all(client: &Client, tables: &str) {
         for mode in ["force_generic_plan", "force_custom_plan"] {
             for count in [1, 64, 1_000] {
                 let plan = plan(client, &sql, mode, count).await;
+                // By its place where it is known, whatever an index would cost.
+                assert_eq!(sql.contains("ctid = n.place"), plan.contains("Tid Scan"), "{plan}");
                 check(&plan, indexes, &format!("on {tables} tables, {mode}, {count} values:\n{sql}\n"));
             }
         }

@@ -1,6 +1,9 @@
 //! Migrations and what a database must be like to be worked with.
 
-use balance_domain::ports::{BalanceRepo, RepoError};
+use balance_domain::{
+    Timestamp,
+    ports::{BalanceRepo, RepoError},
+};
 use balance_postgres_harness::{Options, Server, shared};
 use balance_store_postgres::{PostgresOptions, PostgresStore};
 
@@ -32,7 +35,7 @@ async fn eight_instances_that_start_together_migrate_once() {
             &name,
             "SELECT string_agg(version::text, ',' ORDER BY version) FROM refinery_schema_history"
         ),
-        "1,2"
+        "1,2,3"
     );
 }
 
@@ -41,10 +44,18 @@ async fn a_schema_is_known_exactly_or_not_at_all() {
     let server = shared();
     let name = server.create_database(None);
     let store = PostgresStore::new(options(&server.url(&name))).unwrap();
-    assert_ne!(readiness(&store).await, "ready", "nothing was migrated");
+    assert!(readiness(&store).await.contains("balance migrate"), "nothing was migrated");
     store.migrate().await.unwrap();
     store.migrate().await.unwrap();
     assert_eq!(readiness(&store).await, "ready");
+    server.psql(&name, "ALTER TYPE account_version RENAME TO not_made_yet");
+    let outdated = PostgresStore::new(options(&server.url(&name))).unwrap();
+    let told = outdated.accounts(Vec::new(), Timestamp::MIN).await;
+    assert!(
+        matches!(&told, Err(RepoError::Unavailable(cause)) if cause.to_string().contains("balance migrate")),
+        "{told:?}"
+    );
+    server.psql(&name, "ALTER TYPE not_made_yet RENAME TO account_version");
     server.psql(
         &name,
         "INSERT INTO refinery_schema_history SELECT 99, 'later', applied_on, '1' FROM refinery_schema_history \
@@ -72,14 +83,14 @@ async fn a_newer_schema_that_was_only_added_to_is_worked_with() {
             ),
         );
     };
-    record(3, "add_labels");
+    record(4, "add_labels");
     assert_eq!(readiness(&store).await, "ready");
     store.migrate().await.unwrap();
-    assert_eq!(server.psql(&name, "SELECT max(version) FROM refinery_schema_history"), "3");
-    record(4, "split_operations");
-    record(5, "add_more_labels");
+    assert_eq!(server.psql(&name, "SELECT max(version) FROM refinery_schema_history"), "4");
+    record(5, "split_operations");
+    record(6, "add_more_labels");
     store.migrate().await.unwrap();
-    assert!(readiness(&store).await.contains("version 5"), "{}", readiness(&store).await);
+    assert!(readiness(&store).await.contains("version 6"), "{}", readiness(&store).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
