@@ -117,16 +117,18 @@ impl PostgresStore {
             .collect();
         let rows = lease.session().query(READ_ACCOUNTS, &[&Records(&asked), &At(now)]).await?;
         lease.give_back();
-        self.recent().have_read(users.len().saturating_sub(rows.len()), rows.len());
 
         let mut accounts: Vec<_> =
             recalled.into_iter().map(|recalled| recalled.map(|recalled| recalled.account)).collect();
+        let mut looked_up = Vec::with_capacity(rows.len());
         for row in &rows {
             let user = rows::id(row, 0)?;
             let place = users.binary_search(&user);
             let place = place.map_err(|_| Failure::Defect("an account that nobody asked for".into()))?;
             accounts[place] = account_as_of(row)?;
+            looked_up.push((user, asked[place].version));
         }
+        self.recent().have_read(users.len().saturating_sub(looked_up.len()), &looked_up);
         Ok(accounts)
     }
 }

@@ -99,10 +99,12 @@ fn refuse_unfit<'a>(settings: impl Iterator<Item = Result<&'a str, Failure>>) ->
     Err(Failure::Away(format!("the server is not fit to keep a ledger: it runs with {settings}").into()))
 }
 
-/// When the server was started. Nothing on Citus, where rows and transactions are those of other servers.
+/// When the server was started. Nothing on Citus, where rows and transactions are those of other servers, and nothing where
+/// the crash of a backend can lose commits that were answered: another transaction then gets the number of one of them.
 const STARTED: &str = "\
 SELECT pg_catalog.pg_postmaster_start_time()
-WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus')";
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus')
+    AND pg_catalog.current_setting('synchronous_commit') <> 'off'";
 
 /// The numbers of composite types and of their arrays.
 const TYPES: &str = "\

@@ -174,7 +174,7 @@ FROM unnest($1::account_version[]) AS n
 LEFT JOIN LATERAL (
     SELECT * FROM accounts WHERE bucket = n.bucket AND user_id = n.user_id AND seq > 0 OFFSET 0
 ) AS a ON true
-WHERE NOT EXISTS (
+WHERE n.place IS NULL OR NOT EXISTS (
     SELECT FROM accounts
     WHERE ctid = n.place AND xmin = n.transaction AND bucket = n.bucket AND user_id = n.user_id
     OFFSET 0

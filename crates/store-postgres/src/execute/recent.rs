@@ -1,4 +1,4 @@
-//! Accounts as this instance read or wrote them last, so that most batches need not look into the database first.
+//! Accounts as this instance wrote them last, so that most batches need not look into the database first.
 //!
 //! Nothing here is true by itself: somebody else may have written since. It is what a batch is decided on before anything
 //! is known for certain; `optimistic` then has the database confirm all of it in the transaction that writes. A reader has
@@ -196,7 +196,8 @@ impl Recent {
         self.lock().reads
     }
 
-    /// What is known of each of these users at `now`, and only of the server that the connection of this era leads to.
+    /// What is known of each of these users at `now`, and only of the server that the connection of this era leads to. It does
+    /// not count as a use: what is read and never written makes room for what is written.
     pub(crate) fn recall(&self, era: Option<Era>, users: &[UserId], now: Timestamp) -> Vec<Option<Recalled>> {
         let inner = self.lock();
         let is_of_now = era == Some(inner.era);
@@ -204,11 +205,17 @@ impl Recent {
         users.iter().map(|user| is_of_now.then(|| recall(user)).flatten()).collect()
     }
 
-    /// Counts how accounts were read.
-    pub(crate) fn have_read(&self, confirmed: usize, looked_up: usize) {
-        let reads = &mut self.lock().reads;
-        reads.confirmed += confirmed as u64;
-        reads.looked_up += looked_up as u64;
+    /// Counts accounts that were read, and forgets of those that had to be looked up what was recalled and proved wrong.
+    pub(crate) fn have_read(&self, confirmed: usize, looked_up: &[(UserId, Option<RowVersion>)]) {
+        let mut inner = self.lock();
+        inner.reads.confirmed += confirmed as u64;
+        inner.reads.looked_up += looked_up.len() as u64;
+        for (user_id, recalled) in looked_up {
+            // It may have been learned anew meanwhile.
+            if recalled.is_some() && inner.accounts.peek(user_id).map(|known| known.version) == *recalled {
+                inner.accounts.remove(user_id);
+            }
+        }
     }
 
     /// Tells which submissions can be decided on what is known; `None` while this rests or knows nothing.

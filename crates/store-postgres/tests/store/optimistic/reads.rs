@@ -78,6 +78,26 @@ async fn whatever_another_instance_changed_is_read() {
         ]
     );
     assert_eq!(reads, (1, 6));
+    // What proved wrong is forgotten: the next command on it does not try in vain.
+    let (_, counts) = two.counted(here.deposit(1, 1)).await;
+    assert_eq!(counts, (0, 0));
+    assert_eq!(two.read([1, 2]).await, ([Some((108, 0, 3)), Some((93, 0, 2))], (1, 1)));
+}
+
+/// An account with more active reservations than are kept is looked up.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_with_many_reservations_is_looked_up() {
+    let two = Two::new().await;
+    two.here.add_services(&[9]).await;
+    two.here.deposit(1, 100).await;
+    for id in 1..=8 {
+        two.here.reserve(order(1, 9, id), 1, 60).await;
+    }
+    assert_eq!(two.read([1]).await, ([Some((92, 8, 9))], (1, 0)));
+    two.here.reserve(order(1, 9, 9), 1, 60).await;
+    assert_eq!(two.read([1]).await, ([Some((91, 9, 10))], (0, 1)));
+    two.here.pass(60);
+    assert_eq!(two.read([1]).await, ([Some((100, 0, 19))], (0, 1)));
 }
 
 /// Not what an instance does, but what somebody with a shell may.
