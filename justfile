@@ -28,27 +28,28 @@ faults *ARGS="--quick":
     cargo build --release -p balance-app
     cargo run --release -p balance-faults -- all {{ARGS}}
 
-# Every target of the project in one run and one table: `just targets --store sqlite --data tmpfs --json a.json`.
+# Every target of the project in one run and one table: `just targets --store sqlite --data tmpfs --json a.json`. It
+# measures what is shipped, the profile `dist`.
 targets *ARGS:
-    cargo build --release -p balance-app -p balance-bench
-    target/release/balance-bench targets {{ARGS}}
+    cargo build --profile dist -p balance-app -p balance-bench
+    target/dist/balance-bench targets {{ARGS}}
 
 # Tables of several runs side by side: `just table a.json b.json`.
 table +FILES:
-    cargo run --release -p balance-bench -- table {{FILES}}
+    cargo run --profile dist -p balance-bench -- table {{FILES}}
 
 # Chosen workloads over HTTP, beside the roofline of the same run: `just bench --store sqlite --data tmpfs`.
 bench *ARGS:
-    cargo build --release -p balance-app -p balance-bench
-    target/release/balance-bench run {{ARGS}}
+    cargo build --profile dist -p balance-app -p balance-bench
+    target/dist/balance-bench run {{ARGS}}
 
 # Fill an empty, migrated store with a large ledger: `just grow --database-url sqlite:large.db --accounts 1000000`.
 grow *ARGS:
-    cargo run --release -p balance-bench -- grow {{ARGS}}
+    cargo run --profile dist -p balance-bench -- grow {{ARGS}}
 
 # A PostgreSQL to grow a store in, until Ctrl-C; prints its URL.
 bench-postgres *ARGS:
-    cargo run --release -p balance-bench -- postgres {{ARGS}}
+    cargo run --profile dist -p balance-bench -- postgres {{ARGS}}
 
 # Write docs/openapi.json anew after a change of the API.
 openapi:

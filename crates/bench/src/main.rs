@@ -136,8 +136,8 @@ struct RunArgs {
     /// Users that exist before the measurement, each with money.
     #[arg(long, default_value_t = 100_000)]
     users: u64,
-    /// The binary to measure. Built with `cargo build --release -p balance-app`.
-    #[arg(long, default_value = "target/release/balance")]
+    /// The binary to measure. As a rule the one beside this program, of the same build.
+    #[arg(long, default_value_os_t = process::beside_this(), hide_default_value = true)]
     binary: PathBuf,
     /// Another build, measured in turn with the first: A and B in one run.
     #[arg(long)]

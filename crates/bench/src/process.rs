@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io::{BufRead, BufReader, Read},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -111,6 +111,11 @@ pub(crate) fn memory_mb(pid: u32, line: &str) -> f64 {
         .lines()
         .find_map(|found| found.strip_prefix(line)?.trim().strip_suffix(" kB")?.trim().parse().ok());
     kib.unwrap_or(0.0) * 1024.0 / 1e6
+}
+
+/// The service's binary of the build that this program belongs to.
+pub(crate) fn beside_this() -> PathBuf {
+    std::env::current_exe().unwrap_or_default().with_file_name("balance")
 }
 
 /// A command for the binary with only the given settings, none of the caller's.

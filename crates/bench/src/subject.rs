@@ -47,7 +47,7 @@ pub(crate) struct Subject {
 impl Subject {
     pub(crate) fn start(wish: &Wish<'_>) -> anyhow::Result<Self> {
         let binary = wish.binary.canonicalize().with_context(|| {
-            format!("{} is missing: cargo build --release -p balance-app", wish.binary.display())
+            format!("{} is missing: cargo build --profile dist -p balance-app", wish.binary.display())
         })?;
         let settings = settings(wish)?;
         let migration = balance(&binary, &settings, &["migrate"]).output()?;

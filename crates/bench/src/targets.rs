@@ -24,7 +24,7 @@ use crate::{
     measure::Session,
     place::Place,
     probe,
-    process::{OthersWatch, balance, cores},
+    process::{self, OthersWatch, balance, cores},
     progress::progress,
     report::{Figures, Row},
     subject::{Subject, Wish},
@@ -69,8 +69,8 @@ pub(crate) struct TargetsArgs {
     /// Users of the store that is not grown.
     #[arg(long, default_value_t = 100_000)]
     users: u64,
-    /// The binary to measure. Built with `cargo build --release -p balance-app`.
-    #[arg(long, default_value = "target/release/balance")]
+    /// The binary to measure. As a rule the one beside this program, of the same build.
+    #[arg(long, default_value_os_t = process::beside_this(), hide_default_value = true)]
     binary: PathBuf,
     /// Settings for the service, as `BALANCE_…=value`; may be repeated.
     #[arg(long = "set", value_name = "NAME=VALUE")]

@@ -47,8 +47,9 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     // On Apple systems a plain sync stops at the drive's cache. No effect elsewhere.
     set(connection, "fullfsync", "ON")?;
     set(connection, "foreign_keys", "ON")?;
-    // 64 MiB: holds the dirty pages of a large batch and the upper levels of every B-tree.
-    set(connection, "cache_size", "-65536")?;
+    // 32 MiB: holds the dirty pages of a large batch and the upper levels of every B-tree. Not more: after a page was split,
+    // the end of the transaction walks the whole cache (docs/performance.md).
+    set(connection, "cache_size", "-32768")?;
     // Check-points are ours (see writer/checkpoint.rs): SQLite's own ignore a failed sync.
     set(connection, "wal_autocheckpoint", "0")?;
     // The log shrinks back to 256 MiB after a long read has held it up. Not to the length of a round: what is cut off has to
