@@ -165,7 +165,7 @@ pub(crate) fn targets(args: &TargetsArgs) -> anyhow::Result<()> {
         "targets at size need --grown URL or --grow"
     );
     let mut place = Place::open(args.store, args.data, args.grown.as_deref())?;
-    let grown = args.wants(Group::Size).then(|| grown(&args, &mut place)).transpose()?;
+    let mut grown = args.wants(Group::Size).then(|| grown(&args, &mut place)).transpose()?;
     let mut empty = start(&args, &place.new_books("empty")?, &place, "empty", args.users, true)?;
     let bar = progress(measurements(&args), "measuring");
     let mut session =
@@ -175,9 +175,6 @@ pub(crate) fn targets(args: &TargetsArgs) -> anyhow::Result<()> {
 
     let before = probe::fdatasync(&flushed)?;
     let watch = OthersWatch::start(place.database_pid());
-    if args.wants(Group::Memory) {
-        start::idle(&args, &mut empty, &mut findings)?;
-    }
     if args.wants(Group::Alone) {
         alone::measure(&args, &mut session, &empty, &place, &mut findings)?;
     }
@@ -189,15 +186,17 @@ pub(crate) fn targets(args: &TargetsArgs) -> anyhow::Result<()> {
     if args.wants(Group::Memory) {
         start::loaded(&args, &empty, &mut findings);
     }
-    let mut subjects = vec![empty];
-    if let Some((mut subject, facts)) = grown {
-        size::measure(&args, &mut session, &subjects[0], &mut subject, &facts, &mut findings)?;
-        subjects.push(subject);
+    if let Some((subject, facts)) = &mut grown {
+        size::measure(&args, &mut session, &empty, subject, facts, &mut findings)?;
+    }
+    // Last: a service that has just started knows none of its accounts yet.
+    if args.wants(Group::Memory) {
+        start::idle(&args, &mut empty, &mut findings)?;
     }
     let others = watch.share();
     let after = probe::fdatasync(&flushed)?;
     session.bar().finish_and_clear();
-    for subject in subjects {
+    for subject in [Some(empty), grown.map(|(subject, _)| subject)].into_iter().flatten() {
         findings.lines.push(audited(&args, subject));
     }
     finish(&args, findings, (before, after), others)
