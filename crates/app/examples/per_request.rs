@@ -53,9 +53,10 @@ impl BalanceRepo for Store {
     async fn accounts(
         &self,
         user_ids: Vec<UserId>,
-        _: Timestamp,
+        now: Timestamp,
     ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
         let account = |user_id| AccountAsOf {
+            at: now,
             recorded: Account { available: 1_000_000, seq: 17, ..Account::unopened(user_id) },
             due_count: 0,
             due_remaining: 0,

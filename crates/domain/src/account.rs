@@ -34,6 +34,8 @@ pub struct Account {
 /// An account as it was read at some time: as recorded, and what is due on top of that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountAsOf {
+    /// When this was so. Not before the reader asked; later where reads were merged.
+    pub at: Timestamp,
     /// The account after its last recorded operation.
     pub recorded: Account,
     /// How many of its reservations are past their deadline but not yet recorded as expired.

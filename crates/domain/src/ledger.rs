@@ -53,7 +53,8 @@ impl Ledger {
     pub async fn account(&self, user_id: UserId) -> Result<(Option<Account>, Timestamp), RepoError> {
         let now = self.clock.now();
         let account = self.account_as_of(user_id, now).await?;
-        Ok((account.map(|account| account.settled()), now))
+        let as_of = account.map_or(now, |account| account.at);
+        Ok((account.map(|account| account.settled()), as_of))
     }
 
     /// One reservation.

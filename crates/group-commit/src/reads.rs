@@ -1,7 +1,7 @@
 //! Runs merged reads of balances: every user is looked up once, every caller gets its own in its own order.
 //!
 //! A reader may be told the state at a caller's later time than its own; that time lies within its own wait, so
-//! the answer is one that a slightly slower read would have got.
+//! the answer is one that a slightly slower read would have got. The account says which time that is.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -125,7 +125,7 @@ impl PostgresStore {
             let user = rows::id(row, 0)?;
             let place = users.binary_search(&user);
             let place = place.map_err(|_| Failure::Defect("an account that nobody asked for".into()))?;
-            accounts[place] = account_as_of(row)?;
+            accounts[place] = account_as_of(row, now)?;
             looked_up.push((user, asked[place].version));
         }
         self.recent().have_read(users.len().saturating_sub(looked_up.len()), &looked_up);
@@ -134,7 +134,7 @@ impl PostgresStore {
 }
 
 /// [`READ_ACCOUNTS`].
-fn account_as_of(row: &Row) -> Result<Option<AccountAsOf>, Failure> {
+fn account_as_of(row: &Row, now: Timestamp) -> Result<Option<AccountAsOf>, Failure> {
     if column::<Option<i64>>(row, 1)?.is_none() {
         return Ok(None);
     }
@@ -144,7 +144,7 @@ fn account_as_of(row: &Row) -> Result<Option<AccountAsOf>, Failure> {
         Some([count, remaining]) => (*count, *remaining),
         Some(_) => return Err(Failure::Defect("what is due is a number and a sum".into())),
     };
-    Ok(Some(AccountAsOf { recorded: rows::account(row, 0)?, due_count, due_remaining }))
+    Ok(Some(AccountAsOf { at: now, recorded: rows::account(row, 0)?, due_count, due_remaining }))
 }
 
 fn first_of_each(rows: &[Row]) -> Result<Vec<UserId>, Failure> {

@@ -24,7 +24,7 @@ fn away() -> RepoError {
 fn as_of(due_count: i64) -> AccountAsOf {
     let status = AccountStatus::Open;
     let recorded = Account { user_id: user(1), status, available: 5, reserved: 20, seq: 4, last_at: at(-60) };
-    AccountAsOf { recorded, due_count, due_remaining: 10 * due_count }
+    AccountAsOf { at: at(0), recorded, due_count, due_remaining: 10 * due_count }
 }
 
 fn history() -> OperationQuery {
@@ -124,6 +124,16 @@ async fn an_account_is_told_with_its_due_reservations_given_back() {
     assert_eq!((account.available, account.reserved, account.seq, now), (25, 0, 6, at(0)));
     let (account, _) = ledger(knowing(None)).account(user(1)).await.unwrap();
     assert_eq!(account, None);
+}
+
+/// Reads that are merged are of the last caller's time: what is due by then must not be told as of an earlier one.
+#[tokio::test]
+async fn an_account_is_told_as_of_the_time_that_the_store_read_it_at() {
+    let mut repo = MockBalanceRepo::new();
+    repo.expect_accounts()
+        .returning(|_, _| Ok(vec![Some(balance_domain::AccountAsOf { at: at(5), ..as_of(1) })]));
+    let (_, told) = ledger(repo).account(user(1)).await.unwrap();
+    assert_eq!(told, at(5));
 }
 
 #[tokio::test]

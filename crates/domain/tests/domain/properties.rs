@@ -263,7 +263,7 @@ fn settled(store: &Store, recorded: Account, now: Timestamp) -> Account {
     let own = store.reservations.values().filter(|r| r.key.user_id == recorded.user_id);
     let due: Vec<i64> = own.filter(|r| r.is_due(now)).map(balance_domain::Reservation::remaining).collect();
     let due_count = i64::try_from(due.len()).unwrap();
-    AccountAsOf { recorded, due_count, due_remaining: due.iter().sum() }.settled()
+    AccountAsOf { at: now, recorded, due_count, due_remaining: due.iter().sum() }.settled()
 }
 
 /// Proves the generator: scripts reach every outcome, so that the properties above are about something.

@@ -85,7 +85,7 @@ impl Tables {
             due_count += 1;
             due_remaining += reservation.remaining();
         }
-        Some(AccountAsOf { recorded, due_count, due_remaining })
+        Some(AccountAsOf { at: now, recorded, due_count, due_remaining })
     }
 
     pub(super) fn operations_page(&self, query: &OperationQuery) -> Page<Operation, OperationPosition> {

@@ -148,7 +148,12 @@ impl BalanceRepo for Fake {
 /// The fake has accounts of even users only, and names the user in the account.
 fn account_of(user_id: UserId) -> Option<AccountAsOf> {
     let recorded = Account::unopened(user_id);
-    (user_id.get() % 2 == 0).then_some(AccountAsOf { recorded, due_count: 0, due_remaining: 0 })
+    (user_id.get() % 2 == 0).then_some(AccountAsOf {
+        at: Timestamp::MIN,
+        recorded,
+        due_count: 0,
+        due_remaining: 0,
+    })
 }
 
 fn first_user(submission: &Submission) -> i64 {

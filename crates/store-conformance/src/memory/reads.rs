@@ -14,7 +14,7 @@ use super::{
 impl World {
     pub(super) fn account_as_of(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
         let book = self.books.get(&user_id)?;
-        let mut as_of = AccountAsOf { recorded: book.account(), due_count: 0, due_remaining: 0 };
+        let mut as_of = AccountAsOf { at: now, recorded: book.account(), due_count: 0, due_remaining: 0 };
         for due in book.reservations.values().filter(|reservation| is_due(reservation, now)) {
             as_of.due_count += 1;
             as_of.due_remaining += due.amount.get() - due.captured - due.released;

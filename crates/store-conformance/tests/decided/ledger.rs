@@ -56,7 +56,7 @@ impl Tables {
 
     fn as_of(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
         let mut account =
-            AccountAsOf { recorded: *self.accounts.get(&user_id)?, due_count: 0, due_remaining: 0 };
+            AccountAsOf { at: now, recorded: *self.accounts.get(&user_id)?, due_count: 0, due_remaining: 0 };
         for due in self.reservations_of(user_id).filter(|r| r.is_due(now)) {
             account.due_count += 1;
             account.due_remaining += due.remaining();

@@ -71,7 +71,7 @@ impl Known {
         let due = self.active.iter().filter(|reservation| reservation.is_due(now));
         let (due_count, due_remaining) =
             due.fold((0, 0), |(count, remaining), due| (count + 1, remaining + due.remaining()));
-        let account = AccountAsOf { recorded: self.account, due_count, due_remaining };
+        let account = AccountAsOf { at: now, recorded: self.account, due_count, due_remaining };
         Recalled { version: self.version, account }
     }
 

@@ -40,7 +40,7 @@ fn one(connection: &Connection, user_id: UserId, now: Timestamp) -> rusqlite::Re
         (due_count, due_remaining) =
             statement.query_row((user_id.get(), now.micros()), |row| Ok((row.get(0)?, row.get(1)?)))?;
     }
-    Ok(Some(AccountAsOf { recorded, due_count, due_remaining }))
+    Ok(Some(AccountAsOf { at: now, recorded, due_count, due_remaining }))
 }
 
 /// Up to `users_max` distinct users with a due reservation.
