@@ -118,6 +118,12 @@ pub(crate) fn beside_this() -> PathBuf {
     std::env::current_exe().unwrap_or_default().with_file_name("balance")
 }
 
+/// Where the binary is, whatever the folder of the process that starts it.
+pub(crate) fn found(binary: &Path) -> anyhow::Result<PathBuf> {
+    let missing = || format!("{} is missing: cargo build --profile dist -p balance-app", binary.display());
+    binary.canonicalize().with_context(missing)
+}
+
 /// A command for the binary with only the given settings, none of the caller's.
 pub(crate) fn balance(binary: &Path, settings: &[(String, String)], arguments: &[&str]) -> Command {
     let mut command = Command::new(binary);

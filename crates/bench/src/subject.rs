@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::{
     client::Connection,
-    process::{Served, balance},
+    process::{self, Served, balance},
     progress::progress,
     workload::{SERVICE_ID, Users, user_id},
 };
@@ -46,9 +46,7 @@ pub(crate) struct Subject {
 
 impl Subject {
     pub(crate) fn start(wish: &Wish<'_>) -> anyhow::Result<Self> {
-        let binary = wish.binary.canonicalize().with_context(|| {
-            format!("{} is missing: cargo build --profile dist -p balance-app", wish.binary.display())
-        })?;
+        let binary = process::found(wish.binary)?;
         let settings = settings(wish)?;
         let migration = balance(&binary, &settings, &["migrate"]).output()?;
         ensure!(migration.status.success(), "migrating: {}", String::from_utf8_lossy(&migration.stderr));

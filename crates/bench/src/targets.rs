@@ -9,7 +9,7 @@ mod single;
 mod size;
 mod start;
 
-use std::{fmt::Write as _, io::Write as _, path::PathBuf, time::Duration};
+use std::{fmt::Write as _, io::Write as _, iter, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -196,7 +196,7 @@ pub(crate) fn targets(args: &TargetsArgs) -> anyhow::Result<()> {
     let others = watch.share();
     let after = probe::fdatasync(&flushed)?;
     session.bar().finish_and_clear();
-    for subject in [Some(empty), grown.map(|(subject, _)| subject)].into_iter().flatten() {
+    for subject in iter::once(empty).chain(grown.map(|(subject, _)| subject)) {
         findings.lines.push(audited(&args, subject));
     }
     finish(&args, findings, (before, after), others)
@@ -251,8 +251,7 @@ fn grown(args: &TargetsArgs, place: &mut Place) -> anyhow::Result<(Subject, grow
         url.clone()
     } else {
         let url = place.new_books("grown")?;
-        let binary =
-            args.binary.canonicalize().with_context(|| format!("{} is missing", args.binary.display()))?;
+        let binary = process::found(&args.binary)?;
         let settings = [("BALANCE_DATABASE_URL".to_owned(), url.clone())];
         let migrated = balance(&binary, &settings, &["migrate"]).output()?;
         anyhow::ensure!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));

@@ -8,7 +8,6 @@ use balance_domain::{
     ReservationKey, ReservationPosition, ReservationQuery, Submission, Timestamp, UserId,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError},
 };
-use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 
 use crate::{
@@ -36,8 +35,7 @@ impl BalanceRepo for PostgresStore {
         let mut distinct = user_ids.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        let until = Instant::now() + self.options().deadline;
-        let accounts = self.repeated(until, || self.accounts_of(&distinct, now)).await?;
+        let accounts = self.repeated_in_time(|| self.accounts_of(&distinct, now)).await?;
         let account_of = |user| distinct.binary_search(user).ok().and_then(|place| accounts[place]);
         Ok(user_ids.iter().map(account_of).collect())
     }
@@ -110,11 +108,11 @@ impl PostgresStore {
     ) -> Result<Vec<Option<AccountAsOf>>, Failure> {
         let mut lease = self.lease_for_read().await?;
         let recalled = self.recent().recall(lease.session().era(), users, now);
-        let version = |recalled: &Option<Recalled>| recalled.as_ref().map(|recalled| recalled.version);
-        let asked = users.iter().zip(&recalled);
-        let asked: Vec<_> = asked
-            .map(|(user, recalled)| AccountVersion { user_id: *user, version: version(recalled) })
-            .collect();
+        let asked = |(user_id, recalled): (&UserId, &Option<Recalled>)| AccountVersion {
+            user_id: *user_id,
+            version: recalled.as_ref().map(|recalled| recalled.version),
+        };
+        let asked: Vec<_> = users.iter().zip(&recalled).map(asked).collect();
         let rows = lease.session().query(READ_ACCOUNTS, &[&Records(&asked), &At(now)]).await?;
         lease.give_back();
 

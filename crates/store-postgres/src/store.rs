@@ -131,15 +131,13 @@ impl PostgresStore {
         sql: &str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, RepoError> {
-        let until = Instant::now() + self.options.deadline;
-        self.repeated(until, || self.read_once(&self.beside, sql, values)).await
+        self.repeated_in_time(|| self.read_once(&self.beside, sql, values)).await
     }
 
     /// The same on a connection that is kept for this, one at a time: whether the service is ready must not depend on
     /// how busy it is.
     pub(crate) async fn probe(&self, sql: &str) -> Result<Vec<Row>, RepoError> {
-        let until = Instant::now() + self.options.deadline;
-        self.repeated(until, || self.read_once(&self.probes, sql, &[])).await
+        self.repeated_in_time(|| self.read_once(&self.probes, sql, &[])).await
     }
 
     /// Begins a transaction that is not a batch's. Tried again while connections turn out to be broken.
@@ -155,12 +153,16 @@ impl PostgresStore {
         Ok(Transaction { lease, until })
     }
 
+    /// Repeats within the deadline of a call what only reads.
+    pub(crate) async fn repeated_in_time<T, F>(&self, once: impl FnMut() -> F) -> Result<T, RepoError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        self.repeated(Instant::now() + self.options.deadline, once).await
+    }
+
     /// Does something that may be done any number of times until it succeeds, fails for good, or time is up.
-    pub(crate) async fn repeated<T, F>(
-        &self,
-        until: Instant,
-        mut once: impl FnMut() -> F,
-    ) -> Result<T, RepoError>
+    async fn repeated<T, F>(&self, until: Instant, mut once: impl FnMut() -> F) -> Result<T, RepoError>
     where
         F: Future<Output = Result<T, Failure>>,
     {

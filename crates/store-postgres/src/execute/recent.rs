@@ -200,9 +200,8 @@ impl Recent {
     /// not count as a use: what is read and never written makes room for what is written.
     pub(crate) fn recall(&self, era: Option<Era>, users: &[UserId], now: Timestamp) -> Vec<Option<Recalled>> {
         let inner = self.lock();
-        let is_of_now = era == Some(inner.era);
-        let recall = |user: &UserId| inner.accounts.peek(user).map(|known| known.recalled(now));
-        users.iter().map(|user| is_of_now.then(|| recall(user)).flatten()).collect()
+        let accounts = (era == Some(inner.era)).then_some(&inner.accounts);
+        users.iter().map(|user| Some(accounts?.peek(user)?.recalled(now))).collect()
     }
 
     /// Counts accounts that were read, and forgets of those that had to be looked up what was recalled and proved wrong.
