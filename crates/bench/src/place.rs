@@ -49,6 +49,23 @@ impl Place {
         }
     }
 
+    /// Removes books that [`Place::new_books`] made, so that their database does no work beside the next ones.
+    pub(crate) fn remove_books(&mut self, url: &str) -> anyhow::Result<()> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            for suffix in ["", "-wal", "-shm"] {
+                let file = format!("{path}{suffix}");
+                if Path::new(&file).exists() {
+                    std::fs::remove_file(&file).with_context(|| format!("removing {file}"))?;
+                }
+            }
+            return Ok(());
+        }
+        let server = self.server_url().context("there is no server")?;
+        let database = url.split('?').next().and_then(|url| url.rsplit('/').next()).unwrap_or_default();
+        self.made.retain(|made| made != database);
+        drop_database(&server, database)
+    }
+
     /// For files beside the books.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
@@ -83,7 +100,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         for database in &self.made {
             if let Some(given) = &self.given
-                && let Err(error) = query(given, &[&format!("DROP DATABASE {database} WITH (FORCE)")])
+                && let Err(error) = drop_database(given, database)
             {
                 eprintln!("the database {database} is left behind: {error:#}");
             }
@@ -117,6 +134,10 @@ pub(crate) fn query(url: &str, statements: &[&str]) -> anyhow::Result<Option<Str
         }
         Ok(last)
     })
+}
+
+fn drop_database(server: &str, database: &str) -> anyhow::Result<()> {
+    query(server, &[&format!("DROP DATABASE {database} WITH (FORCE)")]).map(|_| ())
 }
 
 /// The data folder of a server, if there is such a folder on this machine.

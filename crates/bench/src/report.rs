@@ -41,8 +41,8 @@ pub(crate) struct Figures {
     pub(crate) requests_per_second: f64,
     /// The same requests against a constant answer, in the same run.
     pub(crate) roofline_requests_per_second: f64,
-    /// Requests per second over roofline requests per second.
-    pub(crate) ratio: f64,
+    /// Requests per second over roofline requests per second; `None` where that is no number, since nothing was answered.
+    pub(crate) ratio: Option<f64>,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) p999_ms: f64,
@@ -143,7 +143,8 @@ impl Row {
             commands_per_second: median(&self.commands_per_second),
             requests_per_second: median(&self.requests_per_second),
             roofline_requests_per_second: median(&self.roofline_per_second),
-            ratio: ratio(&self.requests_per_second, &self.roofline_per_second),
+            ratio: Some(ratio(&self.requests_per_second, &self.roofline_per_second))
+                .filter(|ratio| ratio.is_finite()),
             p50_ms: quantile(0.5),
             p99_ms: quantile(0.99),
             p999_ms: quantile(0.999),
@@ -202,7 +203,7 @@ impl Report {
                 f.commands_per_second,
                 f.requests_per_second,
                 f.roofline_requests_per_second,
-                f.ratio,
+                f.ratio.unwrap_or(f64::NAN),
                 f.p50_ms,
                 f.p99_ms,
                 f.p999_ms,
@@ -278,9 +279,20 @@ mod tests {
         assert!((figures.requests_per_second - 40.0).abs() < 1e-9);
         assert!((figures.commands_per_second - 4000.0).abs() < 1e-9);
         assert!((figures.roofline_requests_per_second - 200.0).abs() < 1e-9);
-        assert!((figures.ratio - 0.2).abs() < 1e-9);
+        assert!(figures.ratio.is_some_and(|ratio| (ratio - 0.2).abs() < 1e-9));
         assert!((figures.p50_ms - 5.0).abs() < 0.01, "{}", figures.p50_ms);
         assert!((figures.service_cpu_us - 1000.0).abs() < 1e-6);
         assert_eq!(figures.refused, 20);
+    }
+
+    #[test]
+    fn figures_beside_a_roofline_that_answered_nothing_are_kept_and_read_again() {
+        let mut row = Row::new("balance", Workload::Deposit, 4);
+        for accepted in [0, 9] {
+            let cpu = Cpu::default();
+            row.add(&outcome(accepted, 0, Duration::ZERO), &outcome(0, 0, Duration::ZERO), cpu, 40.0);
+        }
+        let kept = serde_json::to_string(&row.figures()).unwrap();
+        assert_eq!(serde_json::from_str::<Figures>(&kept).unwrap().ratio, None);
     }
 }

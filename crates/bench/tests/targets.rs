@@ -87,6 +87,7 @@ fn every_target_has_a_line_on_both_stores() {
         assert!(!table.contains(" refused"), "{store}\n{table}");
     }
     let both = Command::new(BENCH).arg("table").args(&files).output().unwrap();
+    assert!(both.status.success(), "{}", String::from_utf8_lossy(&both.stderr));
     let both = String::from_utf8(both.stdout).unwrap();
     assert!(both.starts_with("| Target | sqlite, tmpfs | postgres, tmpfs |\n"), "{both}");
     assert_eq!(both.lines().count(), 2 + LINES.iter().map(|(_, count)| count).sum::<usize>(), "{both}");

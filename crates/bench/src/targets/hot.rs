@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     measure::Session,
+    place::Place,
     report::{Row, median, ratio},
     subject::Subject,
     workload::Workload,
@@ -17,7 +18,8 @@ const CONNECTIONS: usize = 64;
 pub(super) fn measure(
     args: &TargetsArgs,
     session: &mut Session,
-    subject: &Subject,
+    subject: &mut Subject,
+    _: &Place,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let mut alone = Row::new(subject.name, Workload::Deposit, 1);

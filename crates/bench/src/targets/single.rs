@@ -7,6 +7,7 @@ use super::{
 use crate::{
     Data, Store,
     measure::Session,
+    place::Place,
     report::{Figures, Row, median, ratio},
     subject::Subject,
     workload::Workload,
@@ -14,11 +15,42 @@ use crate::{
 
 const CONNECTIONS: [usize; 2] = [64, 256];
 
-/// Deposits, reserve and capture, and a mix of them with transfers.
-pub(super) fn writes(
+pub(super) fn deposits(
+    args: &TargetsArgs,
+    session: &mut Session,
+    subject: &mut Subject,
+    _: &Place,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    writes(args, session, subject, Workload::Deposit, findings)
+}
+
+pub(super) fn reserves_and_captures(
+    args: &TargetsArgs,
+    session: &mut Session,
+    subject: &mut Subject,
+    _: &Place,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    writes(args, session, subject, Workload::ReserveCapture, findings)
+}
+
+/// Of deposits, reserves, captures and transfers.
+pub(super) fn mixes(
+    args: &TargetsArgs,
+    session: &mut Session,
+    subject: &mut Subject,
+    _: &Place,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    writes(args, session, subject, Workload::Mix, findings)
+}
+
+fn writes(
     args: &TargetsArgs,
     session: &mut Session,
     subject: &Subject,
+    workload: Workload,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let bound = match args.data {
@@ -26,19 +58,17 @@ pub(super) fn writes(
         Data::Tmpfs => 0.50,
     };
     let mut tenfold = Vec::new();
-    for workload in [Workload::Deposit, Workload::ReserveCapture, Workload::Mix] {
-        for connections in CONNECTIONS {
-            let rows = session.measure(&[subject], workload, connections, None)?;
-            findings.keep(&rows);
-            let Some(figures) = rows.first().map(Row::figures) else { continue };
-            let name = format!("Single writes, {}, {connections} connections", workload.name());
-            let wanted = format!("≥ {bound:.2} of the roofline");
-            findings.lines.push(against_roofline(args, name.clone(), wanted, bound, &figures));
-            if workload != Workload::Mix {
-                let name = format!("{name}, tenfold the origin");
-                let wanted = "≥ 0.30 of the roofline".to_owned();
-                tenfold.push(against_roofline(args, name, wanted, 0.30, &figures));
-            }
+    for connections in CONNECTIONS {
+        let rows = session.measure(&[subject], workload, connections, None)?;
+        findings.keep(&rows);
+        let Some(figures) = rows.first().map(Row::figures) else { continue };
+        let name = format!("Single writes, {}, {connections} connections", workload.name());
+        let wanted = format!("≥ {bound:.2} of the roofline");
+        findings.lines.push(against_roofline(args, name.clone(), wanted, bound, &figures));
+        if workload != Workload::Mix {
+            let name = format!("{name}, tenfold the origin");
+            let wanted = "≥ 0.30 of the roofline".to_owned();
+            tenfold.push(against_roofline(args, name, wanted, 0.30, &figures));
         }
     }
     findings.lines.append(&mut tenfold);
@@ -48,7 +78,8 @@ pub(super) fn writes(
 pub(super) fn reads(
     args: &TargetsArgs,
     session: &mut Session,
-    subject: &Subject,
+    subject: &mut Subject,
+    _: &Place,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     for connections in CONNECTIONS {
@@ -70,8 +101,9 @@ fn against_roofline(args: &TargetsArgs, name: String, wanted: String, bound: f64
         name,
         wanted,
         measured: format!("{ours} of {most}{refused}"),
-        ratio: Some(figures.ratio),
-        met: Bound::AtLeast(bound).is_met_by(figures.ratio) && figures.refused == 0,
+        ratio: figures.ratio,
+        met: figures.ratio.is_some_and(|ratio| Bound::AtLeast(bound).is_met_by(ratio))
+            && figures.refused == 0,
         command: format!(
             "just bench --store {} --data {} --workloads {} --connections {}",
             args.store.name(),
@@ -86,7 +118,8 @@ fn against_roofline(args: &TargetsArgs, name: String, wanted: String, bound: f64
 pub(super) fn batches(
     args: &TargetsArgs,
     session: &mut Session,
-    subject: &Subject,
+    subject: &mut Subject,
+    _: &Place,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let mut row = Row::new(subject.name, Workload::Batch1000, 4);

@@ -6,14 +6,20 @@ use super::{
     Findings, Group, TargetsArgs,
     line::{Bound, Line},
 };
-use crate::subject::Subject;
+use crate::{measure::Session, place::Place, subject::Subject};
 
 const IDLE_MB_MAX: f64 = 50.0;
 const LOADED_MB_MAX: f64 = 200.0;
 const START_SECONDS_MAX: f64 = 1.0;
 
 /// Starts the service anew, and looks at its memory before anything was asked of it.
-pub(super) fn idle(args: &TargetsArgs, subject: &mut Subject, findings: &mut Findings) -> anyhow::Result<()> {
+pub(super) fn idle(
+    args: &TargetsArgs,
+    _: &mut Session,
+    subject: &mut Subject,
+    _: &Place,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
     findings.lines.push(start(args, Group::Memory, subject)?);
     std::thread::sleep(Duration::from_secs(1));
     let idle = subject.served().resident_mb();
@@ -41,13 +47,13 @@ pub(super) fn start(args: &TargetsArgs, group: Group, subject: &mut Subject) -> 
     })
 }
 
-/// The most that it ever had, after all the load of the run.
-pub(super) fn loaded(args: &TargetsArgs, subject: &Subject, findings: &mut Findings) {
-    let peak = subject.served().peak_mb();
+/// The most that a service ever had under any load of the run.
+pub(super) fn loaded(args: &TargetsArgs, findings: &mut Findings) {
+    let peak = findings.peak_mb;
     findings.lines.push(Line {
         name: "Memory under load, at its peak".into(),
         wanted: format!("≤ {LOADED_MB_MAX} MB"),
-        measured: format!("{peak:.0} MB, {:.0} MB afterwards", subject.served().resident_mb()),
+        measured: format!("{peak:.0} MB"),
         ratio: None,
         met: Bound::AtMost(LOADED_MB_MAX).is_met_by(peak),
         command: args.command(Group::Memory).replace(" --only memory", ""),
