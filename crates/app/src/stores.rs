@@ -30,6 +30,7 @@ impl Stores {
                 let options = SqliteOptions {
                     migrate: settings.migrate_on_start,
                     readers: settings.pool.connections_max.min(64),
+                    recent_accounts_max: settings.pool.recent_accounts_max,
                 };
                 Ok(Self::over_sqlite(SqliteStore::open(path, options).map_err(explained)?))
             }

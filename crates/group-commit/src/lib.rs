@@ -139,8 +139,17 @@ impl BalanceRepo for GroupCommit {
         user_ids: Vec<UserId>,
         now: Timestamp,
     ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+        if let [user_id] = user_ids[..]
+            && let Some(account) = self.recall_account(user_id, now)
+        {
+            return Ok(vec![Some(account)]);
+        }
         let size = reads::size_of(&user_ids);
         self.reads.direct_or_submit(ReadRequest { user_ids, now }, size).await
+    }
+
+    fn recall_account(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
+        self.inner.recall_account(user_id, now).filter(|_| !self.reads.is_closed())
     }
 
     async fn reservation(

@@ -13,6 +13,7 @@ use balance_domain::{
 
 use crate::{
     error::repo_error,
+    recent::Recent,
     writer::{Session, Verdict},
 };
 
@@ -20,25 +21,33 @@ use crate::{
 /// the defect stands alone, so that neighbours are not disturbed.
 pub(crate) fn execute(
     session: &mut Session,
+    recent: &Recent,
     submissions: &[Submission],
     now: Timestamp,
 ) -> Result<Vec<Reply>, RepoError> {
-    match attempt(session, submissions, now) {
+    match attempt(session, recent, submissions, now) {
         Err(RepoError::Internal(cause)) if submissions.len() > 1 => {
             tracing::error!(%cause, "a batch failed; its submissions are tried in smaller ones");
-            Ok(in_halves(session, submissions, now))
+            Ok(in_halves(session, recent, submissions, now))
         }
         outcome => outcome,
     }
 }
 
-fn in_halves(session: &mut Session, submissions: &[Submission], now: Timestamp) -> Vec<Reply> {
+fn in_halves(
+    session: &mut Session,
+    recent: &Recent,
+    submissions: &[Submission],
+    now: Timestamp,
+) -> Vec<Reply> {
     let (first, second) = submissions.split_at(submissions.len() / 2);
     let mut replies = Vec::with_capacity(submissions.len());
     for half in [first, second] {
-        match attempt(session, half, now) {
+        match attempt(session, recent, half, now) {
             Ok(answered) => replies.extend(answered),
-            Err(RepoError::Internal(_)) if half.len() > 1 => replies.extend(in_halves(session, half, now)),
+            Err(RepoError::Internal(_)) if half.len() > 1 => {
+                replies.extend(in_halves(session, recent, half, now));
+            }
             Err(error) => replies.extend(half.iter().map(|_| Err(error.clone().into()))),
         }
     }
@@ -47,6 +56,7 @@ fn in_halves(session: &mut Session, submissions: &[Submission], now: Timestamp) 
 
 fn attempt(
     session: &mut Session,
+    recent: &Recent,
     submissions: &[Submission],
     now: Timestamp,
 ) -> Result<Vec<Reply>, RepoError> {
@@ -54,15 +64,20 @@ fn attempt(
         return Ok(Vec::new());
     }
     let needs = Needs::of(submissions);
-    session.transaction(|connection| {
-        let rows = load::rows(connection, &needs, now).map_err(repo_error)?;
+    let mut written = Vec::new();
+    let replies = session.transaction(|connection| {
+        let rows = load::rows(connection, recent, &needs, now).map_err(repo_error)?;
         let Decided { replies, changes } = decided(rows, submissions, now)?;
         if changes == Changes::default() {
             return Ok(Verdict::Discard(replies));
         }
-        write::changes(connection, changes).map_err(repo_error)?;
+        write::changes(connection, &changes).map_err(repo_error)?;
+        recent.forget(&changes.accounts);
+        written = changes.accounts;
         Ok(Verdict::Commit(replies))
-    })
+    })?;
+    recent.remember(&written);
+    Ok(replies)
 }
 
 /// Damaged rows may make the rules panic before they come to a submission.

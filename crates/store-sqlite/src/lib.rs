@@ -17,6 +17,7 @@ mod file;
 mod history;
 mod readers;
 mod reads;
+mod recent;
 mod reports;
 mod rows;
 mod scan;

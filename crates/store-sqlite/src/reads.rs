@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use balance_domain::{
     AccountAsOf, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page, Reservation,
     ReservationKey, ReservationPosition, ReservationQuery, Submission, Timestamp, UserId,
-    ports::{BalanceRepo, Connections, LedgerSink, Reply, RepoError, StoreFigures},
+    ports::{AccountReads, BalanceRepo, Connections, LedgerSink, Reply, RepoError, StoreFigures},
 };
 
 use crate::{execute::execute, history, scan, schema, store::SqliteStore};
@@ -23,12 +23,17 @@ impl StoreFigures for SqliteStore {
     fn connections(&self) -> Connections {
         self.readers().connections()
     }
+
+    fn account_reads(&self) -> AccountReads {
+        self.recent().account_reads()
+    }
 }
 
 #[async_trait]
 impl BalanceRepo for SqliteStore {
     async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
-        self.writer().run(move |session| execute(session, &submissions, now)).await
+        let recent = Arc::clone(self.recent());
+        self.writer().run(move |session| execute(session, &recent, &submissions, now)).await
     }
 
     async fn accounts(
@@ -36,7 +41,17 @@ impl BalanceRepo for SqliteStore {
         user_ids: Vec<UserId>,
         now: Timestamp,
     ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+        if let [user_id] = user_ids[..]
+            && let Some(account) = self.recall_account(user_id, now)
+        {
+            return Ok(vec![Some(account)]);
+        }
+        self.recent().have_looked_up(user_ids.len());
         self.readers().read(move |connection| accounts::accounts(connection, &user_ids, now)).await
+    }
+
+    fn recall_account(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
+        self.recent().recall(user_id, now)
     }
 
     async fn reservation(

@@ -13,6 +13,7 @@ use crate::{
     error::repo_error,
     file::{LockedFile, beside, folder_of, sync_folder, unavailable},
     readers::Readers,
+    recent::Recent,
     schema,
     writer::Writer,
 };
@@ -24,11 +25,13 @@ pub struct SqliteOptions {
     pub migrate: bool,
     /// Connections that read at the same time, at least 1. Each costs up to about 2 MiB.
     pub readers: usize,
+    /// How many accounts are remembered as they were written last, about 100 bytes each; 0 remembers none.
+    pub recent_accounts_max: usize,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { migrate: true, readers: 4 }
+        Self { migrate: true, readers: 4, recent_accounts_max: 200_000 }
     }
 }
 
@@ -39,6 +42,7 @@ pub struct SqliteStore {
 }
 
 struct Inner {
+    recent: Arc<Recent>,
     readers: Readers,
     writer: Writer,
 }
@@ -56,7 +60,7 @@ impl SqliteStore {
     /// [`RepoError::Unavailable`] if another process has it open, if it cannot be made, or if its schema is not
     /// the one this binary knows.
     pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, RepoError> {
-        let SqliteOptions { migrate, readers } = options;
+        let SqliteOptions { migrate, readers, recent_accounts_max } = options;
         let file = LockedFile::take(path)?;
         let mut connection = open_writer(file.path())?;
         if migrate {
@@ -65,7 +69,8 @@ impl SqliteStore {
         schema::check(&connection)?;
         let readers = Readers::open(file.path(), readers)?;
         let writer = Writer::start(connection, file)?;
-        Ok(Self { inner: Arc::new(Inner { readers, writer }) })
+        let recent = Arc::new(Recent::new(recent_accounts_max));
+        Ok(Self { inner: Arc::new(Inner { recent, readers, writer }) })
     }
 
     /// Brings the schema of a file that no process has open up to date, making the file if it is missing.
@@ -88,6 +93,10 @@ impl SqliteStore {
             return Err(RepoError::Unavailable(format!("{} holds no ledger", from.display()).into()));
         }
         copy_to(&connection, to)
+    }
+
+    pub(crate) fn recent(&self) -> &Arc<Recent> {
+        &self.inner.recent
     }
 
     pub(crate) fn readers(&self) -> &Readers {

@@ -29,7 +29,7 @@ pub struct OptimisticBatches {
 /// How the balances came about that were read, since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccountReads {
-    /// As remembered, which the store confirmed.
+    /// As remembered, which the database confirmed, or which nobody else can have changed.
     pub confirmed: u64,
     /// Nothing was remembered, or something else than there is.
     pub looked_up: u64,

@@ -57,6 +57,14 @@ pub trait BalanceRepo: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Vec<Option<AccountAsOf>>, RepoError>;
 
+    /// One account at `now`, if the store can tell without waiting for anything, with the promises of [`accounts`](Self::accounts);
+    /// `None` says nothing. Never blocks.
+    fn recall_account(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
+        // A store that remembers nothing.
+        let _ = (user_id, now);
+        None
+    }
+
     /// One reservation at `now`.
     async fn reservation(
         &self,

@@ -18,6 +18,9 @@ use tokio::{
 /// How the fake answers a batch of commands, given the users of its submissions.
 type Script = Box<dyn Fn(&[i64]) -> Result<(), RepoError> + Send + Sync>;
 
+/// The one user whom the fake can tell of without being asked through its gate.
+pub(crate) const RECALLED: i64 = 1_000;
+
 pub(crate) struct Fake {
     gate: Semaphore,
     script: Script,
@@ -110,6 +113,11 @@ impl BalanceRepo for Fake {
         self.pass().await;
         (self.script)(&users)?;
         Ok(user_ids.into_iter().map(account_of).collect())
+    }
+
+    fn recall_account(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
+        let account = (user_id == user(RECALLED)).then(|| account_of(user_id)).flatten();
+        account.map(|account| AccountAsOf { at: now, ..account })
     }
 
     async fn reservation(&self, _: ReservationKey, _: Timestamp) -> Result<Option<Reservation>, RepoError> {

@@ -9,7 +9,7 @@ use balance_domain::{
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
 use tokio::task::JoinHandle;
 
-use crate::fake::{Fake, at, group, settle, user};
+use crate::fake::{Fake, RECALLED, at, group, settle, user};
 
 type Accounts = Result<Vec<Option<AccountAsOf>>, RepoError>;
 
@@ -141,4 +141,21 @@ async fn a_store_that_is_away_is_not_asked_again_for_each_reader() {
         assert!(matches!(answer.await.unwrap(), Err(RepoError::Unavailable(_))));
     }
     assert_eq!(fake.reads().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_recalls_waits_for_nobody() {
+    let fake = Fake::gated();
+    let group = group(&fake, one_at_a_time());
+    let slow = read(&group, &[2], 10).await;
+    let recalled = read(&group, &[RECALLED], 20).await.await.unwrap().unwrap();
+    assert_eq!(recalled[0].unwrap().at, at(20), "of its own time");
+    let several = read(&group, &[RECALLED, 4], 30).await;
+    assert!(!slow.is_finished() && !several.is_finished(), "accounts of one call are of one moment");
+    fake.release(2).await;
+    assert_eq!(found(several.await.unwrap()), [RECALLED, 4]);
+    assert_eq!(fake.reads(), [vec![2], vec![RECALLED, 4]]);
+    group.drain().await;
+    let refused = read(&group, &[RECALLED], 40).await.await.unwrap();
+    assert!(matches!(refused, Err(RepoError::Unavailable(_))), "{refused:?}");
 }

@@ -65,6 +65,11 @@ impl Observer<'_> {
     async fn accounts(&mut self, now: Timestamp) {
         let answer = self.store.accounts(self.ids.users(), now).await;
         self.note(format!("accounts at {now}"), &answer);
+        // A store may go other ways for one user than for several.
+        for user_id in self.ids.users() {
+            let answer = self.store.accounts(vec![user_id], now).await;
+            self.note(format!("account of user {user_id} at {now}"), &answer);
+        }
     }
 
     async fn reservations(&mut self, now: Timestamp) {

@@ -38,23 +38,24 @@ const ERASE_COMMENTS: &str =
     "UPDATE operations SET comment = NULL WHERE user_id = ?1 AND comment IS NOT NULL";
 
 /// Writes all of it. Comments are erased last: operations of this very batch are included.
-pub(super) fn changes(connection: &Connection, changes: Changes) -> rusqlite::Result<()> {
+pub(super) fn changes(connection: &Connection, changes: &Changes) -> rusqlite::Result<()> {
     let Changes { accounts, reservations, operations, services_used, closed } = changes;
     write_accounts(connection, accounts)?;
-    mark_used(connection, &services_used)?;
-    write_reservations(connection, &reservations)?;
-    append_operations(connection, &operations)?;
-    erase_comments(connection, &closed)
+    mark_used(connection, services_used)?;
+    write_reservations(connection, reservations)?;
+    append_operations(connection, operations)?;
+    erase_comments(connection, closed)
 }
 
-fn write_accounts(connection: &Connection, mut accounts: Vec<Account>) -> rusqlite::Result<()> {
+fn write_accounts(connection: &Connection, accounts: &[Account]) -> rusqlite::Result<()> {
     // In the order of the B-tree, which is not that of buckets.
+    let mut accounts: Vec<&Account> = accounts.iter().collect();
     accounts.sort_unstable_by_key(|account| account.user_id);
     let mut update = connection.prepare_cached(UPDATE_ACCOUNT)?;
     let mut insert = connection.prepare_cached(INSERT_ACCOUNT)?;
     for account in accounts {
         let closed = account.status == AccountStatus::Closed;
-        let Account { user_id, available, reserved, seq, last_at, .. } = account;
+        let &Account { user_id, available, reserved, seq, last_at, .. } = account;
         let row = (user_id.get(), closed, available, reserved, seq, last_at.micros());
         if update.execute(row)? == 0 {
             insert.execute(row)?;

@@ -7,4 +7,5 @@ mod history;
 mod kill;
 mod ledger;
 mod open;
+mod recent;
 mod teller;

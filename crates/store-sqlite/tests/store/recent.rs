@@ -1,0 +1,150 @@
+//! Accounts that are remembered as they were written last: told without a look into the file, and never otherwise than the
+//! file has them.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicI64, Ordering},
+};
+
+use balance_domain::ports::{AccountReads, BalanceRepo, StoreFigures};
+use balance_store_sqlite::{SqliteOptions, SqliteStore};
+use tempfile::TempDir;
+
+use crate::teller::{accept, add_service, at, balance, capture, deposit, money, open, order, reserve, user};
+
+fn opened() -> (SqliteStore, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (open(&folder.path().join("balance.db")), folder)
+}
+
+fn counted(store: &SqliteStore) -> (u64, u64) {
+    let AccountReads { confirmed, looked_up } = store.account_reads();
+    (confirmed, looked_up)
+}
+
+#[tokio::test]
+async fn what_was_written_is_told_without_a_look() {
+    let (store, folder) = opened();
+    assert_eq!(balance(&store, 1, 0).await, None);
+    assert_eq!(counted(&store), (0, 1), "of an unknown user nothing is known");
+    accept(&store, vec![money(deposit(1, 100), "a"), money(deposit(2, 7), "a")], 0).await;
+    assert_eq!(balance(&store, 1, 5).await, Some((100, 0)));
+    assert_eq!(store.recall_account(user(2), at(6)).unwrap().at, at(6));
+    assert_eq!(counted(&store), (2, 1));
+    accept(&store, vec![money(deposit(1, 1), "b")], 7).await;
+    assert_eq!(balance(&store, 1, 8).await, Some((101, 0)));
+    assert_eq!(counted(&store), (3, 1));
+
+    drop(store);
+    let store = open(&folder.path().join("balance.db"));
+    assert_eq!(store.recall_account(user(1), at(9)), None, "a start knows nothing");
+    assert_eq!(balance(&store, 1, 9).await, Some((101, 0)));
+    assert_eq!(counted(&store), (0, 1));
+}
+
+#[tokio::test]
+async fn several_accounts_are_of_one_moment_and_so_from_the_file() {
+    let (store, _folder) = opened();
+    accept(&store, vec![money(deposit(1, 100), "a"), money(deposit(2, 7), "a")], 0).await;
+    let accounts = store.accounts(vec![user(1), user(2)], at(1)).await.unwrap();
+    assert_eq!(accounts.len(), 2);
+    assert_eq!(counted(&store), (0, 2));
+}
+
+#[tokio::test]
+async fn reserved_money_is_told_with_what_is_due_of_it() {
+    let (store, _folder) = opened();
+    add_service(&store).await;
+    accept(&store, vec![money(deposit(1, 100), "a"), money(reserve(order(1, 1), 30), "b")], 0).await;
+    assert_eq!(balance(&store, 1, 59).await, Some((70, 30)));
+    assert_eq!(balance(&store, 1, 60).await, Some((100, 0)), "the deadline has passed meanwhile");
+    assert_eq!(counted(&store), (0, 2));
+    // The first command afterwards records the expiry.
+    accept(&store, vec![money(deposit(1, 1), "c")], 61).await;
+    assert_eq!(balance(&store, 1, 61).await, Some((101, 0)));
+    assert_eq!(counted(&store), (1, 2));
+}
+
+#[tokio::test]
+async fn a_rejected_command_leaves_what_is_remembered() {
+    let (store, _folder) = opened();
+    accept(&store, vec![money(deposit(1, 100), "a")], 0).await;
+    let replies = store.execute(vec![money(capture(order(1, 1)), "none")], at(1)).await.unwrap();
+    assert!(replies[0].is_err());
+    assert_eq!(balance(&store, 1, 2).await, Some((100, 0)));
+    assert_eq!(counted(&store), (1, 0));
+}
+
+#[tokio::test]
+async fn nothing_is_remembered_where_that_is_switched_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions { recent_accounts_max: 0, ..SqliteOptions::default() };
+    let store = SqliteStore::open(&folder.path().join("balance.db"), options).unwrap();
+    accept(&store, vec![money(deposit(1, 100), "a")], 0).await;
+    assert_eq!(balance(&store, 1, 1).await, Some((100, 0)));
+    assert_eq!(counted(&store), (0, 1));
+}
+
+#[tokio::test]
+async fn the_accounts_written_last_are_kept_and_no_more_than_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions { recent_accounts_max: 160, ..SqliteOptions::default() };
+    let store = SqliteStore::open(&folder.path().join("balance.db"), options).unwrap();
+    accept(&store, (1..=2_000).map(|id| money(deposit(id, 1), "a")).collect(), 0).await;
+    accept(&store, vec![money(deposit(2_001, 1), "a")], 0).await;
+    let kept = |id| store.recall_account(user(id), at(1)).is_some();
+    assert!(kept(2_001));
+    let kept = (1..=2_001).filter(|id| kept(*id)).count();
+    assert!((100..=160).contains(&kept), "{kept}");
+}
+
+/// Somebody's shell on the file of a service that runs.
+#[tokio::test]
+async fn a_change_from_outside_is_noticed_before_the_next_command_is_decided() {
+    let (store, folder) = opened();
+    accept(&store, vec![money(deposit(1, 100), "a"), money(deposit(2, 100), "a")], 0).await;
+    let shell = rusqlite::Connection::open(folder.path().join("balance.db")).unwrap();
+    shell.execute("UPDATE accounts SET available = 500", []).unwrap();
+    accept(&store, vec![money(deposit(1, 1), "b")], 1).await;
+    assert_eq!(balance(&store, 1, 2).await, Some((501, 0)));
+    assert_eq!(balance(&store, 2, 2).await, Some((500, 0)), "nor is anybody else told what is no more");
+}
+
+/// Each reader asks in turn for one account, which may be recalled, and for two, which the file is asked for. What it has
+/// seen once never goes back, and what was answered before it asked is in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_reader_goes_back_in_time() {
+    let (store, _folder) = opened();
+    accept(&store, vec![money(deposit(1, 1), "first"), money(deposit(2, 1), "first")], 0).await;
+    let (is_over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicI64::new(1)));
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (store, is_over, answered) = (store.clone(), Arc::clone(&is_over), Arc::clone(&answered));
+            tokio::spawn(async move {
+                let mut seen = 1;
+                for round in 0_u64.. {
+                    if is_over.load(Ordering::Relaxed) {
+                        return round;
+                    }
+                    let users = if round % 2 == 0 { vec![user(1)] } else { vec![user(1), user(2)] };
+                    let least = seen.max(answered.load(Ordering::SeqCst));
+                    let read = store.accounts(users, at(1)).await.unwrap()[0].unwrap().recorded;
+                    assert!(read.seq >= least, "round {round}: {} after {least}", read.seq);
+                    assert_eq!(read.seq, read.available, "a state that there was");
+                    seen = read.seq;
+                }
+                0
+            })
+        })
+        .collect();
+    for n in 0..2_000 {
+        accept(&store, vec![money(deposit(1, 1), &format!("k{n}"))], 1).await;
+        answered.fetch_add(1, Ordering::SeqCst);
+    }
+    is_over.store(true, Ordering::Relaxed);
+    for reader in readers {
+        assert!(reader.await.unwrap() > 10, "there were reads between the writes");
+    }
+    let (recalled, looked_up) = counted(&store);
+    assert!(recalled > 0 && looked_up > 0, "{recalled} and {looked_up}");
+}
