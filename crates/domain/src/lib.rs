@@ -16,6 +16,7 @@ mod command;
 mod decide;
 mod ids;
 mod invalid;
+mod known;
 mod ledger;
 mod operation;
 pub mod ports;
@@ -39,6 +40,7 @@ pub use decide::{
 };
 pub use ids::{OrderId, ServiceId, UserId};
 pub use invalid::Invalid;
+pub use known::{KnownAccount, reservations_of};
 pub use ledger::{Ledger, Swept};
 pub use operation::{Operation, OperationKind, RecordedOperation};
 pub use query::{

@@ -64,19 +64,21 @@ fn attempt(
         return Ok(Vec::new());
     }
     let needs = Needs::of(submissions);
-    let mut written = Vec::new();
+    let mut written = None;
     let replies = session.transaction(|connection| {
-        let rows = load::rows(connection, recent, &needs, now).map_err(repo_error)?;
+        let rows = load::rows(connection, &needs, now).map_err(repo_error)?;
         let Decided { replies, changes } = decided(rows, submissions, now)?;
         if changes == Changes::default() {
             return Ok(Verdict::Discard(replies));
         }
         write::changes(connection, &changes).map_err(repo_error)?;
-        recent.forget(&changes.accounts);
-        written = changes.accounts;
+        recent.check(connection).map_err(repo_error)?;
+        written = Some((recent.take(&changes), changes));
         Ok(Verdict::Commit(replies))
     })?;
-    recent.remember(&written);
+    if let Some((before, changes)) = written {
+        recent.remember(before, &changes);
+    }
     Ok(replies)
 }
 

@@ -1,26 +1,28 @@
-//! Accounts as they were committed last, so that most balances are told, and most commands decided, without a look at their rows.
+//! Accounts as they were committed last, each with all of its active reservations, so that most balances are told without a
+//! look into the file. Commands are decided on the file alone.
 //!
 //! What stands here is true: the file belongs to this process, and nobody but its writer changes an account. The writer
 //! takes out what it is about to commit and puts it back once that is durable. In between the file is asked, which
 //! may show the commit a moment before it is answered; so nobody is told of an older state than somebody was told of before.
-//! Should somebody change the file from outside all the same, the writer notices before it decides, and all is forgotten.
+//! Should somebody change the file from outside all the same, the writer notices with the next command, and all is forgotten.
 //!
 //! Accounts are learned from writes alone: what is read and never written would push out what is written, and what a
 //! reader has seen may be old by the time that it is kept.
 
 use std::{
     array,
+    collections::HashMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
-use balance_domain::{Account, AccountAsOf, Timestamp, UserId, ports::AccountReads};
+use balance_domain::{AccountAsOf, Changes, KnownAccount, Timestamp, UserId, ports::AccountReads};
 use hashlink::LruCache;
 use rusqlite::Connection;
 
-/// So that readers and the writer rarely wait for each other. A power of two.
+/// So that readers and the writer rarely wait for each other.
 const SHARDS: usize = 16;
 
 /// The accounts that were written last, the least recently written forgotten first.
@@ -31,8 +33,11 @@ pub(crate) struct Recent {
     data_version: AtomicI64,
 }
 
+/// What was known of accounts before they were written.
+pub(crate) type Taken = HashMap<UserId, KnownAccount>;
+
 struct Shard {
-    accounts: LruCache<UserId, Account>,
+    accounts: LruCache<UserId, KnownAccount>,
     recalled: u64,
 }
 
@@ -44,17 +49,16 @@ impl Recent {
         Self { shards: array::from_fn(shard), looked_up: AtomicU64::new(0), data_version: AtomicI64::new(0) }
     }
 
-    /// The account at `now`, for a reader; `None` where the file must be asked. What is due of an account that has money
-    /// reserved is not known here.
+    /// The account at `now`, for a reader; `None` where the file must be asked.
     pub(crate) fn recall(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
         let mut shard = self.shard(user_id);
-        let recorded = *shard.accounts.peek(&user_id).filter(|account| account.reserved == 0)?;
+        let account = shard.accounts.peek(&user_id)?.as_of(now);
         shard.recalled += 1;
-        Some(AccountAsOf { at: now, recorded, due_count: 0, due_remaining: 0 })
+        Some(account)
     }
 
     /// Forgets everything if somebody else has written since the last time. For the writer, within its transaction.
-    pub(crate) fn confirm(&self, writer: &Connection) -> rusqlite::Result<()> {
+    pub(crate) fn check(&self, writer: &Connection) -> rusqlite::Result<()> {
         let version = writer.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if self.data_version.swap(version, Ordering::Relaxed) != version {
             self.shards.iter().for_each(|shard| lock(shard).accounts.clear());
@@ -62,22 +66,20 @@ impl Recent {
         Ok(())
     }
 
-    /// The account as it was committed last, for the writer.
-    pub(crate) fn account(&self, user_id: UserId) -> Option<Account> {
-        self.shard(user_id).accounts.peek(&user_id).copied()
+    /// Takes out the accounts that are about to be committed otherwise.
+    pub(crate) fn take(&self, changes: &Changes) -> Taken {
+        let take = |user_id| Some((user_id, self.shard(user_id).accounts.remove(&user_id)?));
+        changes.accounts.iter().filter_map(|account| take(account.user_id)).collect()
     }
 
-    /// Takes out accounts that are about to be committed otherwise.
-    pub(crate) fn forget(&self, accounts: &[Account]) {
-        for account in accounts {
-            self.shard(account.user_id).accounts.remove(&account.user_id);
-        }
-    }
-
-    /// Keeps accounts as they were committed.
-    pub(crate) fn remember(&self, accounts: &[Account]) {
-        for account in accounts {
-            self.shard(account.user_id).accounts.insert(account.user_id, *account);
+    /// Keeps accounts as they were committed, those that are wholly known; `before` is what was taken out for it.
+    pub(crate) fn remember(&self, mut before: Taken, changes: &Changes) {
+        for account in &changes.accounts {
+            let user_id = account.user_id;
+            let active = before.remove(&user_id).map(KnownAccount::into_active).unwrap_or_default();
+            if let Some(known) = KnownAccount::of(*account, active, &changes.reservations) {
+                self.shard(user_id).accounts.insert(user_id, known);
+            }
         }
     }
 
@@ -95,7 +97,7 @@ impl Recent {
     fn shard(&self, user_id: UserId) -> MutexGuard<'_, Shard> {
         // Ids are often given out one after the other, and often in steps of a power of two.
         let mixed = user_id.get().unsigned_abs().wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        lock(&self.shards[(mixed >> 60) as usize % SHARDS])
+        lock(&self.shards[(mixed >> 32) as usize % SHARDS])
     }
 }
 

@@ -4,8 +4,7 @@
 //! is known for certain; `optimistic` then has the database confirm all of it in the transaction that writes. A reader has
 //! it confirmed by the statement that reads the rest.
 //!
-//! An account is kept with all of its active reservations. That they are all there is seen by their sum, which is what
-//! the account has reserved. Commands that need more than that (an ended reservation, a new account, a service
+//! An account is kept with all of its active reservations. Commands that need more than that (an ended reservation, a new account, a service
 //! that nothing was reserved for) do not go this way.
 
 use std::{
@@ -15,9 +14,10 @@ use std::{
 };
 
 use balance_domain::{
-    Account, AccountAsOf, Action, Changes, Command, LoadedService, Reservation, ReservationKey,
-    ReservationState, Rows, ServiceId, ServiceStatus, Submission, Timestamp, UserId,
+    AccountAsOf, Action, Changes, Command, KnownAccount, LoadedService, Reservation, ReservationKey, Rows,
+    ServiceId, ServiceStatus, Submission, Timestamp, UserId,
     ports::{AccountReads, OptimisticBatches},
+    reservations_of,
 };
 use hashlink::LruCache;
 use tokio::time::Instant;
@@ -25,9 +25,6 @@ use tokio::time::Instant;
 use crate::values::RowVersion;
 
 use super::write::Versions;
-
-/// An account with more active reservations is not kept: each is as large as half of an account without any.
-const ACTIVE_MAX: usize = 8;
 
 /// How long nothing is tried this way after it failed once: twice as long each time, until it succeeds again.
 const REST_MIN: Duration = Duration::from_millis(10);
@@ -39,52 +36,14 @@ pub(crate) struct Era(u64);
 
 /// What is known of one user.
 pub(super) struct Known {
-    account: Account,
+    account: KnownAccount,
     version: RowVersion,
-    /// All of them.
-    active: Vec<Reservation>,
 }
 
 impl Known {
-    /// What is known once these reservations are as they are here; `None` if that is not everything.
-    fn of(
-        account: Account,
-        version: RowVersion,
-        mut active: Vec<Reservation>,
-        written: &[Reservation],
-    ) -> Option<Self> {
-        for reservation in of_user(written, account.user_id) {
-            active.retain(|other| other.key != reservation.key);
-            if reservation.state == ReservationState::Active {
-                // Most accounts have one or none, and there are many accounts.
-                active.reserve_exact(1);
-                active.push(*reservation);
-            } else if active.is_empty() {
-                active = Vec::new();
-            }
-        }
-        let is_all = active.iter().map(Reservation::remaining).sum::<i64>() == account.reserved;
-        (is_all && active.len() <= ACTIVE_MAX).then_some(Self { account, version, active })
-    }
-
     fn recalled(&self, now: Timestamp) -> Recalled {
-        let due = self.active.iter().filter(|reservation| reservation.is_due(now));
-        let (due_count, due_remaining) =
-            due.fold((0, 0), |(count, remaining), due| (count + 1, remaining + due.remaining()));
-        let account = AccountAsOf { at: now, recorded: self.account, due_count, due_remaining };
-        Recalled { version: self.version, account }
+        Recalled { version: self.version, account: self.account.as_of(now) }
     }
-
-    fn has(&self, key: ReservationKey) -> bool {
-        self.active.iter().any(|reservation| reservation.key == key)
-    }
-}
-
-/// Those of one user, out of reservations in the order of their keys.
-fn of_user(reservations: &[Reservation], user_id: UserId) -> &[Reservation] {
-    let start = reservations.partition_point(|reservation| reservation.key.user_id < user_id);
-    let count = reservations[start..].partition_point(|reservation| reservation.key.user_id == user_id);
-    &reservations[start..start + count]
 }
 
 /// What a batch was decided on, taken out: two batches are never decided on the same.
@@ -102,9 +61,9 @@ impl Taken {
         let service =
             |id: &ServiceId| LoadedService { id: *id, status: ServiceStatus::Active, is_used: true };
         Rows {
-            accounts: self.known.values().map(|known| known.account).collect(),
+            accounts: self.known.values().map(|known| known.account.account()).collect(),
             keyed_operations: Vec::new(),
-            reservations: self.known.values().flat_map(|known| &known.active).copied().collect(),
+            reservations: self.known.values().flat_map(|known| known.account.active()).copied().collect(),
             services: self.services.iter().map(service).collect(),
         }
     }
@@ -261,9 +220,9 @@ impl Recent {
         for account in &changes.accounts {
             let known = taken.known.remove(&account.user_id);
             let Some(version) = written.get(&account.user_id) else { continue };
-            let active = known.map(|known| known.active).unwrap_or_default();
-            if let Some(known) = Known::of(*account, *version, active, &changes.reservations) {
-                taken.known.insert(account.user_id, known);
+            let active = known.map(|known| known.account.into_active()).unwrap_or_default();
+            if let Some(known) = KnownAccount::of(*account, active, &changes.reservations) {
+                taken.known.insert(account.user_id, Known { account: known, version: *version });
             }
         }
         let mut inner = self.lock();
@@ -296,11 +255,11 @@ impl Recent {
         }
         for account in &changes.accounts {
             let user_id = account.user_id;
-            let active = right.known.remove(&user_id).map(|known| known.active);
+            let active = right.known.remove(&user_id).map(|known| known.account.into_active());
             let Some(version) = written.get(&user_id) else { continue };
-            let active = active.unwrap_or_else(|| of_user(&seen.active, user_id).to_vec());
-            if let Some(known) = Known::of(*account, *version, active, &changes.reservations) {
-                inner.accounts.insert(user_id, known);
+            let active = active.unwrap_or_else(|| reservations_of(&seen.active, user_id).to_vec());
+            if let Some(known) = KnownAccount::of(*account, active, &changes.reservations) {
+                inner.accounts.insert(user_id, Known { account: known, version: *version });
             }
         }
         inner.put_back(right);
@@ -332,7 +291,9 @@ impl Inner {
     /// Whether the command would be accepted and written, as far as can be told. Only what is written is confirmed, so
     /// a command that may be accepted without a trace does not go this way.
     fn knows_enough_for(&self, command: &Command) -> bool {
-        let has = |key: ReservationKey| self.accounts.peek(&key.user_id).is_some_and(|known| known.has(key));
+        let has = |key: ReservationKey| {
+            self.accounts.peek(&key.user_id).is_some_and(|known| known.account.has(key))
+        };
         match command {
             Command::Money(money) => match money.action {
                 Action::Deposit { .. } | Action::Withdraw { .. } | Action::Transfer { .. } => {

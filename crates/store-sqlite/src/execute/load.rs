@@ -7,12 +7,9 @@ use balance_domain::{
 };
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::{
-    recent::Recent,
-    rows::{
-        account, account_columns, loaded_service, recorded_operation, recorded_operation_columns,
-        reservation, reservation_columns,
-    },
+use crate::rows::{
+    account, account_columns, loaded_service, recorded_operation, recorded_operation_columns, reservation,
+    reservation_columns,
 };
 
 const ACCOUNT: &str = concat!("SELECT ", account_columns!(), " FROM accounts WHERE user_id = ?1");
@@ -39,14 +36,8 @@ const DUE: &str = concat!(
 const SERVICE: &str = "SELECT id, retired, used FROM services WHERE id = ?1";
 
 /// The rows of `needs`, and every due reservation of its accounts.
-pub(super) fn rows(
-    connection: &Connection,
-    recent: &Recent,
-    needs: &Needs,
-    now: Timestamp,
-) -> rusqlite::Result<Rows> {
-    recent.confirm(connection)?;
-    let accounts = accounts(connection, recent, &needs.accounts)?;
+pub(super) fn rows(connection: &Connection, needs: &Needs, now: Timestamp) -> rusqlite::Result<Rows> {
+    let accounts = accounts(connection, &needs.accounts)?;
     let mut reservations = named(connection, &needs.reservations)?;
     add_due(connection, &accounts, now, &mut reservations)?;
     Ok(Rows {
@@ -57,17 +48,14 @@ pub(super) fn rows(
     })
 }
 
-fn accounts(connection: &Connection, recent: &Recent, users: &[UserId]) -> rusqlite::Result<Vec<Account>> {
+fn accounts(connection: &Connection, users: &[UserId]) -> rusqlite::Result<Vec<Account>> {
     // The canonical order is one of locks, and there are none here.
     let mut users = users.to_vec();
     users.sort_unstable();
     let mut statement = connection.prepare_cached(ACCOUNT)?;
     let mut found = Vec::with_capacity(users.len());
     for user_id in users {
-        found.extend(match recent.account(user_id) {
-            None => statement.query_row([user_id.get()], account).optional()?,
-            remembered => remembered,
-        });
+        found.extend(statement.query_row([user_id.get()], account).optional()?);
     }
     Ok(found)
 }

@@ -6,11 +6,16 @@ use std::sync::{
     atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
-use balance_domain::ports::{AccountReads, BalanceRepo, StoreFigures};
+use balance_domain::{
+    Action, Command, Ttl,
+    ports::{AccountReads, BalanceRepo, StoreFigures},
+};
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
-use crate::teller::{accept, add_service, at, balance, capture, deposit, money, open, order, reserve, user};
+use crate::teller::{
+    accept, add_service, amount, at, audited, balance, capture, deposit, money, open, order, reserve, user,
+};
 
 fn opened() -> (SqliteStore, TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -58,11 +63,60 @@ async fn reserved_money_is_told_with_what_is_due_of_it() {
     accept(&store, vec![money(deposit(1, 100), "a"), money(reserve(order(1, 1), 30), "b")], 0).await;
     assert_eq!(balance(&store, 1, 59).await, Some((70, 30)));
     assert_eq!(balance(&store, 1, 60).await, Some((100, 0)), "the deadline has passed meanwhile");
-    assert_eq!(counted(&store), (0, 2));
     // The first command afterwards records the expiry.
     accept(&store, vec![money(deposit(1, 1), "c")], 61).await;
     assert_eq!(balance(&store, 1, 61).await, Some((101, 0)));
-    assert_eq!(counted(&store), (1, 2));
+    assert_eq!(counted(&store), (3, 0));
+    assert_eq!(audited(&store).await.accounts, 1);
+}
+
+#[tokio::test]
+async fn a_reservation_that_goes_on_is_remembered_as_it_goes_on() {
+    let (store, _folder) = opened();
+    add_service(&store).await;
+    let (first, second) = (order(1, 1), order(1, 2));
+    let begin = [money(reserve(first, 30), "b"), money(reserve(second, 20), "c")];
+    accept(&store, [&[money(deposit(1, 100), "a")], &begin[..]].concat(), 0).await;
+    let ttl = Ttl::from_seconds(600).unwrap();
+    accept(&store, vec![Command::Extend { reservation: first, ttl }.into()], 10).await;
+    assert_eq!(balance(&store, 1, 61).await, Some((70, 30)), "the other one is due");
+    let part = Action::Capture { reservation: first, amount: Some(amount(5)), is_final: false };
+    accept(&store, vec![money(part, "d")], 20).await;
+    assert_eq!(balance(&store, 1, 20).await, Some((50, 45)));
+    accept(&store, vec![money(capture(first), "e"), money(capture(second), "f")], 30).await;
+    assert_eq!(balance(&store, 1, 700).await, Some((50, 0)));
+    assert_eq!(counted(&store), (3, 0));
+    // The answers to repeats, and to commands on what has ended, are in the file.
+    let replies = store.execute(vec![money(capture(first), "e"), money(capture(first), "g")], at(40)).await;
+    let replies = replies.unwrap();
+    assert!(replies[0].as_ref().unwrap()[0].is_replay && replies[1].is_err(), "{replies:?}");
+    assert_eq!(audited(&store).await.revenue, 50);
+}
+
+#[tokio::test]
+async fn an_account_whose_reservations_are_not_all_known_is_looked_up() {
+    let (store, folder) = opened();
+    add_service(&store).await;
+    let many = (1..=9).map(|number| money(reserve(order(1, number), 1), &format!("r{number}")));
+    accept(&store, [money(deposit(1, 100), "a")].into_iter().chain(many).collect(), 0).await;
+    assert_eq!(balance(&store, 1, 1).await, Some((91, 9)));
+    assert_eq!(counted(&store), (0, 1), "more than are kept");
+    accept(&store, vec![money(deposit(2, 100), "a"), money(reserve(order(2, 1), 30), "b")], 0).await;
+
+    drop(store);
+    let store = open(&folder.path().join("balance.db"));
+    accept(&store, vec![money(deposit(2, 1), "c"), money(reserve(order(2, 2), 1), "d")], 1).await;
+    assert_eq!(balance(&store, 2, 1).await, Some((70, 31)));
+    assert_eq!(balance(&store, 2, 60).await, Some((100, 1)));
+    assert_eq!(counted(&store), (0, 2), "one of them was made before the start");
+    accept(&store, vec![money(capture(order(2, 1)), "e")], 2).await;
+    assert_eq!(balance(&store, 2, 3).await, Some((70, 1)));
+    assert_eq!(balance(&store, 2, 61).await, Some((71, 0)));
+    assert_eq!(counted(&store), (0, 4));
+    accept(&store, vec![money(capture(order(2, 2)), "f")], 3).await;
+    assert_eq!(balance(&store, 2, 61).await, Some((70, 0)));
+    assert_eq!(counted(&store), (1, 4), "none is left");
+    audited(&store).await;
 }
 
 #[tokio::test]
@@ -100,7 +154,7 @@ async fn the_accounts_written_last_are_kept_and_no_more_than_asked_for() {
 
 /// Somebody's shell on the file of a service that runs.
 #[tokio::test]
-async fn a_change_from_outside_is_noticed_before_the_next_command_is_decided() {
+async fn a_change_from_outside_is_noticed_by_the_next_command() {
     let (store, folder) = opened();
     accept(&store, vec![money(deposit(1, 100), "a"), money(deposit(2, 100), "a")], 0).await;
     let shell = rusqlite::Connection::open(folder.path().join("balance.db")).unwrap();

@@ -1,6 +1,6 @@
 //! What is kept, what is forgotten, and what is known to be enough.
 
-use balance_domain::{AccountStatus, Amount, IdempotencyKey, MoneyCommand, OrderId};
+use balance_domain::{Account, AccountStatus, Amount, IdempotencyKey, MoneyCommand};
 
 use super::*;
 use crate::values::{RowPlace, TransactionId};
@@ -11,17 +11,6 @@ fn user(id: i64) -> UserId {
 
 fn account(id: i64, reserved: i64) -> Account {
     Account { reserved, seq: 1, status: AccountStatus::Open, ..Account::unopened(user(id)) }
-}
-
-fn reservation(id: i64, order_id: i64, state: ReservationState) -> Reservation {
-    let key = ReservationKey {
-        user_id: user(id),
-        service_id: ServiceId::new(1).unwrap(),
-        order_id: OrderId::new(order_id).unwrap(),
-    };
-    let (amount, at) = (Amount::new(10).unwrap(), Timestamp::MIN);
-    let released = if state == ReservationState::Active { 0 } else { 10 };
-    Reservation { key, state, amount, captured: 0, released, refunded: 0, created_at: at, expires_at: at }
 }
 
 fn version(number: u32) -> RowVersion {
@@ -55,24 +44,6 @@ fn seen(recent: &Recent, found: impl IntoIterator<Item = (i64, Option<u32>)>) ->
 
 fn knows(recent: &Recent, id: i64) -> bool {
     recent.judge(Instant::now()).is_some_and(|is_known| is_known(&deposit(id)))
-}
-
-#[test]
-fn an_account_is_known_with_all_of_its_reservations_or_not_at_all() {
-    use ReservationState::{Active, Released};
-    let known = |reserved, active: &[Reservation], written: &[Reservation]| {
-        Known::of(account(1, reserved), version(1), active.to_vec(), written).map(|known| known.active.len())
-    };
-    let (first, second) = (reservation(1, 1, Active), reservation(1, 2, Active));
-    assert_eq!(known(0, &[], &[]), Some(0));
-    assert_eq!(known(10, &[], &[]), None);
-    assert_eq!(known(10, &[first], &[]), Some(1));
-    assert_eq!(known(20, &[first], &[second]), Some(2));
-    assert_eq!(known(20, &[first], &[reservation(2, 2, Active)]), None, "somebody else's");
-    assert_eq!(known(10, &[first, second], &[reservation(1, 1, Released)]), Some(1));
-    let many: Vec<Reservation> = (0..9).map(|order| reservation(1, order + 1, Active)).collect();
-    assert_eq!(known(80, &many[..8], &[]), Some(8));
-    assert_eq!(known(90, &many, &[]), None, "too many to keep");
 }
 
 #[test]

@@ -1,0 +1,136 @@
+//! What a store can remember of a user: enough to tell the balance at any time, and to decide most commands.
+
+use crate::{Account, AccountAsOf, Reservation, ReservationKey, ReservationState, Timestamp, UserId};
+
+/// An account with all of its active reservations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownAccount {
+    account: Account,
+    active: Vec<Reservation>,
+}
+
+impl KnownAccount {
+    /// An account with more active reservations is not worth remembering: each is as large as half of an account without any.
+    pub const ACTIVE_MAX: usize = 8;
+
+    /// The account as it was written, where `active` are reservations of it that were active before and `written`, in the order
+    /// of keys, those that were written with it.
+    ///
+    /// `None` if that is not all, which is seen by the sum, since every active reservation holds money: what is left of them is
+    /// what the account has reserved. Neither if there are too many.
+    pub fn of(account: Account, mut active: Vec<Reservation>, written: &[Reservation]) -> Option<Self> {
+        for reservation in reservations_of(written, account.user_id) {
+            active.retain(|other| other.key != reservation.key);
+            if reservation.state == ReservationState::Active {
+                // Most accounts have one or none, and there are many accounts.
+                active.reserve_exact(1);
+                active.push(*reservation);
+            } else if active.is_empty() {
+                active = Vec::new();
+            }
+        }
+        let is_all = active.iter().map(Reservation::remaining).sum::<i64>() == account.reserved;
+        (is_all && active.len() <= Self::ACTIVE_MAX).then_some(Self { account, active })
+    }
+
+    /// The account after its last recorded operation.
+    pub const fn account(&self) -> Account {
+        self.account
+    }
+
+    /// All of them as recorded, due ones included, in any order.
+    pub fn active(&self) -> &[Reservation] {
+        &self.active
+    }
+
+    /// The same, for the account as it is written next.
+    pub fn into_active(self) -> Vec<Reservation> {
+        self.active
+    }
+
+    /// The account as it is at `now`, provided that nothing was written since.
+    pub fn as_of(&self, now: Timestamp) -> AccountAsOf {
+        let due = self.active.iter().filter(|reservation| reservation.is_due(now));
+        let (due_count, due_remaining) =
+            due.fold((0, 0), |(count, remaining), due| (count + 1, remaining + due.remaining()));
+        AccountAsOf { at: now, recorded: self.account, due_count, due_remaining }
+    }
+
+    /// Whether this one is active, due or not.
+    pub fn has(&self, key: ReservationKey) -> bool {
+        self.active.iter().any(|reservation| reservation.key == key)
+    }
+}
+
+/// Those of one user, out of reservations in the order of their keys.
+pub fn reservations_of(reservations: &[Reservation], user_id: UserId) -> &[Reservation] {
+    let start = reservations.partition_point(|reservation| reservation.key.user_id < user_id);
+    let count = reservations[start..].partition_point(|reservation| reservation.key.user_id == user_id);
+    &reservations[start..start + count]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AccountStatus, Amount, OrderId, ServiceId};
+
+    fn user(id: i64) -> UserId {
+        UserId::new(id).unwrap()
+    }
+
+    fn account(reserved: i64) -> Account {
+        Account { reserved, seq: 1, status: AccountStatus::Open, ..Account::unopened(user(1)) }
+    }
+
+    fn at(micros: i64) -> Timestamp {
+        Timestamp::from_micros(micros).unwrap()
+    }
+
+    fn reservation(id: i64, order_id: i64, state: ReservationState) -> Reservation {
+        let key = ReservationKey {
+            user_id: user(id),
+            service_id: ServiceId::new(1).unwrap(),
+            order_id: OrderId::new(order_id).unwrap(),
+        };
+        let released = if state == ReservationState::Active { 0 } else { 10 };
+        Reservation {
+            key,
+            state,
+            amount: Amount::new(10).unwrap(),
+            captured: 0,
+            released,
+            refunded: 0,
+            created_at: at(0),
+            expires_at: at(order_id),
+        }
+    }
+
+    #[test]
+    fn an_account_is_known_with_all_of_its_reservations_or_not_at_all() {
+        use ReservationState::{Active, Released};
+        let known = |reserved, active: &[Reservation], written: &[Reservation]| {
+            KnownAccount::of(account(reserved), active.to_vec(), written).map(|known| known.active.len())
+        };
+        let (first, second) = (reservation(1, 1, Active), reservation(1, 2, Active));
+        assert_eq!(known(0, &[], &[]), Some(0));
+        assert_eq!(known(10, &[], &[]), None);
+        assert_eq!(known(10, &[first], &[]), Some(1));
+        assert_eq!(known(20, &[first], &[second]), Some(2));
+        assert_eq!(known(20, &[first], &[reservation(2, 2, Active)]), None, "somebody else's");
+        assert_eq!(known(10, &[first, second], &[reservation(1, 1, Released)]), Some(1));
+        let many: Vec<Reservation> = (0..9).map(|order| reservation(1, order + 1, Active)).collect();
+        assert_eq!(known(80, &many[..8], &[]), Some(8));
+        assert_eq!(known(90, &many, &[]), None, "too many to keep");
+    }
+
+    #[test]
+    fn what_is_due_is_told_at_every_time() {
+        let active = [1, 2, 3].map(|order| reservation(1, order, ReservationState::Active));
+        let known = KnownAccount::of(account(30), active.to_vec(), &[]).unwrap();
+        for (now, due) in [(0, 0), (1, 1), (2, 2), (3, 3), (9, 3)] {
+            let told = known.as_of(at(now));
+            assert_eq!((told.due_count, told.due_remaining), (due, 10 * due), "at {now}");
+            assert_eq!((told.at, told.recorded), (at(now), account(30)));
+        }
+    }
+}
