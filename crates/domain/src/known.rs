@@ -19,7 +19,12 @@ impl KnownAccount {
     /// `None` if that is not all, which is seen by the sum, since every active reservation holds money: what is left of them is
     /// what the account has reserved. Neither if there are too many.
     pub fn of(account: Account, mut active: Vec<Reservation>, written: &[Reservation]) -> Option<Self> {
-        for reservation in reservations_of(written, account.user_id) {
+        let written = reservations_of(written, account.user_id);
+        let is_active = |reservation: &&Reservation| reservation.state == ReservationState::Active;
+        if written.iter().filter(is_active).count() > Self::ACTIVE_MAX {
+            return None;
+        }
+        for reservation in written {
             active.retain(|other| other.key != reservation.key);
             if reservation.state == ReservationState::Active {
                 // Most accounts have one or none, and there are many accounts.
@@ -121,6 +126,9 @@ mod tests {
         let many: Vec<Reservation> = (0..9).map(|order| reservation(1, order + 1, Active)).collect();
         assert_eq!(known(80, &many[..8], &[]), Some(8));
         assert_eq!(known(90, &many, &[]), None, "too many to keep");
+        assert_eq!(known(90, &[], &many), None, "too many at once");
+        let ended: Vec<Reservation> = (0..99).map(|order| reservation(1, order + 1, Released)).collect();
+        assert_eq!(known(0, &many[..8], &ended), Some(0));
     }
 
     #[test]

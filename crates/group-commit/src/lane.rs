@@ -154,10 +154,6 @@ impl<W: Work> Lane<W> {
         self.lock().is_closed = true;
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.lock().is_closed
-    }
-
     /// Waits until nothing runs, which means that nothing waits either.
     pub(crate) async fn idle(&self) {
         loop {

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! execute ──► lane of each submission's users ──► queue ──► runner ──► inner.execute(all, latest now) ──► replies
-//! accounts ─► read lane ─► idle: straight through; busy: queue ──► runner ──► inner.accounts(each user once)
+//! accounts ─► one that the store recalls: answered at once, and not counted as a batch
+//!          ─► read lane ─► idle: straight through; busy: queue ──► runner ──► inner.accounts(each user once)
 //! the rest ─► straight through
 //! ```
 //!
@@ -34,7 +35,10 @@ mod spans;
 mod unwind;
 mod writes;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use balance_domain::{
@@ -57,6 +61,7 @@ pub struct GroupCommit {
     inner: Arc<dyn BalanceRepo>,
     writes: Vec<Arc<Lane<Writes>>>,
     reads: Arc<Lane<Reads>>,
+    is_draining: AtomicBool,
 }
 
 impl GroupCommit {
@@ -78,12 +83,13 @@ impl GroupCommit {
             .collect();
         let work = Reads::new(inner.clone());
         let reads = Lane::new(work, options.read_limits(), metrics::for_reads(), runtime);
-        Self { inner, writes, reads }
+        Self { inner, writes, reads, is_draining: AtomicBool::new(false) }
     }
 
     /// Waits until all queued work is answered. From the call on, new work is refused with
     /// [`RepoError::Unavailable`] and [`ready`](BalanceRepo::ready) says so too. May be called more than once.
     pub async fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
         self.writes.iter().for_each(|lane| lane.close());
         self.reads.close();
         for lane in &self.writes {
@@ -149,7 +155,7 @@ impl BalanceRepo for GroupCommit {
     }
 
     fn recall_account(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
-        self.inner.recall_account(user_id, now).filter(|_| !self.reads.is_closed())
+        if self.is_draining.load(Ordering::Relaxed) { None } else { self.inner.recall_account(user_id, now) }
     }
 
     async fn reservation(
@@ -192,7 +198,7 @@ impl BalanceRepo for GroupCommit {
     }
 
     async fn ready(&self) -> Result<(), RepoError> {
-        if self.reads.is_closed() {
+        if self.is_draining.load(Ordering::Relaxed) {
             return Err(lane::closed());
         }
         self.inner.ready().await

@@ -13,7 +13,6 @@ use balance_domain::{
 
 use crate::{
     error::repo_error,
-    recent::Recent,
     writer::{Session, Verdict},
 };
 
@@ -21,33 +20,25 @@ use crate::{
 /// the defect stands alone, so that neighbours are not disturbed.
 pub(crate) fn execute(
     session: &mut Session,
-    recent: &Recent,
     submissions: &[Submission],
     now: Timestamp,
 ) -> Result<Vec<Reply>, RepoError> {
-    match attempt(session, recent, submissions, now) {
+    match attempt(session, submissions, now) {
         Err(RepoError::Internal(cause)) if submissions.len() > 1 => {
             tracing::error!(%cause, "a batch failed; its submissions are tried in smaller ones");
-            Ok(in_halves(session, recent, submissions, now))
+            Ok(in_halves(session, submissions, now))
         }
         outcome => outcome,
     }
 }
 
-fn in_halves(
-    session: &mut Session,
-    recent: &Recent,
-    submissions: &[Submission],
-    now: Timestamp,
-) -> Vec<Reply> {
+fn in_halves(session: &mut Session, submissions: &[Submission], now: Timestamp) -> Vec<Reply> {
     let (first, second) = submissions.split_at(submissions.len() / 2);
     let mut replies = Vec::with_capacity(submissions.len());
     for half in [first, second] {
-        match attempt(session, recent, half, now) {
+        match attempt(session, half, now) {
             Ok(answered) => replies.extend(answered),
-            Err(RepoError::Internal(_)) if half.len() > 1 => {
-                replies.extend(in_halves(session, recent, half, now));
-            }
+            Err(RepoError::Internal(_)) if half.len() > 1 => replies.extend(in_halves(session, half, now)),
             Err(error) => replies.extend(half.iter().map(|_| Err(error.clone().into()))),
         }
     }
@@ -56,7 +47,6 @@ fn in_halves(
 
 fn attempt(
     session: &mut Session,
-    recent: &Recent,
     submissions: &[Submission],
     now: Timestamp,
 ) -> Result<Vec<Reply>, RepoError> {
@@ -64,6 +54,7 @@ fn attempt(
         return Ok(Vec::new());
     }
     let needs = Needs::of(submissions);
+    let recent = session.recent();
     let mut written = None;
     let replies = session.transaction(|connection| {
         let rows = load::rows(connection, &needs, now).map_err(repo_error)?;
@@ -72,7 +63,6 @@ fn attempt(
             return Ok(Verdict::Discard(replies));
         }
         write::changes(connection, &changes).map_err(repo_error)?;
-        recent.check(connection).map_err(repo_error)?;
         written = Some((recent.take(&changes), changes));
         Ok(Verdict::Commit(replies))
     })?;

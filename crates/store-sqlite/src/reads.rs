@@ -32,8 +32,7 @@ impl StoreFigures for SqliteStore {
 #[async_trait]
 impl BalanceRepo for SqliteStore {
     async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
-        let recent = Arc::clone(self.recent());
-        self.writer().run(move |session| execute(session, &recent, &submissions, now)).await
+        self.writer().run(move |session| execute(session, &submissions, now)).await
     }
 
     async fn accounts(

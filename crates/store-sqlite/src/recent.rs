@@ -3,8 +3,9 @@
 //!
 //! What stands here is true: the file belongs to this process, and nobody but its writer changes an account. The writer
 //! takes out what it is about to commit and puts it back once that is durable. In between the file is asked, which
-//! may show the commit a moment before it is answered; so nobody is told of an older state than somebody was told of before.
-//! Should somebody change the file from outside all the same, the writer notices with the next command, and all is forgotten.
+//! may show the commit a moment before it is answered; so nobody is told of an older state than anybody was told of before
+//! he asked. Should somebody change the file from outside all the same, the writer's next transaction notices, and all is
+//! forgotten.
 //!
 //! Accounts are learned from writes alone: what is read and never written would push out what is written, and what a
 //! reader has seen may be old by the time that it is kept.
@@ -14,23 +15,21 @@ use std::{
     collections::HashMap,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
 use balance_domain::{AccountAsOf, Changes, KnownAccount, Timestamp, UserId, ports::AccountReads};
 use hashlink::LruCache;
-use rusqlite::Connection;
 
-/// So that readers and the writer rarely wait for each other.
-const SHARDS: usize = 16;
+/// Enough shards for readers and the writer to rarely wait for each other.
+const SHARD_BITS: u32 = 4;
+const SHARDS: usize = 1 << SHARD_BITS;
 
 /// The accounts that were written last, the least recently written forgotten first.
 pub(crate) struct Recent {
     shards: [Mutex<Shard>; SHARDS],
     looked_up: AtomicU64,
-    /// What SQLite calls the version of the file: it counts what other connections than the writer's commit.
-    data_version: AtomicI64,
 }
 
 /// What was known of accounts before they were written.
@@ -46,7 +45,7 @@ impl Recent {
     pub(crate) fn new(accounts_max: usize) -> Self {
         let shard =
             |_| Mutex::new(Shard { accounts: LruCache::new(accounts_max.div_ceil(SHARDS)), recalled: 0 });
-        Self { shards: array::from_fn(shard), looked_up: AtomicU64::new(0), data_version: AtomicI64::new(0) }
+        Self { shards: array::from_fn(shard), looked_up: AtomicU64::new(0) }
     }
 
     /// The account at `now`, for a reader; `None` where the file must be asked.
@@ -57,13 +56,9 @@ impl Recent {
         Some(account)
     }
 
-    /// Forgets everything if somebody else has written since the last time. For the writer, within its transaction.
-    pub(crate) fn check(&self, writer: &Connection) -> rusqlite::Result<()> {
-        let version = writer.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-        if self.data_version.swap(version, Ordering::Relaxed) != version {
-            self.shards.iter().for_each(|shard| lock(shard).accounts.clear());
-        }
-        Ok(())
+    /// For the day that somebody else has written.
+    pub(crate) fn forget_all(&self) {
+        self.shards.iter().for_each(|shard| lock(shard).accounts.clear());
     }
 
     /// Takes out the accounts that are about to be committed otherwise.
@@ -95,9 +90,9 @@ impl Recent {
     }
 
     fn shard(&self, user_id: UserId) -> MutexGuard<'_, Shard> {
-        // Ids are often given out one after the other, and often in steps of a power of two.
+        // Ids are often given out one after the other, and often in steps of a power of two: its highest bits depend on all.
         let mixed = user_id.get().unsigned_abs().wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        lock(&self.shards[(mixed >> 32) as usize % SHARDS])
+        lock(&self.shards[(mixed >> (u64::BITS - SHARD_BITS)) as usize])
     }
 }
 

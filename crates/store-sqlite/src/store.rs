@@ -25,7 +25,8 @@ pub struct SqliteOptions {
     pub migrate: bool,
     /// Connections that read at the same time, at least 1. Each costs up to about 2 MiB.
     pub readers: usize,
-    /// How many accounts are remembered as they were written last, about 100 bytes each; 0 remembers none.
+    /// About how many accounts are remembered as they were written last; 0 remembers none. About 120 bytes each, and 90 per
+    /// active reservation.
     pub recent_accounts_max: usize,
 }
 
@@ -68,8 +69,8 @@ impl SqliteStore {
         }
         schema::check(&connection)?;
         let readers = Readers::open(file.path(), readers)?;
-        let writer = Writer::start(connection, file)?;
         let recent = Arc::new(Recent::new(recent_accounts_max));
+        let writer = Writer::start(connection, file, Arc::clone(&recent))?;
         Ok(Self { inner: Arc::new(Inner { recent, readers, writer }) })
     }
 
@@ -95,7 +96,7 @@ impl SqliteStore {
         copy_to(&connection, to)
     }
 
-    pub(crate) fn recent(&self) -> &Arc<Recent> {
+    pub(crate) fn recent(&self) -> &Recent {
         &self.inner.recent
     }
 

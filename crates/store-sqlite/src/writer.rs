@@ -15,7 +15,7 @@ use balance_domain::ports::{Cause, RepoError};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::file::LockedFile;
+use crate::{file::LockedFile, recent::Recent};
 pub(crate) use session::{Session, Verdict};
 
 /// Work that waits for the thread; a caller past it waits for a place. Each piece may be a whole batch.
@@ -37,11 +37,15 @@ pub(crate) struct Broken(Arc<OnceLock<Cause>>);
 
 impl Writer {
     /// Starts the thread. The lock on the file is released after the connection is closed.
-    pub(crate) fn start(connection: Connection, file: LockedFile) -> Result<Self, RepoError> {
+    pub(crate) fn start(
+        connection: Connection,
+        file: LockedFile,
+        recent: Arc<Recent>,
+    ) -> Result<Self, RepoError> {
         let broken = Broken::default();
         let data = File::open(file.path()).map_err(|error| RepoError::Unavailable(error.into()))?;
         let data = Arc::new(data);
-        let session = Session::start(file.path(), Arc::clone(&data), connection, broken.clone())?;
+        let session = Session::start(file.path(), Arc::clone(&data), connection, recent, broken.clone())?;
         let (queue, work) = mpsc::channel(QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())

@@ -123,7 +123,7 @@ pub(crate) const KEYS: &[Key] = &[
         "database.recent_accounts_max",
         "200000",
         "Accounts that are remembered as they were written last, so that most batches and reads need no look first:\n\
-         about 150 bytes each and 80 per reservation on PostgreSQL, 100 bytes each on SQLite; 0 remembers none.",
+         about 150 bytes each, and 90 per active reservation; 0 remembers none.",
     ),
     key("database.deadline_ms", "5000", "Time for one call, its repetitions included, in milliseconds."),
     key(

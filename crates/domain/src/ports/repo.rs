@@ -58,7 +58,7 @@ pub trait BalanceRepo: Send + Sync + 'static {
     ) -> Result<Vec<Option<AccountAsOf>>, RepoError>;
 
     /// One account at `now`, if the store can tell without waiting for anything, with the promises of [`accounts`](Self::accounts);
-    /// `None` says nothing. Never blocks.
+    /// `None` says nothing. Never waits for a disk, a network or a transaction.
     fn recall_account(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
         // A store that remembers nothing.
         let _ = (user_id, now);

@@ -11,13 +11,19 @@ use balance_domain::ports::{Cause, RepoError};
 use rusqlite::Connection;
 
 use super::{Broken, checkpoint::Checkpoints};
-use crate::error::{is_certain_at_commit, repo_error};
+use crate::{
+    error::{is_certain_at_commit, repo_error},
+    recent::Recent,
+};
 
 /// The writing connection, on its thread.
 pub(crate) struct Session {
     /// Dropped first: the writer's connection closes last.
     pub(super) checkpoints: Checkpoints,
     connection: Connection,
+    recent: Arc<Recent>,
+    /// What SQLite calls the version of the file: another one each time that a connection other than this one has committed.
+    data_version: Option<i64>,
     broken: Broken,
 }
 
@@ -34,10 +40,11 @@ impl Session {
         path: &Path,
         data: Arc<File>,
         mut connection: Connection,
+        recent: Arc<Recent>,
         broken: Broken,
     ) -> Result<Self, RepoError> {
         let checkpoints = Checkpoints::start(path, data, &mut connection, broken.clone())?;
-        Ok(Self { checkpoints, connection, broken })
+        Ok(Self { checkpoints, connection, recent, data_version: None, broken })
     }
 
     /// One write transaction. An error, a panic or [`Verdict::Discard`] leaves no trace of it; any error but
@@ -48,6 +55,10 @@ impl Session {
     ) -> Result<T, RepoError> {
         self.broken.check()?;
         self.batch("BEGIN IMMEDIATE").map_err(repo_error)?;
+        if let Err(error) = self.notice_others() {
+            self.leave_transaction();
+            return Err(repo_error(error));
+        }
         match catch_unwind(AssertUnwindSafe(|| work(&self.connection))) {
             Ok(Ok(Verdict::Commit(answer))) => self.commit().map(|()| answer),
             Ok(Ok(Verdict::Discard(answer))) => {
@@ -63,6 +74,21 @@ impl Session {
                 resume_unwind(panic)
             }
         }
+    }
+
+    /// Accounts as they were committed last: to be taken out before and put back after a commit that changes them.
+    pub(crate) fn recent(&self) -> Arc<Recent> {
+        Arc::clone(&self.recent)
+    }
+
+    /// Nobody else is to write; whoever does makes what is remembered wrong.
+    fn notice_others(&mut self) -> rusqlite::Result<()> {
+        let version: i64 =
+            self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if self.data_version.replace(version).is_some_and(|before| before != version) {
+            self.recent.forget_all();
+        }
+        Ok(())
     }
 
     /// A COMMIT that fails may have reached the log all the same, and would come back when the file is opened
@@ -96,8 +122,8 @@ impl Session {
     }
 
     #[cfg(test)]
-    pub(super) fn connection(&self) -> &Connection {
-        &self.connection
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 
     fn batch(&self, sql: &'static str) -> rusqlite::Result<()> {

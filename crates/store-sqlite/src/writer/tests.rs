@@ -19,21 +19,30 @@ fn store() -> (SqliteStore, TempDir) {
     (store, folder)
 }
 
-fn deposit(key: String) -> Submission {
-    let action = Action::Deposit { user_id: UserId::new(1).unwrap(), amount: Amount::MIN };
+fn user(id: i64) -> UserId {
+    UserId::new(id).unwrap()
+}
+
+fn deposit(user_id: UserId, key: String) -> Submission {
+    let action = Action::Deposit { user_id, amount: Amount::MIN };
     let comment = Comment::new("c".repeat(Comment::BYTES_MAX)).ok();
     MoneyCommand { action, key: IdempotencyKey::new(key).unwrap(), comment }.into()
 }
 
 fn deposits(name: &str, count: usize) -> Vec<Submission> {
-    (0..count).map(|n| deposit(format!("{name}-{n}"))).collect()
+    (0..count).map(|n| deposit(user(1), format!("{name}-{n}"))).collect()
 }
 
 const NOW: Timestamp = Timestamp::MAX;
 
+/// As the file has it: several accounts are never recalled.
 async fn recorded(store: &SqliteStore) -> i64 {
-    let account = store.accounts(vec![UserId::new(1).unwrap()], NOW).await.unwrap().remove(0);
+    let account = store.accounts(vec![user(1), user(1)], NOW).await.unwrap().remove(0);
     account.map_or(0, |account| account.recorded.seq)
+}
+
+fn recalled(store: &SqliteStore, id: i64) -> Option<i64> {
+    store.recall_account(user(id), NOW).map(|account| account.recorded.seq)
 }
 
 fn insert_service(connection: &Connection) -> rusqlite::Result<usize> {
@@ -104,6 +113,36 @@ async fn a_disk_in_doubt_refuses_writes_until_the_file_is_opened_anew() {
     assert!(store.execute(deposits("after", 1), NOW).await.unwrap()[0].is_ok());
 }
 
+/// One COMMIT is refused and can be rolled back, the other leaves everybody in doubt.
+#[tokio::test]
+async fn a_commit_that_fails_leaves_nothing_to_recall() {
+    for is_certain in [true, false] {
+        let (store, _folder) = store();
+        let before = [1, 2].map(|id| deposit(user(id), "before".to_owned()));
+        store.execute(before.to_vec(), NOW).await.unwrap();
+        let fail = move |session: &mut Session| {
+            if is_certain {
+                let sql = "CREATE TEMP TABLE parents (id INTEGER PRIMARY KEY);
+                           CREATE TEMP TABLE children (id REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED);
+                           CREATE TEMP TRIGGER orphans AFTER INSERT ON main.operations
+                           BEGIN INSERT INTO children VALUES (1); END";
+                session.connection().execute_batch(sql).map_err(repo_error)
+            } else {
+                session.connection().commit_hook(Some(|| true)).map_err(repo_error)
+            }
+        };
+        store.writer().run(fail).await.unwrap();
+        let failed = store.execute(deposits("lost", 1), NOW).await;
+        match failed {
+            Err(RepoError::Internal(_)) => assert!(is_certain),
+            Err(RepoError::Unknown(_)) => assert!(!is_certain),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!((recalled(&store, 1), recalled(&store, 2)), (None, Some(1)), "nor are others forgotten");
+        assert_eq!(recorded(&store).await, 1);
+    }
+}
+
 #[tokio::test]
 async fn a_caller_who_left_does_not_stop_the_work() {
     let (store, _folder) = store();
@@ -168,10 +207,11 @@ async fn the_log_is_copied_back_once_it_is_long() {
     set_short_rounds(&store, 100).await;
     let file_bytes = || std::fs::metadata(folder.path().join("balance.db")).unwrap().len();
     let empty = file_bytes();
+    store.execute(vec![deposit(user(2), "once".to_owned())], NOW).await.unwrap();
     deposit_until_the_log_begins_anew(&store, "first").await;
     assert!(file_bytes() > empty + 100 * 4096, "what the log held is in the file: {} bytes", file_bytes());
     deposit_until_the_log_begins_anew(&store, "second").await;
-    assert!(store.recall_account(UserId::new(1).unwrap(), NOW).is_some(), "that was nobody else's writing");
+    assert_eq!(recalled(&store, 2), Some(1), "that was nobody else's writing");
 }
 
 #[tokio::test]

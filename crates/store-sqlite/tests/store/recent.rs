@@ -152,16 +152,24 @@ async fn the_accounts_written_last_are_kept_and_no_more_than_asked_for() {
     assert!((100..=160).contains(&kept), "{kept}");
 }
 
-/// Somebody's shell on the file of a service that runs.
+/// Somebody's shell on the file of a service that runs. The next command notices, whatever becomes of it.
 #[tokio::test]
 async fn a_change_from_outside_is_noticed_by_the_next_command() {
-    let (store, folder) = opened();
-    accept(&store, vec![money(deposit(1, 100), "a"), money(deposit(2, 100), "a")], 0).await;
-    let shell = rusqlite::Connection::open(folder.path().join("balance.db")).unwrap();
-    shell.execute("UPDATE accounts SET available = 500", []).unwrap();
-    accept(&store, vec![money(deposit(1, 1), "b")], 1).await;
-    assert_eq!(balance(&store, 1, 2).await, Some((501, 0)));
-    assert_eq!(balance(&store, 2, 2).await, Some((500, 0)), "nor is anybody else told what is no more");
+    let withdrawal = Action::Withdraw { user_id: user(1), amount: amount(80) };
+    for (command, is_accepted, left) in [
+        (money(deposit(1, 1), "new"), true, 51),
+        (money(withdrawal, "new"), false, 50),
+        (money(deposit(1, 100), "a"), true, 50),
+    ] {
+        let (store, folder) = opened();
+        accept(&store, vec![money(deposit(1, 100), "a"), money(deposit(2, 100), "a")], 0).await;
+        let shell = rusqlite::Connection::open(folder.path().join("balance.db")).unwrap();
+        shell.execute("UPDATE accounts SET available = 50", []).unwrap();
+        let replies = store.execute(vec![command], at(1)).await.unwrap();
+        assert_eq!(replies[0].is_ok(), is_accepted, "{replies:?}");
+        assert_eq!(balance(&store, 1, 2).await, Some((left, 0)));
+        assert_eq!(balance(&store, 2, 2).await, Some((50, 0)), "nor is anybody else told what is no more");
+    }
 }
 
 /// Each reader asks in turn for one account, which may be recalled, and for two, which the file is asked for. What it has
