@@ -28,6 +28,7 @@ use crate::{
     progress::progress,
     report::{Figures, Row},
     subject::{Subject, Wish},
+    workload::Workload,
 };
 
 /// Targets that are measured together.
@@ -209,14 +210,22 @@ type Measure = fn(&TargetsArgs, &mut Session, &mut Subject, &Place, &mut Finding
 
 /// What is measured on a store of its own, in this order.
 const GROUPS: &[(Group, Measure)] = &[
-    (Group::Alone, alone::measure),
-    (Group::Writes, single::deposits),
-    (Group::Writes, single::reserves_and_captures),
-    (Group::Writes, single::mixes),
-    (Group::Reads, single::reads),
-    (Group::Batch, single::batches),
-    (Group::Hot, hot::measure),
-    (Group::Memory, start::idle),
+    (Group::Alone, |args, session, subject, place, findings| {
+        alone::measure(args, session, subject, place, findings)
+    }),
+    (Group::Writes, |args, session, subject, _, findings| {
+        single::writes(args, session, subject, Workload::Deposit, findings)
+    }),
+    (Group::Writes, |args, session, subject, _, findings| {
+        single::writes(args, session, subject, Workload::ReserveCapture, findings)
+    }),
+    (Group::Writes, |args, session, subject, _, findings| {
+        single::writes(args, session, subject, Workload::Mix, findings)
+    }),
+    (Group::Reads, |args, session, subject, _, findings| single::reads(args, session, subject, findings)),
+    (Group::Batch, |args, session, subject, _, findings| single::batches(args, session, subject, findings)),
+    (Group::Hot, |args, session, subject, _, findings| hot::measure(args, session, subject, findings)),
+    (Group::Memory, |args, _, subject, _, findings| start::idle(args, subject, findings)),
 ];
 
 /// Measures on books that have nothing but users with money, so that no line depends on what was measured before it;

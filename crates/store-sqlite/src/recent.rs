@@ -4,7 +4,7 @@
 //! What stands here is true: the file belongs to this process, and nobody but its writer changes an account. The writer
 //! takes out what it is about to commit and puts it back once that is durable. In between the file is asked, which
 //! may show the commit a moment before it is answered; so nobody is told of an older state than anybody was told of before
-//! he asked. Should somebody change the file from outside all the same, the writer's next transaction notices, and all is
+//! they asked. Should somebody change the file from outside all the same, the writer's next transaction notices, and all is
 //! forgotten.
 //!
 //! Accounts are learned from writes alone: what is read and never written would push out what is written, and what a

@@ -42,7 +42,7 @@ impl Parts {
 pub(super) fn measure(
     args: &TargetsArgs,
     session: &mut Session,
-    subject: &mut Subject,
+    subject: &Subject,
     place: &Place,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {

@@ -6,7 +6,6 @@ use super::{
 };
 use crate::{
     measure::Session,
-    place::Place,
     report::{Row, median, ratio},
     subject::Subject,
     workload::Workload,
@@ -18,8 +17,7 @@ const CONNECTIONS: usize = 64;
 pub(super) fn measure(
     args: &TargetsArgs,
     session: &mut Session,
-    subject: &mut Subject,
-    _: &Place,
+    subject: &Subject,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let mut alone = Row::new(subject.name, Workload::Deposit, 1);

@@ -7,7 +7,6 @@ use super::{
 use crate::{
     Data, Store,
     measure::Session,
-    place::Place,
     report::{Figures, Row, median, ratio},
     subject::Subject,
     workload::Workload,
@@ -15,38 +14,8 @@ use crate::{
 
 const CONNECTIONS: [usize; 2] = [64, 256];
 
-pub(super) fn deposits(
-    args: &TargetsArgs,
-    session: &mut Session,
-    subject: &mut Subject,
-    _: &Place,
-    findings: &mut Findings,
-) -> anyhow::Result<()> {
-    writes(args, session, subject, Workload::Deposit, findings)
-}
-
-pub(super) fn reserves_and_captures(
-    args: &TargetsArgs,
-    session: &mut Session,
-    subject: &mut Subject,
-    _: &Place,
-    findings: &mut Findings,
-) -> anyhow::Result<()> {
-    writes(args, session, subject, Workload::ReserveCapture, findings)
-}
-
-/// Of deposits, reserves, captures and transfers.
-pub(super) fn mixes(
-    args: &TargetsArgs,
-    session: &mut Session,
-    subject: &mut Subject,
-    _: &Place,
-    findings: &mut Findings,
-) -> anyhow::Result<()> {
-    writes(args, session, subject, Workload::Mix, findings)
-}
-
-fn writes(
+/// A workload of single writes, and how it compares with ten times the origin.
+pub(super) fn writes(
     args: &TargetsArgs,
     session: &mut Session,
     subject: &Subject,
@@ -78,8 +47,7 @@ fn writes(
 pub(super) fn reads(
     args: &TargetsArgs,
     session: &mut Session,
-    subject: &mut Subject,
-    _: &Place,
+    subject: &Subject,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     for connections in CONNECTIONS {
@@ -118,8 +86,7 @@ fn against_roofline(args: &TargetsArgs, name: String, wanted: String, bound: f64
 pub(super) fn batches(
     args: &TargetsArgs,
     session: &mut Session,
-    subject: &mut Subject,
-    _: &Place,
+    subject: &Subject,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let mut row = Row::new(subject.name, Workload::Batch1000, 4);

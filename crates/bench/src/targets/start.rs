@@ -6,20 +6,14 @@ use super::{
     Findings, Group, TargetsArgs,
     line::{Bound, Line},
 };
-use crate::{measure::Session, place::Place, subject::Subject};
+use crate::subject::Subject;
 
 const IDLE_MB_MAX: f64 = 50.0;
 const LOADED_MB_MAX: f64 = 200.0;
 const START_SECONDS_MAX: f64 = 1.0;
 
 /// Starts the service anew, and looks at its memory before anything was asked of it.
-pub(super) fn idle(
-    args: &TargetsArgs,
-    _: &mut Session,
-    subject: &mut Subject,
-    _: &Place,
-    findings: &mut Findings,
-) -> anyhow::Result<()> {
+pub(super) fn idle(args: &TargetsArgs, subject: &mut Subject, findings: &mut Findings) -> anyhow::Result<()> {
     findings.lines.push(start(args, Group::Memory, subject)?);
     std::thread::sleep(Duration::from_secs(1));
     let idle = subject.served().resident_mb();
