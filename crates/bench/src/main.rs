@@ -18,6 +18,7 @@ mod drive;
 mod grow;
 mod history;
 mod measure;
+mod numbers;
 mod place;
 mod plot;
 mod probe;
@@ -121,20 +122,20 @@ struct RunArgs {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "deposit,reserve-capture,balance-read")]
     workloads: Vec<Workload>,
     /// Numbers of connections, separated by commas.
-    #[arg(long, value_delimiter = ',', default_value = "1,16,64,256")]
+    #[arg(long, value_delimiter = ',', default_value = "1,16,64,256", value_parser = numbers::count())]
     connections: Vec<usize>,
     /// Seconds per measurement.
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 5.0, value_parser = numbers::positive)]
     seconds: f64,
     /// How often each measurement is taken, interleaved with its roofline; the median is reported.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = numbers::count())]
     rounds: usize,
     /// Offer this many requests per second instead of as many as are answered (open loop); latency then counts
     /// from the moment a request was due, so that a stall is not hidden.
-    #[arg(long)]
+    #[arg(long, value_parser = numbers::positive)]
     rate: Option<f64>,
     /// Users that exist before the measurement, each with money.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     users: u64,
     /// The binary to measure. As a rule the one beside this program, of the same build.
     #[arg(long, default_value_os_t = process::beside_this(), hide_default_value = true)]

@@ -22,6 +22,7 @@ use crate::{
     Data, Store,
     grow::{self, Size},
     measure::Session,
+    numbers,
     place::Place,
     probe,
     process::{self, OthersWatch, balance, cores},
@@ -62,13 +63,13 @@ pub(crate) struct TargetsArgs {
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Group>,
     /// Seconds per measurement.
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 3.0, value_parser = numbers::positive)]
     seconds: f64,
     /// How often each measurement is taken, interleaved with what it is compared with.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = numbers::count())]
     rounds: usize,
     /// Users of the store that is not grown.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     users: u64,
     /// The binary to measure. As a rule the one beside this program, of the same build.
     #[arg(long, default_value_os_t = process::beside_this(), hide_default_value = true)]
@@ -90,10 +91,10 @@ pub(crate) struct TargetsArgs {
     size: Size,
     /// Seconds of deposits over 256 connections to either store before their throughput is compared at size: right after a
     /// check-point PostgreSQL logs whole pages, and a service does not know its accounts yet.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = numbers::not_negative)]
     warm_up: f64,
     /// Writes per second that go on beside the report.
-    #[arg(long, default_value_t = 1000.0)]
+    #[arg(long, default_value_t = 1000.0, value_parser = numbers::positive)]
     write_rate: f64,
 }
 
