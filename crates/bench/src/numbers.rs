@@ -2,17 +2,17 @@
 
 use clap::builder::RangedU64ValueParser;
 
-/// For seconds and rates: more than nothing, and no more than a week of seconds.
+/// For seconds and rates: more than nothing.
 pub(crate) fn positive(text: &str) -> Result<f64, String> {
-    not_negative(text).and_then(
-        |number| {
-            if number > 0.0 { Ok(number) } else { Err("must be more than 0".to_owned()) }
-        },
-    )
+    match not_negative(text)? {
+        0.0 => Err("must be more than 0".to_owned()),
+        number => Ok(number),
+    }
 }
 
-/// For what may be left out.
+/// For seconds that may be left out.
 pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
+    /// A week of seconds; more than any server answers in one.
     const MAX: f64 = 604_800.0;
     match text.parse::<f64>() {
         Ok(number) if (0.0..=MAX).contains(&number) => Ok(number),

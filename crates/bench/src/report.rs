@@ -41,7 +41,7 @@ pub(crate) struct Figures {
     pub(crate) requests_per_second: f64,
     /// The same requests against a constant answer, in the same run.
     pub(crate) roofline_requests_per_second: f64,
-    /// Requests per second over roofline requests per second; `None` where that is no number, since nothing was answered.
+    /// Requests per second over roofline requests per second; see [`ratio`].
     pub(crate) ratio: Option<f64>,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
@@ -143,8 +143,7 @@ impl Row {
             commands_per_second: median(&self.commands_per_second),
             requests_per_second: median(&self.requests_per_second),
             roofline_requests_per_second: median(&self.roofline_per_second),
-            ratio: Some(ratio(&self.requests_per_second, &self.roofline_per_second))
-                .filter(|ratio| ratio.is_finite()),
+            ratio: ratio(&self.requests_per_second, &self.roofline_per_second),
             p50_ms: quantile(0.5),
             p99_ms: quantile(0.99),
             p999_ms: quantile(0.999),
@@ -231,10 +230,10 @@ pub(crate) fn median(values: &[f64]) -> f64 {
 }
 
 /// The median of the ratios of the rounds: each is taken between neighbours in time, so that a machine that gets
-/// slower from round to round does not change it.
-pub(crate) fn ratio(ours: &[f64], theirs: &[f64]) -> f64 {
+/// slower from round to round does not change it. `None` where nothing was answered that it could be taken to.
+pub(crate) fn ratio(ours: &[f64], theirs: &[f64]) -> Option<f64> {
     let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
-    median(&ratios)
+    Some(median(&ratios)).filter(|ratio| ratio.is_finite())
 }
 
 #[cfg(test)]
@@ -246,9 +245,16 @@ mod tests {
     #[test]
     fn a_ratio_is_taken_within_each_round() {
         // The machine halved its speed after the first round and doubled it after the second; we are at half of it.
-        assert!((ratio(&[10.0, 5.0, 10.0], &[20.0, 10.0, 20.0]) - 0.5).abs() < 1e-9);
+        assert!((ratio(&[10.0, 5.0, 10.0], &[20.0, 10.0, 20.0]).unwrap() - 0.5).abs() < 1e-9);
         // The ratio of the medians would be 1.
-        assert!((ratio(&[1.0, 4.0, 4.0], &[4.0, 4.0, 8.0]) - 0.5).abs() < 1e-9);
+        assert!((ratio(&[1.0, 4.0, 4.0], &[4.0, 4.0, 8.0]).unwrap() - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn there_is_no_ratio_to_nothing() {
+        for ours in [0.0, 9.0] {
+            assert_eq!(ratio(&[ours], &[0.0]), None);
+        }
     }
 
     #[test]

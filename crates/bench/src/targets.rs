@@ -9,7 +9,7 @@ mod single;
 mod size;
 mod start;
 
-use std::{fmt::Write as _, io::Write as _, mem, path::PathBuf, time::Duration};
+use std::{fmt::Write as _, io::Write as _, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -198,8 +198,8 @@ pub(crate) fn targets(args: &TargetsArgs) -> anyhow::Result<()> {
     let others = watch.share();
     let after = probe::fdatasync(&flushed)?;
     session.bar().finish_and_clear();
-    let unsound = mem::take(&mut findings.unsound);
-    findings.lines.push(books(&args, "new stores", &unsound));
+    let line = books(&args, "new stores", &findings.unsound);
+    findings.lines.push(line);
     if let Some((subject, _)) = grown {
         let unsound = subject.verify().err().map(|error| format!("{error:#}"));
         findings.lines.push(books(&args, "grown store", unsound.as_slice()));

@@ -11,7 +11,7 @@ pub struct KnownAccount {
 
 impl KnownAccount {
     /// An account with more active reservations is not worth remembering: each is as large as half of an account without any.
-    pub const ACTIVE_MAX: usize = 8;
+    const ACTIVE_MAX: usize = 8;
 
     /// The account as it was written, where `active` are reservations of it that were active before and `written`, in the order
     /// of keys, those that were written with it.

@@ -39,8 +39,8 @@ pub(super) fn measure(
             rate(median(hot.requests_per_second())),
             rate(median(uniform.requests_per_second()))
         ),
-        ratio: Some(throughput),
-        met: Bound::AtLeast(0.8).is_met_by(throughput),
+        ratio: throughput,
+        met: Bound::AtLeast(0.8).is_met_by_some(throughput),
         command: args.command(Group::Hot),
     });
     let others = ratio(hot.others_p99_ms(), uniform.p99_ms());
@@ -52,10 +52,10 @@ pub(super) fn measure(
             median(hot.others_p99_ms()),
             median(uniform.p99_ms()),
             median(alone.p99_ms()),
-            ratio(hot.others_p99_ms(), alone.p99_ms())
+            ratio(hot.others_p99_ms(), alone.p99_ms()).unwrap_or(f64::NAN)
         ),
-        ratio: Some(others),
-        met: Bound::AtMost(3.0).is_met_by(others),
+        ratio: others,
+        met: Bound::AtMost(3.0).is_met_by_some(others),
         command: args.command(Group::Hot),
     });
     findings.keep(&[alone, uniform, hot]);

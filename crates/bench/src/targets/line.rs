@@ -31,7 +31,12 @@ pub(super) enum Bound {
 }
 
 impl Bound {
-    /// A figure that is none, like the ratio to nothing, meets no target.
+    /// What could not be measured meets no target.
+    pub(super) fn is_met_by_some(self, figure: Option<f64>) -> bool {
+        figure.is_some_and(|figure| self.is_met_by(figure))
+    }
+
+    /// Nor does a figure that is none.
     pub(super) fn is_met_by(self, figure: f64) -> bool {
         match self {
             Self::AtLeast(bound) => figure >= bound,
@@ -136,6 +141,7 @@ mod tests {
             assert!(!bound.is_met_by(f64::NAN));
         }
         assert!(!Bound::AtMost(1.0).is_met_by(f64::NEG_INFINITY));
+        assert!(Bound::AtLeast(0.35).is_met_by_some(Some(0.35)) && !Bound::AtLeast(0.0).is_met_by_some(None));
     }
 
     #[test]

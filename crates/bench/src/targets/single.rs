@@ -70,8 +70,7 @@ fn against_roofline(args: &TargetsArgs, name: String, wanted: String, bound: f64
         wanted,
         measured: format!("{ours} of {most}{refused}"),
         ratio: figures.ratio,
-        met: figures.ratio.is_some_and(|ratio| Bound::AtLeast(bound).is_met_by(ratio))
-            && figures.refused == 0,
+        met: Bound::AtLeast(bound).is_met_by_some(figures.ratio) && figures.refused == 0,
         command: format!(
             "just bench --store {} --data {} --workloads {} --connections {}",
             args.store.name(),
@@ -116,7 +115,7 @@ pub(super) fn batches(
             rate(median(commands)),
             rate(median(&singles))
         ),
-        ratio: Some(ratio(commands, &singles)),
+        ratio: ratio(commands, &singles),
         met: Bound::AtLeast(wanted).is_met_by(scaled),
         command: args.command(Group::Batch),
     });

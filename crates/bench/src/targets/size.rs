@@ -78,8 +78,8 @@ fn throughput(
                     rate(median(grown.requests_per_second())),
                     rate(median(empty.requests_per_second()))
                 ),
-                ratio: Some(kept),
-                met: Bound::AtLeast(0.8).is_met_by(kept),
+                ratio: kept,
+                met: Bound::AtLeast(0.8).is_met_by_some(kept),
                 command: args.command(Group::Size),
             });
         }

@@ -4,8 +4,8 @@
 //! is known for certain; `optimistic` then has the database confirm all of it in the transaction that writes. A reader has
 //! it confirmed by the statement that reads the rest.
 //!
-//! An account is kept with all of its active reservations. Commands that need more than that (an ended reservation, a new account, a service
-//! that nothing was reserved for) do not go this way.
+//! An account is kept with all of its active reservations. Commands that need more than that (an ended reservation, a new
+//! account, a service that nothing was reserved for) do not go this way.
 
 use std::{
     collections::{HashMap, HashSet},
