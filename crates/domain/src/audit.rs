@@ -126,6 +126,10 @@ impl LedgerSink for Audit {
             current.stored.insert(reservation.key, reservation);
         }
     }
+
+    fn damage(&self, user_id: UserId, what: &'static str) {
+        self.books().differ(user_id, what.to_owned());
+    }
 }
 
 #[derive(Default)]

@@ -99,4 +99,8 @@ impl LedgerSink for Collector {
             }
         });
     }
+
+    fn damage(&self, user_id: UserId, what: &'static str) {
+        self.with(|state| state.faults.push(format!("user {user_id}: {what}")));
+    }
 }

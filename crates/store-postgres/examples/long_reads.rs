@@ -146,6 +146,7 @@ impl LedgerSink for Count {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
     fn reservation(&self, _: Reservation) {}
+    fn damage(&self, _: UserId, _: &'static str) {}
 }
 
 async fn scan(store: &PostgresStore) -> Anything<()> {

@@ -2,6 +2,7 @@
 //! answer. The transaction is the only lock that is needed: nobody else writes.
 
 mod load;
+mod numbers;
 mod write;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -62,7 +63,7 @@ fn attempt(
         if changes == Changes::default() {
             return Ok(Verdict::Discard(replies));
         }
-        write::changes(connection, &changes).map_err(repo_error)?;
+        write::changes(connection, &changes)?;
         written = Some((recent.take(&changes), changes));
         Ok(Verdict::Commit(replies))
     })?;

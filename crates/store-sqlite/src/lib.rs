@@ -11,6 +11,7 @@
 mod api_keys;
 mod catalogue;
 mod connection;
+mod early;
 mod error;
 mod execute;
 mod file;

@@ -3,17 +3,28 @@
 use balance_domain::{Account, RecordedOperation, Reservation, UserId, ports::LedgerSink};
 use rusqlite::{Connection, Row, Rows};
 
-use crate::rows::{
-    account, account_columns, recorded_operation, recorded_operation_columns, reservation,
-    reservation_columns,
+use crate::{
+    early,
+    rows::{
+        account, account_columns, recorded_operation, recorded_operation_columns, reservation,
+        reservation_columns,
+    },
 };
 
 const ACCOUNTS: &str = concat!("SELECT ", account_columns!(), " FROM accounts ORDER BY user_id");
 
+/// Each operation is in one of the two indexes. The places of one user's operations are sorted, nothing more; rows are fetched
+/// one by one. (Without a LIMIT SQLite leaves out the ORDER BY of a query within a join.)
 const OPERATIONS: &str = concat!(
     "SELECT ",
     recorded_operation_columns!(),
-    " FROM operations INDEXED BY operations_by_seq ORDER BY user_id, seq"
+    " FROM (
+        SELECT user_id AS owner, id AS place FROM operations INDEXED BY operations_by_key
+        WHERE idempotency_key IS NOT NULL
+        UNION ALL
+        SELECT user_id, id FROM operations INDEXED BY operations_without_key WHERE idempotency_key IS NULL
+        ORDER BY owner, place LIMIT -1
+    ) CROSS JOIN operations ON operations.id = place"
 );
 
 const RESERVATIONS: &str =
@@ -38,6 +49,9 @@ pub(crate) fn scan(connection: &Connection, sink: &dyn LedgerSink) -> rusqlite::
         while let Some(reservation) = reservations.next_of(user_id)? {
             sink.reservation(reservation);
         }
+    }
+    for user_id in early::wrongly_listed(connection)? {
+        sink.damage(user_id, "the first operations or the reservations are not listed as they are");
     }
     Ok(())
 }
@@ -104,12 +118,28 @@ mod tests {
     use crate::schema;
 
     #[test]
-    fn nothing_is_sorted() {
+    fn nothing_is_sorted_but_the_places_of_one_users_operations() {
         let mut connection = Connection::open_in_memory().unwrap();
         schema::migrate(&mut connection).unwrap();
-        for sql in [ACCOUNTS, OPERATIONS, RESERVATIONS] {
+        for sql in [ACCOUNTS, RESERVATIONS] {
             let plan = schema::plan(&connection, sql);
             assert!(!plan.contains("TEMP B-TREE"), "{sql}: {plan}");
         }
+        let plan = schema::plan(&connection, OPERATIONS);
+        let lines: Vec<&str> = plan.lines().skip_while(|line| !line.starts_with("MERGE")).collect();
+        assert_eq!(
+            lines,
+            [
+                "MERGE (UNION ALL)",
+                "LEFT",
+                "SCAN operations USING COVERING INDEX operations_by_key",
+                "USE TEMP B-TREE FOR LAST TERM OF ORDER BY",
+                "RIGHT",
+                "SCAN operations USING COVERING INDEX operations_without_key",
+                "USE TEMP B-TREE FOR LAST TERM OF ORDER BY",
+                "SCAN (subquery-2)",
+                "SEARCH operations USING INTEGER PRIMARY KEY (rowid=?)",
+            ]
+        );
     }
 }

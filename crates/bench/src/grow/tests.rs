@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use balance_domain::{Audit, ports::BalanceRepo};
+use balance_domain::{
+    Audit, Limit, OperationFilter, OperationQuery, OperationSort, UserId, ports::BalanceRepo,
+};
 use balance_store_postgres::{PostgresOptions, PostgresStore};
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
 
@@ -12,10 +14,10 @@ use super::*;
 fn size() -> Size {
     Size {
         accounts: 53,
-        operations: Some(1009),
+        operations: Some(2009),
         captures: Some(131),
         month: "2026-10".parse().unwrap(),
-        long_history: Some(199),
+        long_history: Some(1199),
     }
 }
 
@@ -23,9 +25,9 @@ fn size() -> Size {
 fn a_plan_has_as_many_rows_as_were_asked_for() {
     let plan = Plan::new(&size()).unwrap();
     // A long history goes in circles of four after the first deposit.
-    assert_eq!((plan.operations(), plan.long_history(), plan.captures()), (1009, 201, 131));
+    assert_eq!((plan.operations(), plan.long_history(), plan.captures()), (2009, 1201, 131));
     let rows: Vec<_> = plan.all_operations().map(Result::unwrap).collect();
-    assert_eq!(rows.len(), 1009);
+    assert_eq!(rows.len(), 2009);
     assert!(rows.is_sorted_by_key(|row| row.created_at), "in the order of time");
     let zone = balance_domain::AccountingZone::new("Europe/Moscow").unwrap();
     let month = zone.period("2026-10".parse().unwrap());
@@ -70,7 +72,7 @@ fn a_ledger_that_does_not_fit_on_the_disk_is_refused_before_anything_is_written(
 #[test]
 fn numbers_that_do_not_fit_are_refused() {
     let refused = Plan::new(&Size { operations: Some(400), ..size() }).unwrap_err().to_string();
-    assert!(refused.contains("at least 515 operations"), "{refused}");
+    assert!(refused.contains("at least 1515 operations"), "{refused}");
     let poor = Size { accounts: 2, operations: None, captures: Some(10_000_000), ..size() };
     assert!(Plan::new(&poor).is_err());
 }
@@ -84,7 +86,13 @@ async fn a_ledger_grown_in_sqlite_is_sound() {
     let before = sqlite_schema(&path);
     blocking(&url).await;
     assert_eq!(sqlite_schema(&path), before);
-    audit(&SqliteStore::open(&path, SqliteOptions::default()).unwrap()).await;
+    let store = SqliteStore::open(&path, SqliteOptions::default()).unwrap();
+    audit(&store).await;
+    assert_eq!(
+        oldest_of_the_long_history(&store).await,
+        (1..=50).collect::<Vec<_>>(),
+        "early operations are listed"
+    );
     let again = tokio::task::spawn_blocking(move || fill(&url, &size())).await.unwrap().unwrap_err();
     assert!(again.to_string().contains("has accounts already"), "{again}");
 }
@@ -113,7 +121,7 @@ async fn blocking(url: &str) {
         look(&url, size().month).unwrap()
     });
     let grown = grown.await.unwrap();
-    assert_eq!((grown.users, grown.long_history), (53, 201));
+    assert_eq!((grown.users, grown.long_history), (53, 1201));
 }
 
 fn sqlite_schema(path: &std::path::Path) -> Vec<String> {
@@ -124,11 +132,23 @@ fn sqlite_schema(path: &std::path::Path) -> Vec<String> {
     statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
+/// The numbers of a page.
+async fn oldest_of_the_long_history(store: &SqliteStore) -> Vec<i64> {
+    let query = OperationQuery {
+        user_id: UserId::new(long_user().cast_signed()).unwrap(),
+        filter: OperationFilter::default(),
+        sort: OperationSort::OldestFirst,
+        after: None,
+        limit: Limit::default(),
+    };
+    store.operations(query).await.unwrap().items.iter().map(|operation| operation.seq).collect()
+}
+
 async fn audit(store: &dyn BalanceRepo) {
     let audit = Arc::new(Audit::default());
     store.scan(Arc::clone(&audit) as _).await.unwrap();
     let summary = audit.finish();
     assert!(summary.is_clean(), "{summary:?}");
-    assert_eq!((summary.accounts, summary.operations, summary.reservations), (53, 1009, 131 + 50));
-    assert_eq!(summary.revenue, 181 * i128::from(PRICE));
+    assert_eq!((summary.accounts, summary.operations, summary.reservations), (53, 2009, 131 + 300));
+    assert_eq!(summary.revenue, 431 * i128::from(PRICE));
 }

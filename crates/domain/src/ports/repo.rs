@@ -113,6 +113,8 @@ pub trait LedgerSink: Send + Sync + 'static {
     fn operation(&self, operation: RecordedOperation);
     /// A reservation of the account that came last.
     fn reservation(&self, reservation: Reservation);
+    /// Something that the store keeps beside an account's rows, so as to find them again, is not as they say. At any time.
+    fn damage(&self, user_id: UserId, what: &'static str);
 }
 
 /// The catalogue of services.

@@ -1,16 +1,31 @@
 //! Writes the sum of a batch's decisions: every row once, accounts before what refers to them.
 
+use std::collections::HashMap;
+
 use balance_domain::{
     Account, AccountStatus, Changes, Comment, IdempotencyKey, OrderId, RecordedOperation, Reservation,
-    ReservationState, ServiceId, UserId,
+    ReservationState, ServiceId, UserId, ports::RepoError,
 };
 use rusqlite::{Connection, params};
 
-use crate::rows::state_name;
+use super::numbers;
+use crate::{
+    early::{self, EARLY, early_count, ids_of_user},
+    error::repo_error,
+    rows::state_name,
+};
 
-const UPDATE_ACCOUNT: &str = "UPDATE accounts SET closed = ?2, available = ?3, reserved = ?4, seq = ?5, last_at = ?6 WHERE user_id = ?1";
+/// `?7` is the number that the row has: operations count on from there.
+const UPDATE_ACCOUNT: &str = "
+    UPDATE accounts SET closed = ?2, available = ?3, reserved = ?4, seq = ?5, last_at = ?6
+    WHERE user_id = ?1 AND seq = ?7";
 
-const INSERT_ACCOUNT: &str = "INSERT INTO accounts (user_id, closed, available, reserved, seq, last_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+/// Only for a user who has no operations: a row that was lost does not begin anew.
+const INSERT_ACCOUNT: &str = concat!(
+    "INSERT INTO accounts (user_id, closed, available, reserved, seq, last_at)
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS ",
+    ids_of_user!()
+);
 
 /// Leaves `created_at` alone, so that the index by time is not touched; a reservation that began anew has another
 /// one and is not found.
@@ -19,13 +34,17 @@ const UPDATE_RESERVATION: &str = "
     SET state = ?4, amount = ?5, captured = ?6, released = ?7, refunded = ?8, expires_at = ?10
     WHERE user_id = ?1 AND service_id = ?2 AND order_id = ?3 AND created_at = ?9";
 
-/// For a new reservation, and for one that begins anew under the key of an earlier one.
-const REPLACE_RESERVATION: &str = "
-    INSERT INTO reservations (user_id, service_id, order_id, state, amount, captured, released, refunded,
-                              created_at, expires_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+/// For a new reservation, and for one that begins anew under the key of an earlier one, which is listed if any is. The
+/// account is written already.
+const REPLACE_RESERVATION: &str = concat!(
+    "INSERT INTO reservations (user_id, service_id, order_id, state, amount, captured, released, refunded,
+                              created_at, expires_at, is_listed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, (SELECT seq >= ",
+    early_count!(),
+    " FROM accounts WHERE user_id = ?1))
     ON CONFLICT (user_id, service_id, order_id) DO UPDATE
-    SET state = ?4, amount = ?5, captured = ?6, released = ?7, refunded = ?8, created_at = ?9, expires_at = ?10";
+    SET state = ?4, amount = ?5, captured = ?6, released = ?7, refunded = ?8, created_at = ?9, expires_at = ?10"
+);
 
 const INSERT_OPERATION: &str = "
     INSERT INTO operations (user_id, seq, kind, amount, available_after, reserved_after, service_id, order_id,
@@ -34,31 +53,43 @@ const INSERT_OPERATION: &str = "
                             reservation_refunded, reservation_created_at, reservation_expires_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
 
-const ERASE_COMMENTS: &str =
-    "UPDATE operations SET comment = NULL WHERE user_id = ?1 AND comment IS NOT NULL";
+const ERASE_COMMENTS: &str = concat!(
+    "UPDATE operations NOT INDEXED SET comment = NULL WHERE comment IS NOT NULL AND id IN ",
+    ids_of_user!()
+);
+
+const MARK_USED: &str = "UPDATE services SET used = 1 WHERE id = ?1";
 
 /// Writes all of it. Comments are erased last: operations of this very batch are included.
-pub(super) fn changes(connection: &Connection, changes: &Changes) -> rusqlite::Result<()> {
+pub(super) fn changes(connection: &Connection, changes: &Changes) -> Result<(), RepoError> {
     let Changes { accounts, reservations, operations, services_used, closed } = changes;
-    write_accounts(connection, accounts)?;
-    mark_used(connection, services_used)?;
-    write_reservations(connection, reservations)?;
-    append_operations(connection, operations)?;
-    erase_comments(connection, closed)
+    write_accounts(connection, accounts, &numbers::preceding(changes)?)?;
+    mark_used(connection, services_used).map_err(repo_error)?;
+    write_reservations(connection, reservations).map_err(repo_error)?;
+    append_operations(connection, operations).map_err(repo_error)?;
+    list_early(connection, accounts, operations)?;
+    erase_comments(connection, closed).map_err(repo_error)
 }
 
-fn write_accounts(connection: &Connection, accounts: &[Account]) -> rusqlite::Result<()> {
+fn write_accounts(
+    connection: &Connection,
+    accounts: &[Account],
+    preceding: &HashMap<UserId, i64>,
+) -> Result<(), RepoError> {
     // In the order of the B-tree, which is not that of buckets.
     let mut accounts: Vec<&Account> = accounts.iter().collect();
     accounts.sort_unstable_by_key(|account| account.user_id);
-    let mut update = connection.prepare_cached(UPDATE_ACCOUNT)?;
-    let mut insert = connection.prepare_cached(INSERT_ACCOUNT)?;
+    let mut update = connection.prepare_cached(UPDATE_ACCOUNT).map_err(repo_error)?;
+    let mut insert = connection.prepare_cached(INSERT_ACCOUNT).map_err(repo_error)?;
     for account in accounts {
         let closed = account.status == AccountStatus::Closed;
         let &Account { user_id, available, reserved, seq, last_at, .. } = account;
-        let row = (user_id.get(), closed, available, reserved, seq, last_at.micros());
-        if update.execute(row)? == 0 {
-            insert.execute(row)?;
+        let written = match preceding[&user_id] {
+            0 => insert.execute((user_id.get(), closed, available, reserved, seq, last_at.micros())),
+            last => update.execute((user_id.get(), closed, available, reserved, seq, last_at.micros(), last)),
+        };
+        if written.map_err(repo_error)? == 0 {
+            return Err(numbers::miscounted(user_id));
         }
     }
     Ok(())
@@ -118,8 +149,26 @@ fn append_operations(connection: &Connection, operations: &[RecordedOperation]) 
     Ok(())
 }
 
+/// Histories that become long by these operations.
+fn list_early(
+    connection: &Connection,
+    accounts: &[Account],
+    operations: &[RecordedOperation],
+) -> Result<(), RepoError> {
+    for RecordedOperation { operation, .. } in operations.iter().filter(|last| last.operation.seq == EARLY) {
+        let user_id = operation.user_id;
+        let account = accounts.iter().find(|account| account.user_id == user_id);
+        if account.map(|account| account.seq) != Some(early::count(connection, user_id).map_err(repo_error)?)
+        {
+            return Err(numbers::miscounted(user_id));
+        }
+        early::list(connection, user_id).map_err(repo_error)?;
+    }
+    Ok(())
+}
+
 fn mark_used(connection: &Connection, ids: &[ServiceId]) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached("UPDATE services SET used = 1 WHERE id = ?1")?;
+    let mut statement = connection.prepare_cached(MARK_USED)?;
     for id in ids {
         statement.execute([id.get()])?;
     }
@@ -132,4 +181,20 @@ fn erase_comments(connection: &Connection, users: &[UserId]) -> rusqlite::Result
         statement.execute([user_id.get()])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema;
+
+    #[test]
+    fn no_row_is_looked_for_in_a_whole_table() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection).unwrap();
+        for sql in [UPDATE_ACCOUNT, UPDATE_RESERVATION, ERASE_COMMENTS, MARK_USED] {
+            let plan = schema::plan(&connection, sql);
+            assert!(!plan.contains("SCAN"), "{sql}: {plan}");
+        }
+    }
 }

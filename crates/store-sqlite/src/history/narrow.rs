@@ -4,10 +4,8 @@
 use balance_domain::{Amount, OperationFilter, OperationKind, OperationQuery};
 use rusqlite::{Connection, params_from_iter, types::Value};
 
-use super::{
-    EARLY,
-    statement::{BY_AMOUNT, BY_KIND, Order},
-};
+use super::statement::{BY_AMOUNT, BY_KIND, Order};
+use crate::early::EARLY;
 
 /// The index of a filter that only few late operations pass, unless the order of the page reads that index anyway.
 /// Looks at no more than [`EARLY`] entries of each index.

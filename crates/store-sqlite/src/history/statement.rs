@@ -5,8 +5,10 @@ use balance_domain::{
 };
 use rusqlite::{Connection, params_from_iter, types::Value};
 
-use super::EARLY;
-use crate::rows::{operation, operation_columns};
+use crate::{
+    early::{self, EARLY, ids_of_user},
+    rows::{operation, operation_columns},
+};
 
 pub(super) const BY_SEQ: &str = "operations_by_seq";
 pub(super) const BY_AMOUNT: &str = "operations_by_amount";
@@ -15,6 +17,9 @@ pub(super) const BY_KIND_AMOUNT: &str = "operations_by_kind_amount";
 pub(super) const BY_SERVICE: &str = "operations_by_service";
 pub(super) const BY_SERVICE_AMOUNT: &str = "operations_by_service_amount";
 pub(super) const BY_ORDER: &str = "operations_by_order";
+
+/// Goes from a list of places to their rows.
+const FETCH: &str = ") CROSS JOIN operations NOT INDEXED ON operations.id = place WHERE user_id = ?1";
 
 /// A range of `seq`, both ends included; empty if `last < first`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,30 +33,63 @@ impl Seqs {
     pub(super) fn behind(self, order: Order, after: Option<OperationPosition>) -> Self {
         match after {
             None => self,
-            Some(after) if order.is_descending() => Self { last: self.last.min(after.seq - 1), ..self },
-            Some(after) => Self { first: self.first.max(after.seq + 1), ..self },
+            Some(after) if order.is_descending() => {
+                Self { last: self.last.min(after.seq.saturating_sub(1)), ..self }
+            }
+            Some(after) => Self { first: self.first.max(after.seq.saturating_add(1)), ..self },
         }
     }
 
-    /// The part that no index but that by `seq` has, and the part that all have. A short range is all read by
-    /// `seq`, wherever it lies.
-    pub(super) fn split(self) -> (Part, Part) {
-        let early_last = if self.last - self.first < EARLY { self.last } else { EARLY.min(self.last) };
-        let early = Self { first: self.first, last: early_last };
-        let late = Self { first: self.first.max(early_last + 1), last: self.last };
-        (Part { seqs: early, is_late: false }, Part { seqs: late, is_late: true })
+    /// Those that come first in an order by `seq`.
+    pub(super) fn first_in(self, order: Order, count: usize) -> Self {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        if order.is_descending() {
+            Self { first: self.first.max(self.last.saturating_sub(count - 1)), ..self }
+        } else {
+            Self { last: self.last.min(self.first.saturating_add(count - 1)), ..self }
+        }
+    }
+
+    /// The part that no index of history has, and the part that all have, in an account with operations up to `last_seq`.
+    pub(super) fn split(self, last_seq: i64) -> (Part, Part) {
+        let early_source = if early::are_listed(last_seq) { Source::List } else { Source::Keys };
+        let early = Part { seqs: Self { last: self.last.min(EARLY), ..self }, source: early_source };
+        let late = Part { seqs: Self { first: self.first.max(EARLY + 1), ..self }, source: Source::Index };
+        (early, late)
     }
 
     pub(super) const fn is_empty(self) -> bool {
         self.last < self.first
     }
+
+    const fn count(self) -> i64 {
+        self.last - self.first + 1
+    }
 }
 
-/// A range of `seq` and whether all of it lies behind the first [`EARLY`] operations.
+/// A range of `seq`, all of which is found in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) seqs: Seqs,
-    pub(super) is_late: bool,
+    pub(super) source: Source,
+}
+
+/// Where the operations of a part are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Early ones of a short history, by the indexes of keys.
+    Keys,
+    /// Early ones of a long history, by their list.
+    List,
+    /// Late ones, by an index of history.
+    Index,
+}
+
+impl Part {
+    /// Whether it is worth while to choose among the indexes. A short range is all read by `seq`, wherever it lies.
+    pub(super) fn is_long(self) -> bool {
+        self.source == Source::Index && self.seqs.count() > EARLY
+    }
 }
 
 /// An order as SQL has it.
@@ -98,21 +136,12 @@ impl Statement {
     ) -> Self {
         let order = Order::of(query.sort);
         let mut statement = Self {
-            sql: format!(
-                "SELECT {} FROM operations INDEXED BY {} WHERE ",
-                operation_columns!(),
-                index_for(query, part, narrow)
-            ),
-            values: Vec::new(),
+            sql: concat!("SELECT ", operation_columns!(), " FROM ").to_owned(),
+            values: vec![query.user_id.get().into()],
         };
-        statement.restrict("user_id = ", query.user_id.get());
+        statement.find(query, part, narrow);
         statement.restrict(" AND seq >= ", part.seqs.first);
         statement.restrict(" AND seq <= ", part.seqs.last);
-        if part.is_late {
-            // Word for word as in the migration: that is how SQLite knows that the index has all of these rows.
-            statement.sql.push_str(" AND seq > ");
-            statement.sql.push_str(&EARLY.to_string());
-        }
         statement.filter(query);
         if order.is_by_amount() {
             statement.start_behind(order, query.after);
@@ -124,6 +153,31 @@ impl Statement {
     pub(super) fn rows(self, connection: &Connection) -> rusqlite::Result<Vec<Operation>> {
         let mut statement = connection.prepare_cached(&self.sql)?;
         statement.query_map(params_from_iter(self.values), operation)?.collect()
+    }
+
+    fn find(&mut self, query: &OperationQuery, part: Part, narrow: Option<&'static str>) {
+        match part.source {
+            // Operations count on from 1, so the ranks of their rowids are their numbers.
+            Source::Keys => {
+                self.sql.push_str(concat!("(SELECT id AS place FROM ", ids_of_user!()));
+                self.restrict(" ORDER BY id LIMIT ", part.seqs.count());
+                self.restrict(" OFFSET ", part.seqs.first - 1);
+                self.sql.push_str(FETCH);
+            }
+            Source::List => {
+                self.sql.push_str("(SELECT operation_id AS place FROM early_operations WHERE user_id = ?1");
+                self.restrict(" AND seq >= ", part.seqs.first);
+                self.restrict(" AND seq <= ", part.seqs.last);
+                self.sql.push_str(FETCH);
+            }
+            Source::Index => {
+                self.sql.push_str("operations INDEXED BY ");
+                self.sql.push_str(index_for(query, part, narrow));
+                // Word for word as in the migrations: that is how SQLite knows that the index has all of these rows.
+                self.sql.push_str(" WHERE user_id = ?1 AND seq > ");
+                self.sql.push_str(&EARLY.to_string());
+            }
+        }
     }
 
     fn restrict(&mut self, condition: &str, value: impl Into<Value>) {
@@ -180,12 +234,12 @@ impl Statement {
     }
 }
 
-/// The index that leaves the least to be read. An order has a handful of operations, which are sorted if need be, as
+/// The index that leaves the least of a late part to be read. An order has a handful of operations, which are sorted if need be, as
 /// are those of a filter that only few pass. Otherwise there is an index of each filter in each order; what a second filter
 /// does not let pass is skipped, by amount within the index.
 fn index_for(query: &OperationQuery, part: Part, narrow: Option<&'static str>) -> &'static str {
     let filter = &query.filter;
-    if !part.is_late {
+    if !part.is_long() {
         BY_SEQ
     } else if filter.order_id.is_some() {
         BY_ORDER

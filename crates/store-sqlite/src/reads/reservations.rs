@@ -5,7 +5,10 @@ use balance_domain::{
 };
 use rusqlite::{Connection, OptionalExtension, types::Value};
 
-use crate::rows::{reservation, reservation_columns};
+use crate::{
+    early,
+    rows::{reservation, reservation_columns},
+};
 
 const ONE: &str = concat!(
     "SELECT ",
@@ -41,7 +44,8 @@ pub(super) fn page(
     query: &ReservationQuery,
     now: Timestamp,
 ) -> rusqlite::Result<Page<Reservation, ReservationPosition>> {
-    let sql = page_sql(query.state, query.after.is_some());
+    let is_listed = early::are_listed(early::last_seq(connection, query.user_id)?);
+    let sql = page_sql(query.state, is_listed, query.after.is_some());
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement
         .query_map(rusqlite::params_from_iter(page_values(query, now)), reservation)?
@@ -57,11 +61,12 @@ pub(super) fn page(
 /// `?1` user, `?2` rows at most, `?3` now, `?4` to `?6` the position.
 ///
 /// Those that are active now are few beside those that ever were, so they are looked up in their own index and
-/// sorted; all others are read in the order of the page.
-fn page_sql(state: Option<ReservationState>, has_position: bool) -> String {
-    let index = match state {
-        Some(ReservationState::Active) => "reservations_active",
-        _ => "reservations_by_time",
+/// sorted; so are all those of a short history. Those that are listed are read in the order of the page.
+fn page_sql(state: Option<ReservationState>, is_listed: bool, has_position: bool) -> String {
+    let rows = match state {
+        Some(ReservationState::Active) => "INDEXED BY reservations_active WHERE",
+        _ if is_listed => "INDEXED BY reservations_by_time WHERE is_listed = 1 AND",
+        _ => "NOT INDEXED WHERE",
     };
     // ?3 is mentioned in any case: the number of parameters is always the same.
     let state = match state {
@@ -77,7 +82,7 @@ fn page_sql(state: Option<ReservationState>, has_position: bool) -> String {
     };
     let position = if has_position { "AND (created_at, service_id, order_id) < (?4, ?5, ?6)" } else { "" };
     format!(
-        "SELECT {columns} FROM reservations INDEXED BY {index} WHERE user_id = ?1 AND {state} {position} \
+        "SELECT {columns} FROM reservations {rows} user_id = ?1 AND {state} {position} \
          ORDER BY created_at DESC, service_id DESC, order_id DESC LIMIT ?2",
         columns = reservation_columns!(),
     )
@@ -105,11 +110,13 @@ mod tests {
         schema::migrate(&mut connection).unwrap();
         let ended = [ReservationState::Captured, ReservationState::Released, ReservationState::Expired];
         for state in ended.map(Some).into_iter().chain([None]) {
-            let plan = schema::plan(&connection, &page_sql(state, true));
+            let plan = schema::plan(&connection, &page_sql(state, true, true));
             assert!(plan.contains("INDEX reservations_by_time (user_id=? AND "), "{state:?}: {plan}");
             assert!(!plan.contains("TEMP B-TREE"), "{state:?}: {plan}");
+            let plan = schema::plan(&connection, &page_sql(state, false, true));
+            assert!(plan.contains("SEARCH reservations USING PRIMARY KEY (user_id=?)"), "{state:?}: {plan}");
         }
-        let plan = schema::plan(&connection, &page_sql(Some(ReservationState::Active), true));
+        let plan = schema::plan(&connection, &page_sql(Some(ReservationState::Active), true, true));
         assert!(plan.contains("INDEX reservations_active (user_id=? AND expires_at>?)"), "{plan}");
         let plan = schema::plan(&connection, COUNT_ACTIVE);
         assert!(plan.contains("COVERING INDEX reservations_due (expires_at>?)"), "{plan}");

@@ -1,11 +1,13 @@
 //! Long histories: every order and filter, page by page, against a plain filter and sort in memory.
 
+use std::{ops::Range, sync::Arc};
+
 use crate::teller::{
-    accept, add_service, amount, at, capture, deposit, money, open, order, reserve, service, user,
+    accept, add_service, amount, at, audited, deposit, money, open, order, reserve, service, transfer, user,
 };
 use balance_domain::{
-    Amount, Limit, Operation, OperationFilter, OperationKind, OperationQuery, OperationSort, OrderId,
-    ports::BalanceRepo,
+    Action, Amount, Audit, Limit, Operation, OperationFilter, OperationKind, OperationQuery, OperationSort,
+    OrderId, ReservationKey, ReservationQuery, ReservationState, Timestamp, ports::BalanceRepo,
 };
 use balance_store_sqlite::SqliteStore;
 
@@ -16,22 +18,41 @@ const SORTS: [OperationSort; 4] = [
     OperationSort::SmallestFirst,
 ];
 
-/// An account with 3,600 operations, and one beside it whose rows must never show.
-async fn long_history(store: &SqliteStore) {
-    add_service(store).await;
-    for n in 0..1_800 {
-        // Amounts repeat, so that equal ones are told apart by seq.
-        let batch = vec![
-            money(deposit(1, n * 7 % 50 + 1), &format!("in-{n}")),
-            money(deposit(2, 3), &format!("in-{n}")),
-            match n % 3 {
-                0 => money(deposit(1, 60), &format!("again-{n}")),
-                1 => money(reserve(order(1, n), n % 5 + 1), &format!("set-aside-{n}")),
-                _ => money(capture(order(1, n - 1)), &format!("take-{n}")),
-            },
-        ];
+/// Lets user 1 have exactly so many operations, of every kind, with and without keys, and another one beside them whose
+/// rows must never show. `seconds` goes on with each call.
+async fn grow_to(store: &SqliteStore, count: i64, seconds: &mut i64) {
+    loop {
+        *seconds += 1;
+        let n = *seconds;
+        let missing = count - last_seq(store, n).await;
+        let key = |what: &str| format!("{what}-{n}");
+        // Amounts repeat, so that equal ones are told apart by seq. Some orders are left to expire, a minute later.
+        let batch = match missing {
+            0 => return,
+            1..150 => vec![money(deposit(1, n * 7 % 50 + 1), &key("in"))],
+            _ => vec![
+                money(deposit(1, n * 7 % 50 + 1), &key("in")),
+                money(deposit(2, 3), &key("in")),
+                money(transfer(2, 1, 3), &key("over")),
+                money(reserve(order(1, n), n % 5 + 1), &key("set-aside")),
+                match n % 10 {
+                    0 => money(deposit(1, 60), &key("again")),
+                    _ => money(capture_one(order(1, n)), &key("take")),
+                },
+            ],
+        };
         accept(store, batch, n).await;
     }
+}
+
+/// The rest of it, if any, is given back, without a key of its own.
+fn capture_one(reservation: ReservationKey) -> Action {
+    Action::Capture { reservation, amount: Some(amount(1)), is_final: true }
+}
+
+async fn last_seq(store: &SqliteStore, seconds: i64) -> i64 {
+    let account = store.accounts(vec![user(1)], at(seconds)).await.unwrap().remove(0);
+    account.map_or(0, |account| account.recorded.seq)
 }
 
 fn filters() -> Vec<OperationFilter> {
@@ -107,20 +128,145 @@ async fn all_pages(
     }
 }
 
+/// All of user 1's operations by `seq`, after a look at every page of every filter in every order.
+async fn checked(store: &SqliteStore, count: usize) -> Vec<Operation> {
+    let all = all_pages(store, &OperationFilter::default(), OperationSort::OldestFirst, 200).await;
+    assert!(all.iter().zip(1..).all(|(operation, seq)| operation.seq == seq));
+    assert_eq!(all.len(), count);
+    for filter in filters() {
+        for sort in SORTS {
+            let found = all_pages(store, &filter, sort, 170).await;
+            let found: Vec<i64> = found.iter().map(|operation| operation.seq).collect();
+            assert_eq!(found, expected(&all, &filter, sort), "{count}: {sort:?} {filter:?}");
+        }
+    }
+    let made = all.iter().rev().filter(|operation| operation.kind == OperationKind::Reserve);
+    let made: Vec<_> = made.map(|reserve| (reserve.created_at, reserve.order_id.unwrap())).collect();
+    assert_eq!(all_reservations(store, None).await, made, "{count}");
+    let captured = all.iter().filter(|operation| operation.kind == OperationKind::Capture).count();
+    assert_eq!(all_reservations(store, Some(ReservationState::Captured)).await.len(), captured, "{count}");
+    all
+}
+
+/// When they were made and for which order, page by page. Each order is reserved for once.
+async fn all_reservations(store: &SqliteStore, state: Option<ReservationState>) -> Vec<(Timestamp, OrderId)> {
+    let limit = Limit::new(170).unwrap();
+    let mut query = ReservationQuery { user_id: user(1), state, after: None, limit };
+    let mut rows = Vec::new();
+    loop {
+        let page = store.reservations(query.clone(), at(1_000_000)).await.unwrap();
+        rows.extend(page.items.iter().map(|found| (found.created_at, found.key.order_id)));
+        match page.next {
+            None => return rows,
+            next => query.after = next,
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_filter_in_every_order_page_by_page() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("balance.db"));
-    long_history(&store).await;
-    let all = all_pages(&store, &OperationFilter::default(), OperationSort::OldestFirst, 200).await;
-    assert_eq!(all.len(), 3_600);
-    assert!(all.iter().zip(1..).all(|(operation, seq)| operation.seq == seq));
-    assert!(all.iter().any(|operation| operation.amount == amount(60)));
-    for filter in filters() {
-        for sort in SORTS {
-            let found = all_pages(&store, &filter, sort, 170).await;
-            let found: Vec<i64> = found.iter().map(|operation| operation.seq).collect();
-            assert_eq!(found, expected(&all, &filter, sort), "{sort:?} {filter:?}");
-        }
+    add_service(&store).await;
+    let mut seconds = 0;
+    // Up to 999 no index of history has any of them, 1,000 are listed, and what follows is in the indexes.
+    for count in [1, 300, 999, 1_000, 1_001, 1_040, 5_600] {
+        grow_to(&store, count, &mut seconds).await;
+        checked(&store, count.try_into().unwrap()).await;
     }
+    let all = checked(&store, 5_600).await;
+    for kind in [OperationKind::TransferIn, OperationKind::Expire, OperationKind::Release] {
+        assert!(
+            all[..1_000].iter().any(|operation| operation.kind == kind),
+            "early ones without a key: {kind:?}"
+        );
+    }
+    let met =
+        filters().iter().filter(|filter| all.iter().any(|operation| matches(operation, filter))).count();
+    assert_eq!(met, filters().len() - 3, "no refunds, no service 9, nothing before the first day");
+    audited(&store).await;
+}
+
+/// Two accounts get past their first thousand in one transaction, one by many operations, one by its last.
+#[tokio::test]
+async fn histories_become_long_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("balance.db"));
+    add_service(&store).await;
+    let reserves = |range: Range<i64>| range.map(|n| money(reserve(order(1, n), 1), &format!("k{n}")));
+    let deposits = |range: Range<i64>| range.map(|n| money(deposit(2, 1), &format!("k{n}")));
+    let opening = std::iter::once(money(deposit(1, 9_000), "in"));
+    accept(&store, opening.chain(reserves(1..990)).chain(deposits(0..999)).collect(), 0).await;
+    accept(&store, reserves(990..1_300).chain(deposits(999..1_000)).collect(), 1).await;
+    checked(&store, 1_300).await;
+    let query = OperationQuery {
+        user_id: user(2),
+        filter: OperationFilter::default(),
+        sort: OperationSort::NewestFirst,
+        after: None,
+        limit: Limit::new(3).unwrap(),
+    };
+    let page = store.operations(query).await.unwrap();
+    let seqs: Vec<i64> = page.items.iter().map(|operation| operation.seq).collect();
+    assert_eq!(seqs, [1_000, 999, 998]);
+    audited(&store).await;
+}
+
+/// A file as version 2 of the schema left it.
+#[tokio::test]
+async fn long_histories_are_listed_by_the_upgrade() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("balance.db");
+    let store = open(&path);
+    add_service(&store).await;
+    grow_to(&store, 1_500, &mut 0).await;
+    let before = checked(&store, 1_500).await;
+    drop(store);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let listed = listed(&connection);
+    assert_eq!(listed.len(), 1_000);
+    let back_to_version_2 = "
+        DROP TABLE early_operations; DROP INDEX operations_without_key; DROP INDEX operations_by_seq;
+        DROP INDEX reservations_by_time; ALTER TABLE reservations DROP COLUMN is_listed;
+        CREATE INDEX reservations_by_time ON reservations (user_id, created_at);
+        CREATE UNIQUE INDEX operations_by_seq ON operations (user_id, seq);
+        DELETE FROM refinery_schema_history WHERE version > 2";
+    connection.execute_batch(back_to_version_2).unwrap();
+    drop(connection);
+
+    let store = open(&path);
+    assert_eq!(checked(&store, 1_500).await, before);
+    audited(&store).await;
+    drop(store);
+    assert_eq!(self::listed(&rusqlite::Connection::open(&path).unwrap()), listed);
+}
+
+#[tokio::test]
+async fn the_audit_finds_lists_that_are_not_whole() {
+    let wrong = [
+        "DELETE FROM early_operations WHERE seq = 1000",
+        "UPDATE early_operations SET operation_id = operation_id + 1 WHERE seq = 7",
+        "UPDATE reservations SET is_listed = 0 WHERE order_id = 5",
+    ];
+    for sql in wrong {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("balance.db");
+        let store = open(&path);
+        add_service(&store).await;
+        grow_to(&store, 1_000, &mut 0).await;
+        audited(&store).await;
+        assert_eq!(rusqlite::Connection::open(&path).unwrap().execute(sql, []).unwrap(), 1, "{sql}");
+        let audit = Arc::new(Audit::default());
+        store.scan(audit.clone()).await.unwrap();
+        let found = audit.finish().differences;
+        assert_eq!(found.len(), 1, "{sql}: {found:?}");
+        assert!(found[0].what.contains("not listed"), "{sql}: {found:?}");
+    }
+}
+
+fn listed(connection: &rusqlite::Connection) -> Vec<(i64, i64, i64)> {
+    let mut statement =
+        connection.prepare("SELECT user_id, seq, operation_id FROM early_operations").unwrap();
+    let rows = statement.query_map([], |row| row.try_into()).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
 }

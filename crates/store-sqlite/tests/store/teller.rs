@@ -51,6 +51,10 @@ pub(crate) fn deposit(user_id: i64, minor_units: i64) -> Action {
     Action::Deposit { user_id: user(user_id), amount: amount(minor_units) }
 }
 
+pub(crate) fn transfer(from: i64, to: i64, minor_units: i64) -> Action {
+    Action::Transfer { from: user(from), to: user(to), amount: amount(minor_units) }
+}
+
 /// For a minute.
 pub(crate) fn reserve(reservation: ReservationKey, minor_units: i64) -> Action {
     let time_limit = TimeLimit::Asked(Ttl::from_seconds(60).unwrap());

@@ -25,7 +25,7 @@ fn deep(mut query: OperationQuery) -> OperationQuery {
 fn late_plan(query: &OperationQuery) -> String {
     let mut connection = Connection::open_in_memory().unwrap();
     schema::migrate(&mut connection).unwrap();
-    let (_, late) = Seqs { first: 1, last: 1_000_000 }.split();
+    let (_, late) = Seqs { first: 1, last: 1_000_000 }.split(1_000_000);
     let statement = Statement::new(query, late, None, 51);
     schema::plan(&connection, &statement.sql)
 }
@@ -98,7 +98,7 @@ fn bounds_of_amount_bound_what_is_read_by_amount() {
 
 #[test]
 fn few_are_looked_up_and_sorted() {
-    let (_, late) = Seqs { first: 1, last: 1_000_000 }.split();
+    let (_, late) = Seqs { first: 1, last: 1_000_000 }.split(1_000_000);
     let filter = OperationFilter { kind: Some(OperationKind::Refund), ..OperationFilter::default() };
     let statement = Statement::new(&query(OperationSort::LargestFirst, filter), late, Some(BY_KIND), 51);
     assert!(statement.sql.contains("INDEXED BY operations_by_kind WHERE"), "{}", statement.sql);
@@ -114,23 +114,97 @@ fn an_order_is_looked_up_whatever_the_sort() {
 #[test]
 fn ranges_are_split_where_the_indexes_begin() {
     let split = |first, last| {
-        let (early, late) = Seqs { first, last }.split();
+        let (early, late) = Seqs { first, last }.split(9_000);
         ((early.seqs.first, early.seqs.last), (late.seqs.first, late.seqs.last))
     };
     assert_eq!(split(1, 5_000), ((1, 1_000), (1_001, 5_000)));
     assert_eq!(split(4_000, 9_000), ((4_000, 1_000), (4_000, 9_000)), "nothing early in it");
-    assert_eq!(split(4_000, 4_999), ((4_000, 4_999), (5_000, 4_999)), "short: all read by seq");
-    assert_eq!(split(1, 0), ((1, 0), (1, 0)), "no operations");
+    assert_eq!(split(1, 1_000), ((1, 1_000), (1_001, 1_000)), "nothing late in it");
+    assert_eq!(split(1, 0), ((1, 0), (1_001, 0)), "no operations");
     assert_eq!(split(1, 1_001), ((1, 1_000), (1_001, 1_001)));
 }
 
 #[test]
+fn early_operations_are_listed_from_the_last_of_them_on() {
+    let source = |last_seq| Seqs { first: 1, last: last_seq }.split(last_seq).0.source;
+    assert_eq!([1, 999, 1_000, 1_001].map(source), [Source::Keys, Source::Keys, Source::List, Source::List]);
+}
+
+#[test]
+fn a_short_range_is_read_by_seq() {
+    let kind = OperationFilter { kind: Some(OperationKind::Refund), ..OperationFilter::default() };
+    let index = |last| {
+        let late = Part { seqs: Seqs { first: 4_000, last }, source: Source::Index };
+        index_for(&query(OperationSort::LargestFirst, kind.clone()), late, None)
+    };
+    assert_eq!((index(4_999), index(5_000)), (BY_SEQ, BY_KIND_AMOUNT));
+}
+
+#[test]
+fn a_page_of_everything_is_a_range_of_seq() {
+    let seqs = Seqs { first: 11, last: 500 };
+    let (down, up) = (Order::Seq { descending: true }, Order::Seq { descending: false });
+    assert_eq!(seqs.first_in(down, 51), Seqs { first: 450, last: 500 });
+    assert_eq!(seqs.first_in(up, 51), Seqs { first: 11, last: 61 });
+    assert_eq!((seqs.first_in(down, 1_000), seqs.first_in(up, 1_000)), (seqs, seqs));
+}
+
+#[test]
+fn positions_beyond_all_numbers_have_nothing_behind_them() {
+    let seqs = Seqs { first: 1, last: 500 };
+    let at = |seq| Some(OperationPosition { amount: Amount::MIN, seq });
+    assert!(seqs.behind(Order::Seq { descending: false }, at(i64::MAX)).is_empty());
+    assert!(seqs.behind(Order::Seq { descending: true }, at(i64::MIN)).is_empty());
+}
+
+#[test]
+fn early_operations_are_fetched_by_their_rowids_alone() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    schema::migrate(&mut connection).unwrap();
+    for sort in SORTS {
+        for last_seq in [60, 1_000_000] {
+            let (early, _) = Seqs { first: 5, last: 60 }.split(last_seq);
+            let kind = OperationFilter { kind: Some(OperationKind::Refund), ..OperationFilter::default() };
+            for filter in [OperationFilter::default(), kind] {
+                let statement = Statement::new(&query(sort, filter), early, None, 51);
+                let plan = schema::plan(&connection, &statement.sql);
+                assert!(plan.contains("SEARCH operations USING INTEGER PRIMARY KEY (rowid=?)"), "{plan}");
+                assert!(!plan.contains("SCAN operations"), "{plan}");
+                let found_by = match early.source {
+                    Source::Keys => {
+                        "SEARCH operations USING COVERING INDEX operations_by_key (user_id=? AND "
+                    }
+                    _ => "SEARCH early_operations USING PRIMARY KEY (user_id=? AND seq>? AND seq<?)",
+                };
+                assert!(plan.contains(found_by), "{plan}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_bound_of_the_indexes_is_the_bound_of_the_queries() {
-    let first = include_str!("../../../../../migrations/sqlite/V1__ledger.sql");
-    let second = include_str!("../../../../../migrations/sqlite/V2__add_history_indexes.sql");
     let of_history = |migration: &str| migration.matches(&format!("WHERE seq > {EARLY}")).count();
-    assert_eq!((of_history(first), of_history(second)), (4, 2));
-    let (_, late) = Seqs { first: 1, last: 2 * EARLY }.split();
+    assert_eq!(
+        [
+            of_history(include_str!("../../../../../migrations/sqlite/V1__ledger.sql")),
+            of_history(include_str!("../../../../../migrations/sqlite/V2__add_history_indexes.sql")),
+            of_history(include_str!(
+                "../../../../../migrations/sqlite/V3__leave_short_histories_out_of_indexes.sql"
+            )),
+        ],
+        [4, 2, 1]
+    );
+    let upgrade =
+        include_str!("../../../../../migrations/sqlite/V3__leave_short_histories_out_of_indexes.sql");
+    let lists = [
+        format!("BETWEEN 1 AND {EARLY})"),
+        format!("accounts.seq >= {EARLY} AND operations.seq <= {EARLY};"),
+    ];
+    for bound in lists.into_iter().chain([format!("FROM accounts WHERE seq >= {EARLY})")]) {
+        assert!(upgrade.contains(&bound), "{bound}");
+    }
+    let (_, late) = Seqs { first: 1, last: 2 * EARLY }.split(2 * EARLY);
     let statement =
         Statement::new(&query(OperationSort::NewestFirst, OperationFilter::default()), late, None, 1);
     assert!(statement.sql.contains(&format!("seq > {EARLY}")), "{}", statement.sql);
