@@ -125,8 +125,7 @@ mod tests {
 
     #[test]
     fn no_row_is_fetched_to_find_the_rowids_of_an_account() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut connection).unwrap();
+        let connection = schema::migrated();
         for sql in [COUNT, LIST_OPERATIONS, COUNT_BEFORE] {
             let plan = schema::plan(&connection, sql);
             assert!(

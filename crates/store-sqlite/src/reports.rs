@@ -142,8 +142,7 @@ mod tests {
 
     #[test]
     fn revenue_is_read_from_its_index_alone() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut connection).unwrap();
+        let connection = schema::migrated();
         let plan = schema::plan(&connection, MOVEMENTS);
         let wanted = "USING COVERING INDEX operations_revenue (created_at>? AND created_at<?)";
         assert!(plan.contains(wanted), "{plan}");

@@ -119,8 +119,7 @@ mod tests {
 
     #[test]
     fn nothing_is_sorted_but_the_places_of_one_users_operations() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut connection).unwrap();
+        let connection = schema::migrated();
         for sql in [ACCOUNTS, RESERVATIONS] {
             let plan = schema::plan(&connection, sql);
             assert!(!plan.contains("TEMP B-TREE"), "{sql}: {plan}");

@@ -96,17 +96,19 @@ pub(crate) fn plan(connection: &Connection, sql: &str) -> String {
     lines.join("\n")
 }
 
+/// An empty database in memory.
+#[cfg(test)]
+pub(crate) fn migrated() -> Connection {
+    let mut connection = Connection::open_in_memory().unwrap();
+    migrate(&mut connection).unwrap();
+    connection
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
-
-    fn migrated() -> Connection {
-        let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection).unwrap();
-        connection
-    }
 
     #[test]
     fn every_migration_of_the_folder_is_compiled_in() {

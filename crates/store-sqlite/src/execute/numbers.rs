@@ -40,7 +40,6 @@ mod tests {
     use std::ops::RangeInclusive;
 
     use balance_domain::{Account, Amount, Operation, OperationKind, RecordedOperation, Timestamp, UserId};
-    use rusqlite::Connection;
 
     use super::*;
     use crate::{execute::write, schema};
@@ -90,8 +89,7 @@ mod tests {
 
     #[test]
     fn a_row_that_has_another_number_is_not_written_over() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut connection).unwrap();
+        let connection = schema::migrated();
         let write = |seqs: RangeInclusive<i64>| {
             let changes = Changes {
                 accounts: vec![account(1, *seqs.end())],

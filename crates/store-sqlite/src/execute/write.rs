@@ -190,8 +190,7 @@ mod tests {
 
     #[test]
     fn no_row_is_looked_for_in_a_whole_table() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut connection).unwrap();
+        let connection = schema::migrated();
         for sql in [UPDATE_ACCOUNT, UPDATE_RESERVATION, ERASE_COMMENTS, MARK_USED] {
             let plan = schema::plan(&connection, sql);
             assert!(!plan.contains("SCAN"), "{sql}: {plan}");

@@ -62,8 +62,7 @@ mod tests {
 
     #[test]
     fn probes_read_their_index_alone() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut connection).unwrap();
+        let connection = schema::migrated();
         let filter = OperationFilter {
             kind: Some(OperationKind::Refund),
             service_id: ServiceId::new(1).ok(),

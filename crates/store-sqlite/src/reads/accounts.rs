@@ -71,8 +71,7 @@ mod tests {
 
     #[test]
     fn each_question_is_answered_from_its_index_without_a_sort() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut connection).unwrap();
+        let connection = schema::migrated();
         for (sql, search) in [
             (ACCOUNT, "SEARCH accounts USING INTEGER PRIMARY KEY (rowid=?)"),
             (DUE, "INDEX reservations_active (user_id=? AND expires_at<?)"),

@@ -106,8 +106,7 @@ mod tests {
 
     #[test]
     fn pages_are_read_in_the_order_of_their_index() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut connection).unwrap();
+        let connection = schema::migrated();
         let ended = [ReservationState::Captured, ReservationState::Released, ReservationState::Expired];
         for state in ended.map(Some).into_iter().chain([None]) {
             let plan = schema::plan(&connection, &page_sql(state, true, true));

@@ -236,8 +236,7 @@ async fn the_log_begins_anew_after_a_long_read() {
 
 #[test]
 fn the_second_line_is_a_constraint() {
-    let mut connection = Connection::open_in_memory().unwrap();
-    crate::schema::migrate(&mut connection).unwrap();
+    let connection = crate::schema::migrated();
     for sql in [
         "INSERT INTO accounts VALUES (1, 0, -1, 0, 1, 0)",
         "INSERT INTO accounts VALUES (1, 0, 0, -1, 1, 0)",

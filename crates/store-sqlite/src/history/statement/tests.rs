@@ -23,8 +23,7 @@ fn deep(mut query: OperationQuery) -> OperationQuery {
 
 /// The plan for the late part of a history of a million.
 fn late_plan(query: &OperationQuery) -> String {
-    let mut connection = Connection::open_in_memory().unwrap();
-    schema::migrate(&mut connection).unwrap();
+    let connection = schema::migrated();
     let (_, late) = Seqs { first: 1, last: 1_000_000 }.split(1_000_000);
     let statement = Statement::new(query, late, None, 51);
     schema::plan(&connection, &statement.sql)
@@ -159,8 +158,7 @@ fn positions_beyond_all_numbers_have_nothing_behind_them() {
 
 #[test]
 fn early_operations_are_fetched_by_their_rowids_alone() {
-    let mut connection = Connection::open_in_memory().unwrap();
-    schema::migrate(&mut connection).unwrap();
+    let connection = schema::migrated();
     for sort in SORTS {
         for last_seq in [60, 1_000_000] {
             let (early, _) = Seqs { first: 5, last: 60 }.split(last_seq);
