@@ -52,7 +52,7 @@ pub(crate) fn page(
     let mut rows = match query.sort {
         OperationSort::NewestFirst | OperationSort::OldestFirst => by_seq(connection, query, seqs, last_seq)?,
         OperationSort::LargestFirst | OperationSort::SmallestFirst => {
-            by_amount(connection, query, seqs.split(last_seq))?
+            by_amount(connection, query, seqs, last_seq)?
         }
     };
     rows.truncate(wanted(query));
@@ -92,8 +92,10 @@ fn by_seq(
 fn by_amount(
     connection: &Connection,
     query: &OperationQuery,
-    (early, late): (Part, Part),
+    seqs: Seqs,
+    last_seq: i64,
 ) -> rusqlite::Result<Vec<Operation>> {
+    let (early, late) = seqs.split(last_seq);
     let mut rows = read(connection, query, early, wanted(query))?;
     rows.extend(read(connection, query, late, wanted(query))?);
     rows.sort_unstable_by_key(|operation| (operation.amount, operation.seq));

@@ -140,6 +140,7 @@ impl Statement {
             values: vec![query.user_id.get().into()],
         };
         statement.find(query, part, narrow);
+        // Where places were chosen by it already, the rows themselves must agree.
         statement.restrict(" AND seq >= ", part.seqs.first);
         statement.restrict(" AND seq <= ", part.seqs.last);
         statement.filter(query);

@@ -1,20 +1,13 @@
 //! Batches on a file: of any size, with any text, and beside rows that are damaged.
 
-use std::sync::Arc;
-
 use crate::teller::{
-    accept, add_service, amount, at, audited, balance, capture, commented, deposit, money, open, order,
-    reserve, transfer, user,
+    accept, add_service, amount, at, audit, audited, balance, capture, commented, deposit, money, open,
+    order, query, reserve, transfer, user,
 };
 use balance_domain::{
-    Action, Audit, Command, Limit, OperationFilter, OperationQuery, OperationSort, Submission,
+    Action, Command, OperationSort, Submission,
     ports::{BalanceRepo, RepoError, SubmitError},
 };
-
-fn query(user_id: i64, sort: OperationSort) -> OperationQuery {
-    let limit = Limit::new(200).unwrap();
-    OperationQuery { user_id: user(user_id), filter: OperationFilter::default(), sort, after: None, limit }
-}
 
 #[tokio::test]
 async fn a_batch_of_a_thousand_mixed_submissions() {
@@ -163,9 +156,7 @@ async fn a_number_that_was_set_back_is_found_by_the_audit() {
     accept(&store, vec![money(deposit(1, 100), "in"), money(deposit(1, 100), "again")], 0).await;
     damage(&path, "UPDATE accounts SET seq = 1 WHERE user_id = 1");
     accept(&store, vec![money(deposit(1, 100), "more")], 1).await;
-    let audit = Arc::new(Audit::default());
-    store.scan(audit.clone()).await.unwrap();
-    let found = audit.finish().differences;
+    let found = audit(&store).await.differences;
     assert!(found.iter().any(|difference| difference.to_string().contains("operation 2")), "{found:?}");
     // Its history never becomes long: what would be listed then is not what the numbers say.
     let batch = (3..=1_000).map(|n| money(deposit(1, 1), &format!("k{n}"))).collect();

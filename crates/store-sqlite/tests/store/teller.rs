@@ -3,8 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use balance_domain::{
-    Action, Amount, Audit, AuditSummary, Comment, IdempotencyKey, MoneyCommand, OrderId, ReservationKey,
-    ServiceId, ServiceName, Submission, TimeLimit, Timestamp, Ttl, UserId,
+    Action, Amount, Audit, AuditSummary, Comment, IdempotencyKey, Limit, MoneyCommand, OperationFilter,
+    OperationQuery, OperationSort, OrderId, ReservationKey, ServiceId, ServiceName, Submission, TimeLimit,
+    Timestamp, Ttl, UserId,
     ports::{BalanceRepo, ServiceRepo},
 };
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
@@ -83,11 +84,22 @@ pub(crate) async fn balance(store: &SqliteStore, user_id: i64, seconds: i64) -> 
     Some((account.available, account.reserved))
 }
 
-/// Folds all operations again; the books must add up.
-pub(crate) async fn audited(store: &SqliteStore) -> AuditSummary {
+/// Any of the user's operations, 200 a page.
+pub(crate) fn query(user_id: i64, sort: OperationSort) -> OperationQuery {
+    let limit = Limit::new(200).unwrap();
+    OperationQuery { user_id: user(user_id), filter: OperationFilter::default(), sort, after: None, limit }
+}
+
+/// Folds all operations again.
+pub(crate) async fn audit(store: &SqliteStore) -> AuditSummary {
     let audit = Arc::new(Audit::default());
     store.scan(audit.clone()).await.unwrap();
-    let summary = audit.finish();
+    audit.finish()
+}
+
+/// The books must add up.
+pub(crate) async fn audited(store: &SqliteStore) -> AuditSummary {
+    let summary = audit(store).await;
     assert!(summary.is_clean(), "{:?}", summary.differences);
     summary
 }
