@@ -57,8 +57,8 @@ openapi:
 
 # Licences, bans and sources of all dependencies.
 deny:
-    PATH="$(scripts/tools):$PATH" cargo deny check bans licenses sources
+    PATH="$(deploy/ci/tools):$PATH" cargo deny check bans licenses sources
 
 # Dockerfile, compose.yaml, alarms, systemd unit.
 deployment:
-    scripts/deployment
+    deploy/ci/deployment

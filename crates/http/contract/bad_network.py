@@ -1,6 +1,6 @@
 """A proxy that stands for everything that can go wrong between a caller and the service.
 
-    python3 contract/bad_network.py ORIGIN
+    python3 crates/http/contract/bad_network.py ORIGIN
 
 Prints its own address, then spoils the first attempt of every request, each in another way, and lets repeats through.
 Ends on SIGTERM: with 0 if every way was met and nobody repeated a request that a rule had refused.

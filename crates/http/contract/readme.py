@@ -1,6 +1,6 @@
 """Follows README's "The life of some money" to the letter and compares the answers with those that README shows.
 
-    python3 contract/readme.py ORIGIN
+    python3 crates/http/contract/readme.py ORIGIN
 
 ORIGIN is a service with an empty ledger and without API keys, as README's first command starts it. What differs from
 one run to the next (times, request ids, cursors, this month) only has to have the same shape; `…` stands for anything.
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-README = pathlib.Path(__file__).parent.parent / "README.md"
+README = pathlib.Path(__file__).parents[3] / "README.md"
 WHERE = "api=http://127.0.0.1:8080/api/v1"
 
 # What a run may change, and the shape that it must keep.

@@ -2,7 +2,7 @@
 # The life of some money with curl: topped up, reserved for an order, captured in part, refunded in part, explained,
 # reported.
 #
-#     examples/curl.sh [URL] [API_KEY]
+#     docs/examples/curl.sh [URL] [API_KEY]
 #
 # URL is http://127.0.0.1:8080 if left out, the key can also be in BALANCE_API_KEY. Exits non-zero if anything is not
 # as expected. Copy `call`; needs bash and curl.

@@ -17,7 +17,7 @@ const executablePath = [
   "/usr/bin/google-chrome",
 ].find(existsSync);
 if (!executablePath) {
-  console.error("no Chromium found; run scripts/prepare --contract");
+  console.error("no Chromium found; run deploy/ci/prepare --contract");
   process.exit(1);
 }
 

@@ -1,6 +1,6 @@
 // The life of some money: topped up, reserved for an order, captured in part, refunded in part, explained, reported.
 //
-//     node examples/javascript/life-of-some-money.mjs [URL] [API_KEY]
+//     node docs/examples/javascript/life-of-some-money.mjs [URL] [API_KEY]
 //
 // URL is http://127.0.0.1:8080 if left out, the key can also be in BALANCE_API_KEY. Exits non-zero if anything is not
 // as expected.
