@@ -110,6 +110,17 @@ CREATE INDEX operations_by_service ON operations (bucket, user_id, service_id, s
 CREATE INDEX operations_by_order ON operations (bucket, user_id, order_id, seq)
     WHERE seq > 1000 AND order_id IS NOT NULL;
 
+-- Histories by amount: all kinds together, and of one service, without an account's first 1,000 operations like the others.
+--
+-- All kinds together, because a period of a long history may leave out all of a kind's large amounts: merged from the
+-- kinds, the page would have to wait for the first row of each. `reserved_after >= 0` is true of every row. It keeps the
+-- index to the statements that say so: to a planner that knows nothing of the table any index that begins with the user
+-- looks as good as the one that is meant.
+CREATE INDEX operations_by_amount ON operations (bucket, user_id, amount, seq)
+    WHERE seq > 1000 AND reserved_after >= 0;
+CREATE INDEX operations_by_service_amount ON operations (bucket, user_id, service_id, kind, amount, seq)
+    WHERE seq > 1000 AND service_id IS NOT NULL;
+
 -- The revenue of a period is read from this index alone.
 CREATE INDEX operations_revenue ON operations (created_at) INCLUDE (service_id, kind, amount)
     WHERE kind IN ('capture', 'refund');
@@ -165,6 +176,14 @@ CREATE TYPE account_change AS (
     seq         bigint,
     last_at     timestamptz,
     closed      boolean,
+    transaction xid,
+    place       tid
+);
+-- What a reader of balances believes of an account: the version that its row has, NULL where nothing is known. Only
+-- accounts of another version are read (crates/store-postgres/src/balances.rs).
+CREATE TYPE account_version AS (
+    bucket      smallint,
+    user_id     bigint,
     transaction xid,
     place       tid
 );
