@@ -6,9 +6,19 @@
 
 use std::{fmt, str::FromStr};
 
-use jiff::{civil, tz::TimeZone};
+use time::{
+    OffsetDateTime, UtcDateTime,
+    format_description::{BorrowedFormatItem, well_known::Rfc3339},
+    macros::format_description,
+};
+use tz::{DateTime, TimeZoneRef};
 
 use crate::{Invalid, Ttl};
+
+/// How an instant is written; 27 bytes for the years 0001 to 9999.
+const WRITTEN: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+const WRITTEN_LEN: usize = 27;
 
 /// An instant: microseconds since 1970-01-01T00:00:00Z, within the years 0001 to 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,12 +54,15 @@ impl Timestamp {
 /// RFC 3339 in UTC with microseconds: `2026-11-24T09:30:00.000000Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let instant = jiff::Timestamp::from_microsecond(self.0).map_err(|_| fmt::Error)?;
-        write!(f, "{instant:.6}")
+        let instant =
+            UtcDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000).map_err(|_| fmt::Error)?;
+        let mut text = [0; WRITTEN_LEN];
+        instant.format_into(&mut text.as_mut_slice(), WRITTEN).map_err(|_| fmt::Error)?;
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
-/// Reads RFC 3339 with any offset; digits past the microsecond are cut off (at most nine are read).
+/// Reads RFC 3339 with any offset; digits past the microsecond are cut off.
 impl FromStr for Timestamp {
     type Err = Invalid;
 
@@ -57,13 +70,14 @@ impl FromStr for Timestamp {
         if !is_rfc_3339(text) {
             return Err(Invalid::Timestamp);
         }
-        let instant: jiff::Timestamp = text.parse().map_err(|_| Invalid::Timestamp)?;
-        Self::from_micros(instant.as_microsecond())
+        let instant = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| Invalid::Timestamp)?;
+        let micros = instant.unix_timestamp_nanos().div_euclid(1_000);
+        Self::from_micros(i64::try_from(micros).map_err(|_| Invalid::Timestamp)?)
     }
 }
 
-/// The parser reads other notations too (years of six digits, times without minutes, zones in brackets), which
-/// are more likely a mistake than a time. It also takes a leap second for the second before it.
+/// The parser is more lenient in what separates date and time, and takes a leap second for the second before it:
+/// more likely a mistake than a time.
 fn is_rfc_3339(text: &str) -> bool {
     let Some((time, rest)) = text.split_at_checked(19) else { return false };
     let offset =
@@ -109,6 +123,8 @@ pub struct Month {
 }
 
 impl Month {
+    const FIRST: Self = Self { year: 1, month: 1 };
+
     /// Year 1 to 9998, month 1 to 12.
     pub const fn new(year: i16, month: i8) -> Result<Self, Invalid> {
         if year < 1 || year > 9998 || month < 1 || month > 12 {
@@ -151,13 +167,13 @@ impl FromStr for Month {
 }
 
 /// The one time zone in which months begin and end.
-#[derive(Clone, Debug)]
-pub struct AccountingZone(TimeZone);
+#[derive(Clone, Copy, Debug)]
+pub struct AccountingZone(TimeZoneRef<'static>);
 
 impl AccountingZone {
-    /// Looks the zone up in the compiled-in IANA database.
+    /// Looks the zone up in the compiled-in IANA database, in any case.
     pub fn new(iana_name: &str) -> Result<Self, Invalid> {
-        TimeZone::get(iana_name).map(Self).map_err(|_| Invalid::Zone)
+        tzdb::tz_by_name(iana_name).map(Self).ok_or(Invalid::Zone)
     }
 
     /// The month as instants. Where midnight of the first day happens twice, the month begins with the
@@ -168,19 +184,22 @@ impl AccountingZone {
 
     /// The month that an instant belongs to: the one whose [`period`](Self::period) contains it.
     pub fn month_of(&self, instant: Timestamp) -> Month {
-        let date =
-            self.0.to_datetime(jiff::Timestamp::from_microsecond(instant.0).unwrap_or_default()).date();
-        let month = Month { year: date.year(), month: date.month() };
+        let seconds = instant.0.div_euclid(1_000_000);
+        let Ok(date) = DateTime::from_timespec(seconds, 0, self.0) else { return Month::FIRST };
+        let (Ok(year), Ok(number)) = (date.year().try_into(), date.month().try_into()) else {
+            return Month::FIRST;
+        };
+        let month = Month { year, month: number };
         // Clocks that are set back over midnight show the last day's date again, in the new month.
         let next = month.next();
         if next.year < 10_000 && self.first_instant(next) <= instant { next } else { month }
     }
 
     fn first_instant(&self, month: Month) -> Timestamp {
-        let midnight = civil::date(month.year, month.month, 1).at(0, 0, 0, 0);
-        self.0
-            .to_ambiguous_timestamp(midnight)
-            .compatible()
-            .map_or(Timestamp::MIN, |instant| Timestamp(instant.as_microsecond()).max(Timestamp::MIN))
+        let (year, number) = (i32::from(month.year), month.month.unsigned_abs());
+        let first =
+            DateTime::find(year, number, 1, 0, 0, 0, 0, self.0).ok().and_then(|found| found.earliest());
+        let seconds = first.map_or(i64::MIN, |first| first.unix_time());
+        Timestamp(seconds.saturating_mul(1_000_000)).clamp(Timestamp::MIN, Timestamp::MAX)
     }
 }
