@@ -1,4 +1,4 @@
-"""Follows README's "The life of some money" to the letter and compares the answers with those that README shows.
+"""Executes README's three calls and the guide to the letter and compares the answers with those that the pages show.
 
     python3 crates/http/contract/readme.py ORIGIN
 
@@ -6,15 +6,16 @@ ORIGIN is a service with an empty ledger and without API keys, as README's first
 one run to the next (times, request ids, cursors, this month) only has to have the same shape; `…` stands for anything.
 """
 
-import os
 import pathlib
 import re
 import subprocess
 import sys
 import tempfile
 
-README = pathlib.Path(__file__).parents[3] / "README.md"
+ROOT = pathlib.Path(__file__).parents[3]
 WHERE = "api=http://127.0.0.1:8080/api/v1"
+# Which part of a page is executed, and how many answers it shows at least.
+PAGES = [("README.md", "\n## Three calls\n", 3), ("docs/guide.md", "", 16)]
 
 # What a run may change, and the shape that it must keep.
 SHAPES = [
@@ -26,9 +27,10 @@ SHAPES = [
 ]
 
 
-def steps():
-    """Commands, each with the answer below it, in the order of the chapter."""
-    chapter = README.read_text().split("\n## The life of some money\n")[1].split("\n## ")[0]
+def steps(page, heading):
+    """Commands of a page, or of its chapter below `heading`, each with the answer that follows it."""
+    text = (ROOT / page).read_text()
+    chapter = text.split(heading)[1].split("\n## ")[0] if heading else text
     for block in re.findall(r"```sh\n(.*?)```", chapter, re.DOTALL):
         for step in block.strip().split("\n\n"):
             lines = step.split("\n")
@@ -37,7 +39,7 @@ def steps():
 
 
 def pattern(answer):
-    """JSON is one line that README has broken after commas and brackets; anything else is lines."""
+    """JSON is one line that the page breaks after commas and brackets; anything else is lines."""
     text = ("" if answer[0].startswith("{") else "\n").join(answer)
     shapes = re.compile("|".join(f"({shape})" for shape, _ in SHAPES))
     parts, end = [], 0
@@ -47,26 +49,30 @@ def pattern(answer):
     return "".join(parts) + re.escape(text[end:])
 
 
-def main(origin):
-    todo = list(steps())
-    assert len([answer for _, answer in todo if answer]) >= 8, "the chapter has lost its answers"
+def follow(origin, page, heading, answers_min):
+    """Executes a page in one shell; returns how many of its answers were others than it shows."""
+    todo = list(steps(page, heading))
+    shown = len([answer for _, answer in todo if answer])
+    assert shown >= answers_min, f"{page} shows {shown} answers, not {answers_min}"
     with tempfile.TemporaryDirectory() as folder:
         script = "set -euo pipefail\n"
         for number, (command, _) in enumerate(todo):
             script += f"{{\n{command}\n}} >{folder}/{number}\n"
-        assert WHERE in script, f"README does not say {WHERE}"
-        script = script.replace(WHERE, f"api={origin}/api/v1")
-        # The month as accounting counts it where nothing else is configured.
-        subprocess.run(["bash", "-c", script], env={**os.environ, "TZ": "MSK-3"}, check=True)
+        assert WHERE in script, f"{page} does not say {WHERE}"
+        subprocess.run(["bash", "-c", script.replace(WHERE, f"api={origin}/api/v1")], check=True)
         found = [pathlib.Path(folder, str(number)).read_text() for number in range(len(todo))]
     wrong = 0
     for (command, answer), got in zip(todo, found):
         got = got.replace("\r", "").strip()
         if answer and not re.fullmatch(pattern(answer), got, re.DOTALL):
             wrong += 1
-            print(f"README: {command}\n  shows    {' '.join(answer)}\n  but gets {got}", file=sys.stderr)
-    print(f"README: {len(todo)} steps, {wrong} with another answer than shown")
-    sys.exit(wrong > 0)
+            print(f"{page}: {command}\n  shows    {' '.join(answer)}\n  but gets {got}", file=sys.stderr)
+    print(f"{page}: {len(todo)} steps, {wrong} with another answer than shown")
+    return wrong
+
+
+def main(origin):
+    sys.exit(sum(follow(origin, *page) for page in PAGES) > 0)
 
 
 main(*sys.argv[1:])
