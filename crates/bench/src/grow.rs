@@ -2,7 +2,7 @@
 //!
 //! The rows are those that the service would have written, in the order of time: a year in which every account is
 //! opened and money comes and goes, one account far more often than the others, and then a month of orders, each
-//! reserved and captured. `balance audit` finds nothing to mend. Indexes are dropped before and built after, as the
+//! reserved and captured. `balance audit` is clean. Indexes are dropped before and built after, as the
 //! store itself describes them: the schema belongs to the migrations.
 
 mod plan;
@@ -57,7 +57,7 @@ pub(crate) fn grow(args: &GrowArgs) -> anyhow::Result<()> {
     fill(&args.database_url, &args.size)
 }
 
-/// Fills a store. Fails if it has accounts already, or if the disk has no room for so many.
+/// Fills a store. Fails if it has accounts already, or if the disk has too little room.
 pub(crate) fn fill(url: &str, size: &Size) -> anyhow::Result<()> {
     let plan = Plan::new(size)?;
     room::check(url, &plan)?;
@@ -93,8 +93,8 @@ pub(crate) fn long_user() -> u64 {
     user_id(plan::LONG.cast_unsigned())
 }
 
-/// Looks at a grown store that no service runs on. A report of the month that was built before is forgotten, because
-/// a final one is never built again.
+/// Looks at a grown store that no service runs on. A report of the month that was built before is deleted, because
+/// a final one is never rebuilt.
 pub(crate) fn look(url: &str, month: Month) -> anyhow::Result<Grown> {
     let forget = [
         format!("DELETE FROM report_lines WHERE month = '{month}'"),

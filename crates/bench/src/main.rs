@@ -3,7 +3,7 @@
 //!
 //! It starts its own PostgreSQL, the real binary and a roofline server, drives all of them with the same
 //! prepared requests over the same connections in the same run, and prints ratios, because single figures of a
-//! busy machine mean little. Afterwards it proves with `balance audit` that nothing was lost.
+//! busy machine mean little. Afterwards `balance audit` proves that nothing was lost.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 #![expect(
@@ -68,7 +68,7 @@ enum Command {
         /// Where its files lie: on disk that is the folder for temporary files, `TMPDIR`.
         #[arg(long, value_enum, default_value = "disk")]
         data: Data,
-        /// Settings of the server beside or in the place of those of the benchmark; may be repeated.
+        /// Settings of the server that are added to those of the benchmark or replace them; may be repeated.
         #[arg(long = "set", value_name = "NAME=VALUE")]
         settings: Vec<String>,
     },
@@ -140,7 +140,7 @@ struct RunArgs {
     /// The binary to measure. As a rule the one beside this program, of the same build.
     #[arg(long, default_value_os_t = process::beside_this(), hide_default_value = true)]
     binary: PathBuf,
-    /// Another build, measured in turn with the first: A and B in one run.
+    /// Another build, alternating with the first: A and B in one run.
     #[arg(long)]
     baseline: Option<PathBuf>,
     /// Settings for the service, as `BALANCE_…=value`; may be repeated.

@@ -1,4 +1,4 @@
-//! Measures in turn: every round of a workload is a neighbour in time of the roofline that it is divided by.
+//! Measures alternately: every round of a workload follows the roofline that it is divided by.
 
 use std::{process::Command, time::Duration};
 

@@ -1,8 +1,8 @@
-//! Numbers on the command line that would mean nothing: refused by name before anything is started.
+//! Numbers on the command line that make no sense: refused by name before anything is started.
 
 use clap::builder::RangedU64ValueParser;
 
-/// For seconds and rates: more than nothing.
+/// For seconds and rates: more than zero.
 pub(crate) fn positive(text: &str) -> Result<f64, String> {
     match not_negative(text)? {
         0.0 => Err("must be more than 0".to_owned()),
@@ -21,7 +21,7 @@ pub(crate) fn not_negative(text: &str) -> Result<f64, String> {
     }
 }
 
-/// For what there must be at least one of.
+/// For counts: at least one.
 pub(crate) fn count() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=1_000_000)
 }

@@ -1,5 +1,5 @@
-//! Where the books of a benchmark lie: a folder and, for PostgreSQL, a server. Everything that is made here goes
-//! away with it; a store that was there before stays.
+//! Where the books of a benchmark are: a folder and, for PostgreSQL, a server. Everything that is created here is
+//! removed with it; a store that was there before stays.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// With `given`, the URL of a store, that store's place; else a new one.
+    /// Beside the store whose URL is `given`; a new place without one.
     pub(crate) fn open(store: Store, data: Data, given: Option<&str>) -> anyhow::Result<Self> {
         let folder = match (given.and_then(|url| url.strip_prefix("sqlite:")), data) {
             (Some(path), _) => TempDir::new_in(folder_of(path)?),
@@ -87,7 +87,7 @@ impl Place {
         writable.unwrap_or_else(|| self.folder.path().to_owned())
     }
 
-    /// The process that all of the database's come from, if it runs on this machine.
+    /// The postmaster, if the database runs on this machine.
     pub(crate) fn database_pid(&self) -> Option<u32> {
         match &self.server {
             Some(server) => Some(server.pid()),

@@ -1,5 +1,5 @@
-//! What a lone request has to wait for, measured apart on the same machine at the same time: how fast the device
-//! under a folder makes 8 kB durable, and how long a database takes to answer nothing.
+//! What a lone request has to wait for, measured separately on the same machine at the same time: how long the
+//! device under a folder takes to make 8 kB durable, and how long a database takes for an empty answer.
 
 use std::{
     fs::File,

@@ -20,7 +20,8 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Starts the command and waits until it prints its address on standard error and, with `ready_path`, answers 200 there.
+    /// Starts the command and waits until it prints its address on standard error and, with `ready_path`, answers 200
+    /// there.
     pub(crate) fn start(mut command: Command, ready_path: Option<&str>) -> anyhow::Result<Self> {
         let start = Instant::now();
         let mut child = command
@@ -61,7 +62,7 @@ impl Served {
         memory_mb(self.pid(), "VmRSS:")
     }
 
-    /// The most resident memory that it ever had, in MB.
+    /// The peak of its resident memory, in MB.
     pub(crate) fn peak_mb(&self) -> f64 {
         memory_mb(self.pid(), "VmHWM:")
     }
@@ -167,7 +168,7 @@ pub(crate) fn cores() -> f64 {
     std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64)
 }
 
-/// Watches what the rest of the machine does while a benchmark runs, because figures of a busy machine mean little.
+/// Measures what other processes do while a benchmark runs, because figures of a busy machine mean little.
 pub(crate) struct OthersWatch {
     database_pid: Option<u32>,
     start: Instant,

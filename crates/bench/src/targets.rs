@@ -84,16 +84,16 @@ pub(crate) struct TargetsArgs {
     /// beside it, on the same server or in the same folder.
     #[arg(long, conflicts_with = "grow")]
     grown: Option<String>,
-    /// Grow such a store first, of the size below, and throw it away afterwards.
+    /// Grow such a store first, of the size below, and delete it afterwards.
     #[arg(long)]
     grow: bool,
     #[command(flatten)]
     size: Size,
-    /// Seconds of deposits over 256 connections to either store before their throughput is compared at size: right after a
-    /// check-point PostgreSQL logs whole pages, and a service does not know its accounts yet.
+    /// Seconds of deposits over 256 connections to either store before their throughput is compared at size: right
+    /// after a checkpoint PostgreSQL logs whole pages, and the cache of a service is empty.
     #[arg(long, default_value_t = 0.0, value_parser = numbers::not_negative)]
     warm_up: f64,
-    /// Writes per second that go on beside the report.
+    /// Writes per second beside the report.
     #[arg(long, default_value_t = 1000.0, value_parser = numbers::positive)]
     write_rate: f64,
 }
@@ -140,7 +140,7 @@ struct Report {
     settings: Vec<String>,
     fdatasync_before_us: u64,
     fdatasync_after_us: u64,
-    /// What all that does not belong to the benchmark took of the cores meanwhile, 0 to 1.
+    /// The share of the cores that other processes took meanwhile, 0 to 1.
     others_cpu_share: f64,
     lines: Vec<Line>,
     figures: Vec<Figures>,
@@ -151,7 +151,7 @@ struct Report {
 struct Findings {
     lines: Vec<Line>,
     figures: Vec<Figures>,
-    /// The most memory that a service had on one of the new stores, in MB.
+    /// The peak memory of a service on one of the new stores, in MB.
     peak_mb: f64,
     /// What the audits of the new stores found.
     unsound: Vec<String>,
@@ -229,8 +229,8 @@ const GROUPS: &[(Group, Measure)] = &[
     (Group::Memory, |args, _, subject, _, findings| start::idle(args, subject, findings)),
 ];
 
-/// Measures on books that have nothing but users with money, so that no line depends on what was measured before it;
-/// proves them, and throws them away.
+/// Measures on books with only funded users, so that no line depends on what was measured before it; audits and
+/// deletes them.
 fn on_new_books(
     args: &TargetsArgs,
     place: &mut Place,
@@ -279,7 +279,7 @@ fn start(
     })
 }
 
-/// The service on a large store, which is grown first if that was asked for.
+/// The service on a large store, which is grown first if requested.
 fn grown(args: &TargetsArgs, place: &mut Place) -> anyhow::Result<(Subject, grow::Grown)> {
     let url = if let Some(url) = &args.grown {
         url.clone()
@@ -299,8 +299,8 @@ fn grown(args: &TargetsArgs, place: &mut Place) -> anyhow::Result<(Subject, grow
     Ok((start(args, &url, place, "grown", facts.users, false)?, facts))
 }
 
-/// Has the system read a file that it may have written long ago, as far as memory allows: a service that has run for a
-/// while has the same from its own reads.
+/// Reads a file into the page cache, as far as memory allows: a service that has run for a while has the same from
+/// its own reads.
 fn warm(path: &str) -> anyhow::Result<()> {
     let mut file = std::fs::File::open(path).with_context(|| format!("opening {path}"))?;
     std::io::copy(&mut file, &mut std::io::sink()).with_context(|| format!("reading {path}"))?;

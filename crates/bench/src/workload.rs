@@ -1,4 +1,4 @@
-//! What is asked of the service. A request is a template made once; per call only its fixed-width numbers are
+//! The requests. A request is a template made once; per call only its fixed-width numbers are
 //! written over, so that the generator's own work stays small and the same for the roofline.
 
 use clap::ValueEnum;
@@ -54,7 +54,7 @@ impl Workload {
 /// The service that every reservation of the benchmark is for.
 pub(crate) const SERVICE_ID: u64 = 1;
 
-/// Whom nine of ten calls of [`Workload::HotAccount`] are for.
+/// The user of nine of ten calls of [`Workload::HotAccount`].
 const HOT_USER: u64 = 0;
 
 const USER_DIGITS: usize = 12;
@@ -121,7 +121,7 @@ pub(crate) fn user_id(index: u64) -> u64 {
     100_000_000_000 + index
 }
 
-/// Whom requests are about: some of a store's users, spread evenly over all of them.
+/// The users of requests: some of a store's users, spread evenly over all of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Users {
     count: u64,
@@ -129,12 +129,12 @@ pub(crate) struct Users {
 }
 
 impl Users {
-    /// The first so many users, which are all in most stores.
+    /// The first `count`, which are all in most stores.
     pub(crate) const fn first(count: u64) -> Self {
         Self { count, step: 1 }
     }
 
-    /// So many out of a store's users.
+    /// `count` out of a store's users.
     pub(crate) fn some(count: u64, of: u64) -> Self {
         Self { count: count.min(of), step: (of / count).max(1) }
     }
@@ -300,7 +300,7 @@ mod tests {
         String::from_utf8(requests.next().to_vec()).unwrap()
     }
 
-    /// What stands behind a word.
+    /// The text after a word.
     fn after<'a>(text: &'a str, word: &str) -> &'a str {
         let rest = text.split_once(word).unwrap().1;
         &rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len())]

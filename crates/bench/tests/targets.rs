@@ -1,5 +1,5 @@
 //! The command that prints the table of targets, from end to end: a real service, a grown store beside an empty one,
-//! tiny durations. The figures mean nothing here; that every target has its line and the books are sound does.
+//! tiny durations. The figures mean nothing here; the test is that every target has its line and the audits are clean.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{

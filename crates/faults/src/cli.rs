@@ -1,4 +1,4 @@
-//! What can be asked on the command line.
+//! The arguments of the command line.
 
 use std::{
     io::{self, Write},
@@ -145,7 +145,7 @@ struct ProxyArgs {
     /// How long a stall lasts, or how late a late message is
     #[arg(long, default_value_t = 1_000)]
     milliseconds: u64,
-    /// Make every message wait so long
+    /// Delay every message by this long
     #[arg(long, default_value_t = 0)]
     delay_milliseconds: u64,
 }
@@ -164,7 +164,7 @@ enum FaultName {
     Late,
 }
 
-/// Runs one command; answers whether everything held.
+/// Runs one command; returns whether everything held.
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<bool> {
     let seed = cli.common.seed.unwrap_or_else(rand::random);
     let options = || {

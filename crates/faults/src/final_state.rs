@@ -1,4 +1,4 @@
-//! What the service says once all faults are over: every account, every history, every key, every reservation
+//! What the service returns once all faults are over: every account, every history, every key, every reservation
 //! and the report.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ pub struct FinalState {
     pub balances: BTreeMap<i64, Option<BalanceView>>,
     /// Reservations.
     pub reservations: BTreeMap<i64, Vec<ReservationView>>,
-    /// What every key that was ever sent is answered with.
+    /// The look-up of every key that was ever sent.
     pub by_key: BTreeMap<i64, BTreeMap<String, Option<OperationView>>>,
     /// The services of this run: reports are compared for these only.
     pub services: Vec<i64>,
@@ -36,7 +36,7 @@ pub struct FinalState {
 
 impl FinalState {
     /// Reads everything about these users and about the keys in the history. `key_share_percent` of the keys
-    /// are asked for one by one: all of them in a short run, fewer in a long one. What cannot be read is told in
+    /// are looked up one by one: all of them in a short run, fewer in a long one. What cannot be read is listed in
     /// [`FinalState::unreadable`], which the checker counts as a violation.
     pub async fn read(
         target: &dyn Target,

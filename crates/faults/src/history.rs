@@ -31,7 +31,7 @@ pub struct Record {
     pub outcome: Outcome,
 }
 
-/// What became of a call, as far as the client can tell.
+/// What became of a call, as far as the client knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
@@ -39,10 +39,10 @@ pub enum Outcome {
     Ok {
         /// The answer.
         answer: Answer,
-        /// The service said that this is the first answer again.
+        /// The service marked it as a replay of the first answer.
         replayed: bool,
     },
-    /// A rule said no.
+    /// A rule refused it.
     Rejected {
         /// The stable code of the rejection.
         code: String,
@@ -68,7 +68,7 @@ impl Outcome {
         }
     }
 
-    /// Whether nobody can tell yet if it was executed.
+    /// Whether it is unknown if it was executed.
     pub const fn is_unknown(&self) -> bool {
         matches!(self, Self::Unknown { .. })
     }

@@ -1,5 +1,5 @@
-//! The load client: several processes that call the service over a few hot users, repeat what they sent, and
-//! write down all of it.
+//! The load client: several processes that call the service over a few hot users, retry what they sent, and
+//! record all of it.
 
 mod mix;
 
@@ -35,9 +35,9 @@ pub struct LoadOptions {
     pub weights: Weights,
     /// Of a hundred money calls, how many are sent a second time under the same key.
     pub repeats_percent: u32,
-    /// Stop after so many calls, repeats included.
+    /// Stop after this many calls, retries included.
     pub calls_max: u64,
-    /// Wait so long after a call that got no decision, so that a dead service is not hammered.
+    /// Wait after a call that got no decision, so that a dead service is not hammered.
     pub pause: Duration,
 }
 
@@ -53,7 +53,7 @@ struct Shared {
     mix: Mix,
     started: Instant,
     records: Mutex<Vec<Record>>,
-    /// Keys whose outcome nobody knows yet: retried by whoever comes by.
+    /// Keys whose outcome is unknown: any process may retry them.
     unresolved: Mutex<Vec<MoneyCall>>,
     calls: AtomicU64,
     accepted: AtomicU64,
@@ -102,7 +102,7 @@ impl Load {
         self.shared.calls.load(Ordering::Relaxed)
     }
 
-    /// How many calls were accepted so far: what tells that a service is back.
+    /// How many calls were accepted so far: a growing number means that the service is back.
     pub fn accepted(&self) -> u64 {
         self.shared.accepted.load(Ordering::Relaxed)
     }
@@ -112,7 +112,7 @@ impl Load {
         lock(&self.shared.records).clone()
     }
 
-    /// Sends every key again whose outcome is unknown, until each is decided. Answers how many were not.
+    /// Retries every key whose outcome is unknown until each is decided. Returns how many were not.
     pub async fn resolve(&self, patience: Duration) -> usize {
         let deadline = Instant::now() + patience;
         let mut turn = 0;

@@ -1,5 +1,5 @@
 //! A TCP proxy that understands PostgreSQL's messages (protocol 3, no TLS) and breaks a connection exactly
-//! where it is told to: before or after any message of the client, or before or after its COMMIT.
+//! at a given place: before or after any message of the client, or before or after its COMMIT.
 //!
 //! Faults are armed from the program ([`Proxy::arm`]) or on the command line (`balance-faults proxy`).
 
@@ -50,7 +50,7 @@ impl Control {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a message and answers what is to be done about it.
+    /// Counts a message and returns what to do about it.
     fn meet(&self, tag: u8, is_commit: bool) -> Option<(Side, Fault)> {
         self.messages.fetch_add(1, Ordering::Relaxed);
         if is_commit {

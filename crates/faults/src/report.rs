@@ -87,7 +87,7 @@ impl Reporter {
             .collect()
     }
 
-    /// So many faults were injected.
+    /// Counts injected faults.
     pub fn trials(&mut self, count: u64) {
         self.trials += count;
     }

@@ -33,8 +33,8 @@ pub struct StageOptions {
     pub with_proxy: bool,
     /// How often the service sweeps; zero is never.
     pub sweep_interval: Duration,
-    /// Whether instances remember accounts, and so do most of their work without a look first.
-    pub remembers: bool,
+    /// Whether instances cache accounts, and so write most batches optimistically.
+    pub caches_accounts: bool,
     /// Where histories and final states are written to, if anywhere.
     pub keep: Option<PathBuf>,
 }
@@ -78,8 +78,9 @@ impl Stage {
             let url = stage.database.url(stage.proxy.as_ref().map(|proxy| proxy.address().port()));
             let folder = stage.folder.path().join(format!("instance-{number}"));
             std::fs::create_dir(&folder)?;
-            let StageOptions { sweep_interval, remembers, .. } = stage.options;
-            let mut instance = Instance::new(&stage.options.binary, &url, folder, sweep_interval, remembers)?;
+            let StageOptions { sweep_interval, caches_accounts, .. } = stage.options;
+            let mut instance =
+                Instance::new(&stage.options.binary, &url, folder, sweep_interval, caches_accounts)?;
             instance.start().await?;
             stage.instances.push(instance);
         }

@@ -3,7 +3,7 @@
 
 use balance_faults::sabotage::{Bug, Proof, prove, prove_all};
 
-/// Fixed, so that a failure can be run again.
+/// Fixed, so that a failure can be reproduced.
 const SEED: u64 = 20_261_124;
 
 fn words(proof: &Proof) -> String {

@@ -1,4 +1,4 @@
-//! The data folder of a server: where it lies, how it is made.
+//! The data folder of a server: where it is, how it is created.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,7 +12,7 @@ use crate::identity::Identity;
 /// The tmpfs that every Linux has.
 const TMPFS: &str = "/dev/shm";
 
-/// A folder that belongs to the server's user and goes away with this value.
+/// A folder that belongs to the server's user and is removed with this value.
 #[derive(Debug)]
 pub(crate) struct DataFolder {
     folder: TempDir,
@@ -43,7 +43,7 @@ impl DataFolder {
         self.folder.path().join("data")
     }
 
-    /// Where the server writes what it has to say.
+    /// The server's log.
     pub(crate) fn log(&self) -> PathBuf {
         self.folder.path().join("log")
     }

@@ -1,4 +1,4 @@
-//! Under which user the server runs: PostgreSQL refuses root, so root hands over to `postgres` or `nobody`.
+//! Under which user the server runs: PostgreSQL refuses root, so root switches to `postgres` or `nobody`.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use std::{
 pub(crate) struct Identity(Option<(u32, u32)>);
 
 impl Identity {
-    /// This process, or whom root hands over to.
+    /// This process, or the user that root switches to.
     pub(crate) fn choose() -> Self {
         if !rustix::process::geteuid().is_root() {
             return Self(None);

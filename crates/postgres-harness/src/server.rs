@@ -48,7 +48,7 @@ pub struct Options {
     pub settings: Vec<String>,
 }
 
-/// What tests want: quick, in memory, not durable.
+/// For tests: fast, in memory, not durable.
 impl Default for Options {
     fn default() -> Self {
         Self { durable: false, on_tmpfs: true, settings: Vec::new() }
@@ -292,12 +292,12 @@ impl Server {
         }
     }
 
-    /// Lets the keeper go, with `word` as the last it hears, and waits until it has.
+    /// Ends the keeper with `word` as its last input, and waits until it has exited.
     fn release(&self, word: &str) {
         let keeper = self.keeper().take();
         if let Some(mut keeper) = keeper {
             if let Some(mut pipe) = keeper.pipe.take() {
-                // A keeper that is gone hears nothing, and has nothing left to do.
+                // A keeper that has exited has nothing left to do.
                 let _gone = std::io::Write::write_all(&mut pipe, format!("{word}\n").as_bytes());
             }
             let _status = keeper.shell.wait();

@@ -1,4 +1,4 @@
-//! Puts a file in its place all at once and durably. Blocking.
+//! Replaces a file atomically and durably. Blocking.
 
 use std::{
     fs::{self, File},
@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Whoever publishes holds this file's lock, in whatever process, so that temporary files have fixed names
-/// and one that a killed process left is overwritten by the next.
+/// The publishing process holds this file's lock, so that temporary files have fixed names and one that a killed
+/// process left is overwritten by the next.
 const LOCK_NAME: &str = ".revenue.lock";
 
 /// Makes `bytes` the file `name` of `folder`. A file that has these bytes already is left alone.
@@ -33,7 +33,7 @@ fn is_published(target: &Path, bytes: &[u8]) -> io::Result<bool> {
     }
 }
 
-/// A temporary file that goes away unless it is renamed.
+/// A temporary file that is removed unless it is renamed.
 struct Draft(PathBuf);
 
 impl Draft {

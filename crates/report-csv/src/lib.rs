@@ -16,7 +16,7 @@ use balance_domain::{
 use csv::{QuoteStyle, Terminator, Writer, WriterBuilder};
 use sha2::{Digest, Sha256};
 
-/// Publishes reports as files in one folder, which is made when it is first needed.
+/// Publishes reports as files in one folder, which is created when it is first needed.
 #[derive(Clone, Debug)]
 pub struct CsvReports {
     folder: PathBuf,

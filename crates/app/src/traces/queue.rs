@@ -1,7 +1,7 @@
-//! Spans on their way out: a bounded queue in front of the thread that sends them, and what became of them.
+//! Export of spans: a bounded queue in front of the thread that sends them, with counters.
 //!
-//! The library's processor does the work. What it lacks is a figure: it tells the log once that it began to drop
-//! spans. So the bound is kept here, in front of it, where everything that is lost can be counted.
+//! The library's processor does the work, but only logs once that it began to drop spans. So the bound is kept in
+//! front of it, where every lost span is counted.
 
 use std::{
     sync::{
@@ -93,7 +93,7 @@ impl SpanProcessor for Bounded {
     }
 }
 
-/// Sends, and tells what came of it.
+/// Sends, and reports the result.
 struct Counted {
     inner: OtlpExporter,
     queued: Arc<AtomicUsize>,

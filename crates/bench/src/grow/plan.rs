@@ -344,7 +344,7 @@ impl Plan {
     }
 }
 
-/// What one of so many gets of a whole: the first get one more where it does not divide.
+/// The share of number `rank` of `of` in a whole: the first get one more if it does not divide evenly.
 const fn share(whole: i64, of: i64, rank: i64) -> i64 {
     whole / of + if rank < whole % of { 1 } else { 0 }
 }

@@ -33,7 +33,7 @@ WHERE schemaname = current_schema() AND tablename IN ('accounts', 'reservations'
 
 type Value = Box<dyn ToSql + Sync + Send>;
 
-/// A column, its type on the wire, and what a row has in it. These lists are all that the loader knows of the tables.
+/// A column, its type on the wire, and its value in a row. These lists are all that the loader knows of the tables.
 type Column<R> = (&'static str, Type, fn(&R) -> Value);
 
 fn accounts() -> Vec<Column<AccountRow>> {

@@ -1,5 +1,5 @@
-//! Bulk insert into SQLite: one transaction, no journal, indexes built before the last tenth of the rows. A failed load
-//! leaves a file that must be thrown away, and says so.
+//! Bulk insert into SQLite: one transaction, no journal, indexes built before the last tenth of the rows. A failed
+//! load leaves a file that must be deleted, and says so.
 //!
 //! B-trees that are built at once have full leaves, and the first command that comes along splits every leaf that it
 //! touches. A store that grew by itself has room in nearly all of them. So has this one after the last tenth.
@@ -13,7 +13,7 @@ use super::{
     progress,
 };
 
-/// Of so many rows one goes in when the B-trees are there.
+/// One row of this many is inserted after the B-trees are built.
 const LATE: i64 = 10;
 
 /// Rows between two moves of the bar.
@@ -27,7 +27,7 @@ const LIST_EARLY: &str = "
     WHERE accounts.seq >= 1000 AND operations.seq <= 1000 AND operations.idempotency_key IS NOT NULL;
     UPDATE reservations SET is_listed = 1 WHERE user_id IN (SELECT user_id FROM accounts WHERE seq >= 1000);";
 
-/// A column, and what a row has in it. These lists and [`LIST_EARLY`] are all that the loader knows of the tables.
+/// A column and its value in a row. These lists and [`LIST_EARLY`] are all that the loader knows of the tables.
 type Column<R> = (&'static str, fn(&R) -> Value);
 
 fn accounts() -> Vec<Column<AccountRow>> {

@@ -10,7 +10,7 @@ use balance_store_sqlite::{SqliteOptions, SqliteStore};
 
 use super::*;
 
-/// Numbers that divide nowhere.
+/// Numbers that divide evenly nowhere.
 fn size() -> Size {
     Size {
         accounts: 53,
@@ -113,7 +113,7 @@ async fn a_ledger_grown_in_postgresql_is_sound() {
     audit(&store).await;
 }
 
-/// Grows, and looks at what was grown.
+/// Grows a store and reads it.
 async fn blocking(url: &str) {
     let url = url.to_owned();
     let grown = tokio::task::spawn_blocking(move || {

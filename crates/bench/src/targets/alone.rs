@@ -1,6 +1,5 @@
-//! One request at a time on an idle service: what is left of its time when the parts that no service can avoid
-//! are taken off. Every request has its own round trip and flush measured right behind it, because those move from
-//! one second to the next.
+//! One request at a time on an idle service: its time without the parts that no service can avoid. A round trip
+//! and a flush are measured right after every request, because those change from one second to the next.
 
 use std::time::{Duration, Instant};
 
@@ -69,7 +68,7 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// A request that took less than its parts proves nothing but a disk that was not steady.
+/// A request that took less than its parts only proves that the disk was not steady.
 fn is_met(own_ms: f64) -> bool {
     Bound::AtLeast(0.0).is_met_by(own_ms) && Bound::AtMost(OWN_MS_MAX).is_met_by(own_ms)
 }

@@ -1,4 +1,4 @@
-//! One account that nine of ten deposits are for: what that does to the throughput, and to everybody else.
+//! One account that nine of ten deposits are for: what that does to the throughput, and to the others.
 
 use super::{
     Findings, Group, TargetsArgs,

@@ -1,5 +1,5 @@
-//! The revenue report of a large month over HTTP, while writes go on: how long it takes, what memory it takes, and
-//! what the writers notice.
+//! The revenue report of a large month over HTTP beside writes: its time, its memory, and the latency of the
+//! writes.
 
 use std::{
     sync::{
@@ -89,7 +89,7 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// Half a second after the writes have begun, and ends them half a second later, however the report fares.
+/// Starts half a second after the writes, and ends them half a second later, whatever the result.
 fn build(caller: &mut Caller, body: &str, done: &AtomicBool) -> anyhow::Result<(f64, Built)> {
     thread::sleep(Duration::from_millis(500));
     let start = Instant::now();
@@ -101,7 +101,7 @@ fn build(caller: &mut Caller, body: &str, done: &AtomicBool) -> anyhow::Result<(
     Ok((seconds, built))
 }
 
-/// The most resident memory of a process, looked at every 10 ms until the end.
+/// The peak of resident memory of a process, sampled every 10 ms until the end.
 fn watch_memory(pid: u32, done: Arc<AtomicBool>) -> thread::JoinHandle<f64> {
     thread::spawn(move || {
         let mut peak = 0.0_f64;

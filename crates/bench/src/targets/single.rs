@@ -63,7 +63,7 @@ pub(super) fn reads(
 fn against_roofline(args: &TargetsArgs, name: String, wanted: String, bound: f64, figures: &Figures) -> Line {
     let ours = rate(figures.requests_per_second);
     let most = rate(figures.roofline_requests_per_second);
-    // Refusals are no throughput, but they were cheap: a figure that has them is none.
+    // Refusals are cheap and no throughput: a figure with refusals does not count.
     let refused = if figures.refused > 0 { format!(", {} refused", figures.refused) } else { String::new() };
     Line {
         name,

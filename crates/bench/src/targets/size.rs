@@ -42,7 +42,7 @@ pub(super) fn measure(
     throughput(args, session, [empty, grown], &format!("{} active accounts", args.users), findings)
 }
 
-/// Has both stores in the state that they have under load, as far as was asked for.
+/// Warms up both stores, for as long as was requested.
 fn warm_up(args: &TargetsArgs, session: &mut Session, subjects: [&Subject; 2]) -> anyhow::Result<()> {
     let Some(duration) = args.warm_up() else { return Ok(()) };
     session.bar().set_message("warming up");

@@ -12,7 +12,7 @@ const IDLE_MB_MAX: f64 = 50.0;
 const LOADED_MB_MAX: f64 = 200.0;
 const START_SECONDS_MAX: f64 = 1.0;
 
-/// Starts the service anew, and looks at its memory before anything was asked of it.
+/// Restarts the service, and reads its memory before the first request.
 pub(super) fn idle(args: &TargetsArgs, subject: &mut Subject, findings: &mut Findings) -> anyhow::Result<()> {
     findings.lines.push(start(args, Group::Memory, subject)?);
     std::thread::sleep(Duration::from_secs(1));
@@ -41,7 +41,7 @@ pub(super) fn start(args: &TargetsArgs, group: Group, subject: &mut Subject) -> 
     })
 }
 
-/// The most that a service ever had under any load of the run.
+/// The peak of a service under any load of the run.
 pub(super) fn loaded(args: &TargetsArgs, findings: &mut Findings) {
     let peak = findings.peak_mb;
     findings.lines.push(Line {

@@ -1,4 +1,4 @@
-//! C0: where nothing was broken on purpose, nobody may be told "unknown" or "not executed"; and once the faults
+//! C0: without injected faults no call may end as "unknown" or "not executed"; and once the faults
 //! are over, everything can be read and every key decided.
 
 use crate::checker::{Condition, Rules, Verdict, evidence::Evidence};

@@ -1,5 +1,4 @@
-//! C5: every accepted call is in the books, as it was asked for and as it was answered; and asking by key
-//! gives the same.
+//! C5: every accepted call is in the books, as requested and as answered; the look-up by key agrees.
 
 use crate::{
     checker::{
@@ -14,7 +13,7 @@ pub(super) fn check(evidence: &Evidence<'_>, verdict: &mut Verdict) {
         match evidence.operation_of(*scope) {
             Some(op) => found(*scope, asked, op, verdict),
             None if asked.is_accepted() => {
-                let what = format!("user {} was told yes for {:?}: it is lost", scope.0, asked.call);
+                let what = format!("user {}: {:?} was acknowledged and is lost", scope.0, asked.call);
                 verdict.report(Condition::Durable, what);
             }
             None => {}

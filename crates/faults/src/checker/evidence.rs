@@ -135,7 +135,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Between which instants the calls say that the operation happened.
+    /// The interval in which the operation happened, according to the calls.
     fn window(&self, view: &OperationView) -> Node {
         let scope = view.idempotency_key.as_deref().map(|key| (view.user_id, key));
         let Some(asked) = scope.and_then(|scope| self.asked.get(&scope)) else { return Node::default() };
@@ -235,8 +235,8 @@ fn asked(records: &[Record]) -> HashMap<Scope<'_>, Asked<'_>> {
     asked
 }
 
-/// A refused extension counts too: it carries no key, so one whose commit was lost on the way and that was done
-/// again may be refused although its first try moved the deadline. No money moves by it.
+/// A refused extension counts too: it carries no key, so a retry after a lost commit may be refused although its
+/// first attempt moved the deadline. It moves no money.
 fn extended(records: &[Record]) -> HashSet<OrderRef> {
     let moved = |record: &Record| match (&record.call, &record.outcome) {
         (Call::Extend { .. }, Outcome::NeverSent { .. }) => None,

@@ -52,7 +52,7 @@ impl Graph {
         Sorted { order, cycle }
     }
 
-    /// Each node that still waits, waits for another that waits: going back must close a circle.
+    /// Each node that still waits, waits for another that waits: going back must close a cycle.
     fn cycle(&self, waiting_for: &[u32]) -> Vec<usize> {
         let mut predecessor = vec![usize::MAX; self.successors.len()];
         for (from, successors) in self.successors.iter().enumerate() {

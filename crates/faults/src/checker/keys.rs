@@ -1,5 +1,5 @@
 //! C6: every key has at most one effect; a call that was refused or not executed has none; and nothing
-//! happened that nobody asked for.
+//! happened without a request.
 
 use balance_domain::OperationKind;
 
@@ -19,7 +19,7 @@ pub(super) fn check(evidence: &Evidence<'_>, verdict: &mut Verdict) {
                 verdict.report(Condition::Keys, format!("nobody sent key {} of user {}", scope.1, scope.0));
             }
             Some(asked) if !asked.may_have_effect() => {
-                let what = format!("user {} was told no for {:?}, yet it happened", scope.0, asked.call);
+                let what = format!("user {} got a refusal of {:?}, yet it happened", scope.0, asked.call);
                 verdict.report(Condition::Keys, what);
             }
             Some(_) => {}

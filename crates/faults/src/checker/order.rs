@@ -1,6 +1,6 @@
 //! C3, strict serializability: every account has an order of its operations (its numbers), a transfer ties two
 //! of these orders together, a read stands between two numbers, and a call that was answered before another
-//! one left comes before it. All that together must have no circle.
+//! one left comes before it. All that together must have no cycle.
 //!
 //! Real time would need an edge from every answer to every later call; a chain of one node per answer carries
 //! the same meaning with a linear number of edges.
@@ -12,10 +12,10 @@ use crate::checker::{
     reads::PlacedRead,
 };
 
-/// How many members of a circle are named.
+/// How many members of a cycle are named.
 const NAMED_MAX: usize = 12;
 
-/// Answers the transactions in an order that explains the history (or, if there is none, by recorded time).
+/// Returns the transactions in an order that explains the history (or, if there is none, by recorded time).
 pub(super) fn check(evidence: &Evidence<'_>, reads: &[PlacedRead], verdict: &mut Verdict) -> Vec<usize> {
     let (nodes, read_count) = (evidence.nodes.len(), reads.len());
     let windows: Vec<Node> = evidence.nodes.iter().copied().chain(reads.iter().map(window)).collect();

@@ -1,4 +1,4 @@
-//! C4: every read tells the state at its version. A balance may already count reservations as expired whose
+//! C4: every read returns the state at its version. A balance may already count reservations as expired whose
 //! expiry is written down later; then it is the recorded state of some earlier version plus what was due.
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub(super) struct PlacedRead {
 /// How many reservations with an unknown deadline are tried in all combinations.
 const UNCERTAIN_MAX: usize = 10;
 
-/// A balance as somebody read it.
+/// A balance that was read.
 struct Seen<'a> {
     balance: &'a BalanceView,
     as_of: i64,

@@ -1,6 +1,6 @@
-//! C8: every reservation is whole: what was captured, released and expired is what was reserved, refunds
+//! C8: every reservation is consistent: what was captured, released and expired is what was reserved, refunds
 //! stay within captures, nothing is captured at or after the deadline, nothing expires before it, and the
-//! answers, the final reservations and the reserved money of the account all say the same.
+//! answers, the final reservations and the reserved money of the account all agree.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -42,7 +42,7 @@ impl Folded {
         self.view.amount - self.view.captured - self.view.released
     }
 
-    /// Takes one more operation, or says what is wrong with it.
+    /// Adds one operation, or says what is wrong with it.
     fn post(&mut self, op: &Op<'_>, decided_at: Option<i64>, before_at: i64) -> Result<(), String> {
         let is_over = self.remaining() == 0;
         let amount = op.view.amount;
@@ -167,13 +167,13 @@ fn deadline_text(deadline: Option<i64>) -> String {
 }
 
 /// Equal, where the fold knows: a moved deadline leaves no operation.
-fn is_same(told: &ReservationView, folded: &ReservationView) -> bool {
-    let mut told = told.clone();
+fn is_same(answered: &ReservationView, folded: &ReservationView) -> bool {
+    let mut answered = answered.clone();
     if folded.expires_at.is_empty() {
-        told.expires_at.clear();
+        answered.expires_at.clear();
     }
     let is_time = |text: &str| text.is_empty() || micros_of(text).is_some();
-    is_time(&told.expires_at) && told == *folded
+    is_time(&answered.expires_at) && answered == *folded
 }
 
 fn compare_answers(
@@ -182,22 +182,25 @@ fn compare_answers(
     verdict: &mut Verdict,
 ) {
     for record in evidence.records {
-        let Some(Answer::Reservation(told)) = record.outcome.answer() else { continue };
+        let Some(Answer::Reservation(answered)) = record.outcome.answer() else { continue };
         match &record.call {
             Call::Money(call) => {
                 let op = evidence.operation_of((call.action.user_id(), call.key.as_str()));
                 let folded = op.and_then(|op| answered.get(&op.node));
                 if let Some(folded) = folded
-                    && !is_same(told, folded)
+                    && !is_same(answered, folded)
                 {
-                    let what = format!("answered {told:?}, the operations say {folded:?}");
+                    let what = format!("answered {answered:?}, the operations say {folded:?}");
                     verdict.report(Condition::Reservations, what);
                 }
             }
             Call::Extend { order, .. } => {
-                let named = (told.user_id, told.service_id, told.order_id);
-                if told.state != "active" || named != (order.user_id, order.service_id, order.order_id) {
-                    verdict.report(Condition::Reservations, format!("extended {order:?}, answered {told:?}"));
+                let named = (answered.user_id, answered.service_id, answered.order_id);
+                if answered.state != "active" || named != (order.user_id, order.service_id, order.order_id) {
+                    verdict.report(
+                        Condition::Reservations,
+                        format!("extended {order:?}, answered {answered:?}"),
+                    );
                 }
             }
             Call::Balance { .. } | Call::Operations { .. } => {}
@@ -216,17 +219,21 @@ fn compare_final(
         let what = format!("user {user_id}: {} reservations, operations of {}", stored.len(), folded.len());
         verdict.report(Condition::Reservations, what);
     }
-    for told in stored {
-        let order = OrderRef { user_id: told.user_id, service_id: told.service_id, order_id: told.order_id };
+    for answered in stored {
+        let order = OrderRef {
+            user_id: answered.user_id,
+            service_id: answered.service_id,
+            order_id: answered.order_id,
+        };
         let entry = folded.get(&order).map(|entry| {
             let mut view = entry.view.clone();
             view.expires_at = deadline_text(entry.deadline);
             view
         });
-        if !entry.as_ref().is_some_and(|view| is_same(told, view)) {
+        if !entry.as_ref().is_some_and(|view| is_same(answered, view)) {
             verdict.report(
                 Condition::Reservations,
-                format!("{told:?} at the end, the operations say {entry:?}"),
+                format!("{answered:?} at the end, the operations say {entry:?}"),
             );
         }
     }

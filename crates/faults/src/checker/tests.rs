@@ -1,4 +1,4 @@
-//! One sound history by hand, and for every condition at least one way to spoil it that this condition must
+//! One correct history by hand, and for every condition at least one corruption that this condition must
 //! notice.
 
 use super::*;
@@ -63,14 +63,14 @@ struct Story {
 }
 
 impl Story {
-    fn tell(&mut self, call: Call, outcome: Outcome) {
+    fn record(&mut self, call: Call, outcome: Outcome) {
         self.clock += 10;
         let (invoked_ns, returned_ns) = (self.clock, self.clock + 5);
         self.records.push(Record { process: 1, call, invoked_ns, returned_ns, outcome });
     }
 
     fn ok(&mut self, call: Call, answer: Answer) {
-        self.tell(call, Outcome::Ok { answer, replayed: false });
+        self.record(call, Outcome::Ok { answer, replayed: false });
     }
 
     /// Deposit, read, reserve, final capture of a part, refund, transfer; user 2 receives.
@@ -98,7 +98,7 @@ impl Story {
         story.ok(money("k4", refund), Answer::Reservation(reservation("captured", 100, 200, 40)));
         let transfer = MoneyAction::Transfer { from_user_id: 1, to_user_id: 2, amount: 50 };
         story.ok(money("k5", transfer), Answer::Operation(ops[5].clone()));
-        story.tell(
+        story.record(
             money("k6", MoneyAction::Withdraw { user_id: 2, amount: 51 }),
             Outcome::Rejected { code: "insufficient_funds".into() },
         );
@@ -132,7 +132,7 @@ fn balance(user_id: i64, available: i64, reserved: i64, version: i64) -> Balance
     BalanceView { user_id, available, reserved, total, version, as_of: time(20) }
 }
 
-/// Spoils the sound history and expects this condition to notice.
+/// Corrupts the history and expects this condition to notice.
 #[track_caller]
 fn notices(condition: Condition, spoil: impl FnOnce(&mut Story)) {
     let mut story = Story::sound();
@@ -154,10 +154,10 @@ fn the_sound_history_is_clean_and_counted() {
 fn c0_calls_that_nobody_decided() {
     let call = || money("k7", MoneyAction::Deposit { user_id: 1, amount: 1 });
     notices(Condition::Answered, |story| {
-        story.tell(call(), Outcome::NeverSent { why: "503".into() });
+        story.record(call(), Outcome::NeverSent { why: "503".into() });
     });
     notices(Condition::Answered, |story| {
-        story.tell(call(), Outcome::Unknown { why: "reset".into() });
+        story.record(call(), Outcome::Unknown { why: "reset".into() });
     });
     notices(Condition::Answered, |story| story.finals.unreadable.push("user 1".into()));
 }
@@ -166,9 +166,9 @@ fn c0_calls_that_nobody_decided() {
 fn c0_an_overload_is_not_excused_and_must_have_had_no_effect() {
     let overload = || Outcome::NeverSent { why: "503 Service Unavailable overloaded".into() };
     let call = || money("k7", MoneyAction::Deposit { user_id: 2, amount: 1 });
-    notices(Condition::Answered, |story| story.tell(call(), overload()));
+    notices(Condition::Answered, |story| story.record(call(), overload()));
     notices(Condition::Keys, |story| {
-        story.tell(call(), overload());
+        story.record(call(), overload());
         story.ops(2).push(op(2, 2, "deposit", 1, (51, 0), "k7"));
     });
 }
@@ -260,7 +260,7 @@ fn c5_a_lost_operation_and_one_that_is_not_as_asked_or_answered() {
         let mut repeat = op(1, 1, "deposit", 1_000, (1_000, 0), "k1");
         repeat.available_after = 890;
         let call = story.records[0].call.clone();
-        story.tell(call, Outcome::Ok { answer: Answer::Operation(repeat), replayed: true });
+        story.record(call, Outcome::Ok { answer: Answer::Operation(repeat), replayed: true });
     });
     notices(Condition::Durable, |story| {
         story.finals.by_key.get_mut(&1).unwrap().insert("k1".into(), None);

@@ -16,9 +16,9 @@ pub enum Condition {
     Replay,
     /// C3: one serial order agrees with every account's order and with real time.
     RealTimeOrder,
-    /// C4: each read tells the state at its version.
+    /// C4: each read returns the state at its version.
     Reads,
-    /// C5: every accepted call is in the books, exactly as asked and as answered.
+    /// C5: every accepted call is in the books, exactly as requested and as answered.
     Durable,
     /// C6: every key has at most one effect, and a refused call has none.
     Keys,

@@ -1,4 +1,4 @@
-//! What the load client asks.
+//! The requests of the load client.
 
 use serde::{Deserialize, Serialize};
 
@@ -38,12 +38,12 @@ pub enum Call {
     },
 }
 
-/// A movement of money as it is asked for.
+/// A movement of money as it is requested.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MoneyCall {
     /// The idempotency key.
     pub key: String,
-    /// What it is for; every call of the load has one, so that its loss shows.
+    /// The comment; every call of the load has one, so that its loss is noticed.
     pub comment: String,
     /// What to do.
     #[serde(flatten)]
@@ -133,7 +133,7 @@ impl MoneyAction {
         }
     }
 
-    /// The kind of the operation that answers for it.
+    /// The kind of the operation that it creates.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Deposit { .. } => "deposit",
@@ -146,7 +146,7 @@ impl MoneyAction {
         }
     }
 
-    /// The amount asked for, where one was named.
+    /// The requested amount, if there is one.
     pub const fn amount(&self) -> Option<i64> {
         match self {
             Self::Deposit { amount, .. }

@@ -1,4 +1,4 @@
-//! Histories as files: one JSON object per line, so that a run that dies leaves what it saw.
+//! Histories as files: one JSON object per line, so that a run that crashes keeps its history.
 
 use std::{
     fs::File,

@@ -55,7 +55,7 @@ pub struct BalanceView {
     pub as_of: String,
 }
 
-/// A month's report as the service tells it.
+/// A month's report as the service returns it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportView {
     /// `YYYY-MM`.
@@ -75,7 +75,7 @@ pub struct ReportLineView {
     pub refunded: i128,
 }
 
-/// Microseconds of a time on the wire; `None` if it is no time.
+/// Microseconds of a time on the wire; `None` if it cannot be parsed.
 pub fn micros_of(time: &str) -> Option<i64> {
     time.parse::<Timestamp>().ok().map(Timestamp::micros)
 }

@@ -1,4 +1,4 @@
-//! What the load asks next: every kind of call, over users and orders that collide often.
+//! What the load sends next: every kind of call, over users and orders that collide often.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +12,7 @@ use rand::{Rng, rngs::SmallRng, seq::IndexedRandom};
 
 use crate::history::{Call, MoneyAction, MoneyCall, OrderRef};
 
-/// How many orders are remembered for captures, releases, refunds and extensions.
+/// How many orders are kept for captures, releases, refunds and extensions.
 const ORDERS_MAX: usize = 64;
 
 /// How often each kind of call is made, relative to the others.
@@ -144,7 +144,7 @@ impl Mix {
         }
     }
 
-    /// Remembers an order that something was reserved for.
+    /// Keeps an order that something was reserved for.
     pub fn learn(&self, action: &MoneyAction) {
         if let MoneyAction::Reserve { order, .. } = action {
             let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);

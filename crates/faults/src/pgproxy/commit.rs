@@ -93,6 +93,6 @@ mod tests {
         assert!(!meet(&mut watcher, b'E', b"\0\0\0\0\0"), "the unnamed portal runs another statement now");
         assert!(!meet(&mut watcher, b'P', b"s1\0select 2\0\0\0"));
         assert!(!meet(&mut watcher, b'B', b"\0s1\0\0\0\0\0\0\0"));
-        assert!(!meet(&mut watcher, b'E', b"\0\0\0\0\0"), "the name was prepared anew");
+        assert!(!meet(&mut watcher, b'E', b"\0\0\0\0\0"), "the name was prepared a second time");
     }
 }

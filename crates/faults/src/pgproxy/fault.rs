@@ -9,10 +9,10 @@ pub enum Fault {
     Cut,
     /// Both sides are reset, as by a lost machine.
     Reset,
-    /// Nothing moves for so long, in either direction; then everything goes on.
+    /// Nothing moves in either direction for this long; then everything continues.
     Stall(Duration),
-    /// The client's side is closed; the message reaches the server only so much later. A COMMIT that lands
-    /// after everybody gave it up.
+    /// The client's side is closed; the message reaches the server only this much later. A COMMIT that lands
+    /// after it was given up.
     Late(Duration),
 }
 
@@ -63,7 +63,7 @@ impl Armed {
         self.is_spent
     }
 
-    /// Counts a message; answers what to do if it is the one.
+    /// Counts a message; returns what to do if it is the one.
     pub(super) fn meet(&mut self, tag: u8, is_commit: bool) -> Option<(Side, Fault)> {
         let (counts, wanted) = match self.rule.place {
             Place::Message(wanted) => (true, wanted),

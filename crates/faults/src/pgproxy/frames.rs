@@ -5,10 +5,10 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// The longest message that is believed, in bytes: PostgreSQL's own limit for most of them.
+/// The longest message that is accepted, in bytes: PostgreSQL's own limit for most of them.
 const LENGTH_MAX: usize = 1 << 30;
 
-/// The code in the place of a protocol version by which a client asks for encryption.
+/// The code instead of a protocol version by which a client requests encryption.
 const SSL_REQUEST: u32 = 80_877_103;
 /// The same for GSSAPI.
 const GSS_REQUEST: u32 = 80_877_104;

@@ -32,7 +32,7 @@ enum End {
     Late(Frame, Duration),
 }
 
-/// What the two directions of a connection tell each other.
+/// What the two directions of a connection share.
 struct Gate {
     /// While this is true, the server's answers are kept back.
     held: watch::Sender<bool>,
@@ -142,13 +142,13 @@ impl Forward<'_> {
         if let Fault::Late(delay) = fault {
             return Some(End::Late(frame, delay));
         }
-        // From here on the client hears nothing: an answer that slips out would make the fault none.
+        // From here on the client gets nothing: an answer that passes would undo the fault.
         self.gate.held.send_replace(true);
         if side == Side::After {
             if let Some(end) = self.pass(&frame).await {
                 return Some(end);
             }
-            // A reset right behind the message could throw it away unread.
+            // A reset right after the message could discard it unread.
             drop(tokio::time::timeout(ANSWER_WITHIN, self.gate.answered.notified()).await);
         }
         match fault {
@@ -166,6 +166,6 @@ impl Forward<'_> {
 async fn deliver_late(mut server: TcpStream, frame: Frame, delay: Duration) {
     tokio::time::sleep(delay).await;
     drop(server.write_all(&frame.bytes).await);
-    // The server must have time to read it: a close right behind could overtake its work.
+    // The server must have time to read it: a close right after could overtake its work.
     tokio::time::sleep(Duration::from_millis(50)).await;
 }

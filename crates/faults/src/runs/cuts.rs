@@ -1,5 +1,5 @@
-//! Commits whose outcome nobody is told: the connection breaks right before or right after a COMMIT, or the
-//! COMMIT lands while the batch is already being done again.
+//! Commits with an unknown outcome: the connection breaks right before or right after a COMMIT, or the COMMIT
+//! lands while the batch is already being retried.
 
 use std::time::{Duration, Instant};
 
@@ -18,10 +18,10 @@ use crate::{
 
 /// Cuts of one round.
 const CUTS_PER_ROUND: u64 = 50;
-/// How long a COMMIT may let wait for itself under load.
+/// How long to wait for a COMMIT under load.
 const FIRES_WITHIN: Duration = Duration::from_secs(20);
 
-/// Breaks so many commits, at random places and in random ways.
+/// Breaks `cuts` commits, at random places and in random ways.
 pub async fn commit_cuts(options: &RunOptions, instances: usize, cuts: u64) -> anyhow::Result<RunReport> {
     let name = format!("commit-cuts ({instances} instance(s))");
     let mut reporter = Reporter::new(&name, options.seed, "commit cut off under load");
@@ -32,7 +32,7 @@ pub async fn commit_cuts(options: &RunOptions, instances: usize, cuts: u64) -> a
         instances,
         with_proxy: true,
         sweep_interval: Duration::from_millis(200),
-        remembers: true,
+        caches_accounts: true,
         keep: options.keep.clone(),
     })
     .await?;

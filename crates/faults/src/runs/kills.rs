@@ -85,7 +85,7 @@ async fn stage(options: &RunOptions, store: Store, instances: usize) -> anyhow::
         instances,
         with_proxy: false,
         sweep_interval: Duration::from_millis(200),
-        remembers: true,
+        caches_accounts: true,
         keep: options.keep.clone(),
     })
     .await

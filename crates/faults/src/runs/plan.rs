@@ -64,7 +64,7 @@ impl Plan {
     };
 }
 
-/// Proves the checker, then runs everything. `done` hears of each report as soon as it is there; a run that
+/// Proves the checker, then runs everything. `done` gets each report as soon as it is ready; a run that
 /// could not be carried out is a failed report.
 pub async fn all(options: &RunOptions, plan: &Plan, mut done: impl FnMut(&RunReport)) -> Vec<RunReport> {
     let mut reports = Vec::new();
@@ -113,8 +113,8 @@ pub async fn sabotage(options: &RunOptions) -> anyhow::Result<RunReport> {
     Ok(reporter.finish())
 }
 
-/// The deciders of sabotaged ledgers panic on the damage that they did. The ledger answers that as an error, so
-/// it need not be said on stderr as well.
+/// The deciders of sabotaged ledgers panic on the damage that they did. The ledger returns that as an error, so
+/// it need not be printed as well.
 pub async fn silently<T>(proof: impl Future<Output = T>) -> T {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));

@@ -58,7 +58,7 @@ pub(super) struct Round {
 }
 
 impl Round {
-    /// Prepares a load on all instances. `number` tells the rounds of one database apart.
+    /// Prepares a load on all instances. `number` distinguishes the rounds of one database.
     pub(super) async fn prepare(stage: &Stage, number: u64, seed: u64, shape: Shape) -> anyhow::Result<Self> {
         let base = i64::try_from(number)? * 1_000;
         let scope = Scope {
@@ -101,7 +101,7 @@ impl Round {
         &self.scope.services
     }
 
-    /// Waits until so many more calls are accepted; answers how long that took.
+    /// Waits until `calls` more are accepted; returns how long that took.
     pub(super) async fn await_progress(&self, calls: u64) -> anyhow::Result<Duration> {
         let started = Instant::now();
         let wanted = self.load.accepted() + calls;

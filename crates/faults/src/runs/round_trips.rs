@@ -32,21 +32,21 @@ enum Batch {
 }
 
 /// Breaks every message. With `shapes` below 3 only the first batch shapes are tried. All of it twice: with instances that
-/// remember accounts and write at once, and with one that always looks first, under locks.
+/// cache accounts and write optimistically, and with one that always works under locks.
 pub async fn every_round_trip(options: &RunOptions, shapes: usize) -> anyhow::Result<RunReport> {
     let name = "every-round-trip";
     let mut reporter = Reporter::new(name, options.seed, "message broken");
     let bar = progress(name, 0);
     let mut round_number = 0;
-    for remembers in [true, false] {
-        let mut stage = stage(options, remembers).await?;
+    for caches_accounts in [true, false] {
+        let mut stage = stage(options, caches_accounts).await?;
         for batch in [Batch::Deposit, Batch::Transfer, Batch::Mixed].into_iter().take(shapes) {
             for side in [Side::Before, Side::After] {
                 for fault in [Fault::Reset, Fault::Cut] {
                     let round = Round::prepare(&stage, round_number, options.seed, Shape::MIXED).await?;
                     let broken = break_each(&stage, &round, batch, side, fault).await?;
                     reporter.trials(broken);
-                    reporter.figure(figure(batch, remembers), broken);
+                    reporter.figure(figure(batch, caches_accounts), broken);
                     bar.inc(broken);
                     round.finish(&mut stage, &mut reporter).await?;
                     round_number += 1;
@@ -57,21 +57,21 @@ pub async fn every_round_trip(options: &RunOptions, shapes: usize) -> anyhow::Re
     Ok(reporter.finish())
 }
 
-async fn stage(options: &RunOptions, remembers: bool) -> anyhow::Result<Stage> {
+async fn stage(options: &RunOptions, caches_accounts: bool) -> anyhow::Result<Stage> {
     Stage::start(StageOptions {
         binary: options.binary.clone(),
         store: Store::Postgres,
         instances: 1,
         with_proxy: true,
         sweep_interval: Duration::ZERO,
-        remembers,
+        caches_accounts,
         keep: options.keep.clone(),
     })
     .await
 }
 
-const fn figure(batch: Batch, remembers: bool) -> &'static str {
-    match (batch, remembers) {
+const fn figure(batch: Batch, caches_accounts: bool) -> &'static str {
+    match (batch, caches_accounts) {
         (Batch::Deposit, true) => "points_deposit",
         (Batch::Transfer, true) => "points_transfer",
         (Batch::Mixed, true) => "points_mixed",

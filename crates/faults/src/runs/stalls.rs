@@ -1,5 +1,5 @@
-//! Nothing dies, everything hangs: the service or the database is stopped and goes on later, the network is
-//! slow, a COMMIT is stuck. Work that was given up must not come back, and calls are accepted again after.
+//! Nothing crashes, everything hangs: the service or the database is stopped and continued later, the network is
+//! slow, a COMMIT is stuck. Abandoned work must not come back, and calls are accepted again afterwards.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::{
 /// Stalls of one round.
 const STALLS_PER_ROUND: u64 = 4;
 
-/// Stalls something so many times for `duration`, each kind in turn.
+/// Stalls something `count` times for `duration`, each kind in turn.
 pub async fn stalls(options: &RunOptions, count: u64, duration: Duration) -> anyhow::Result<RunReport> {
     let name = "stalls";
     let mut reporter = Reporter::new(name, options.seed, "process or connection stalled under load");
@@ -30,7 +30,7 @@ pub async fn stalls(options: &RunOptions, count: u64, duration: Duration) -> any
         instances: 2,
         with_proxy: true,
         sweep_interval: Duration::from_millis(200),
-        remembers: true,
+        caches_accounts: true,
         keep: options.keep.clone(),
     })
     .await?;

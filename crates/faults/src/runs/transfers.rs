@@ -19,7 +19,7 @@ use crate::{
 /// Calls of one round, so that a history fits into memory with ease.
 const CALLS_PER_ROUND: u64 = 50_000;
 
-/// Makes calls, nearly all of them transfers, until so many transfers have happened.
+/// Makes calls, nearly all of them transfers, until `transfers` of them have happened.
 pub async fn opposing_transfers(options: &RunOptions, transfers: u64) -> anyhow::Result<RunReport> {
     let name = "opposing-transfers";
     let mut reporter = Reporter::new(name, options.seed, "transfer on two instances");
@@ -29,7 +29,7 @@ pub async fn opposing_transfers(options: &RunOptions, transfers: u64) -> anyhow:
         instances: 2,
         with_proxy: false,
         sweep_interval: Duration::from_millis(500),
-        remembers: true,
+        caches_accounts: true,
         keep: options.keep.clone(),
     })
     .await?;
@@ -69,7 +69,7 @@ pub async fn opposing_transfers(options: &RunOptions, transfers: u64) -> anyhow:
     Ok(reporter.finish())
 }
 
-/// First answers only: a repeat is no second transfer.
+/// First answers only: a replay is no second transfer.
 fn transfers_in(records: &[Record]) -> u64 {
     let happened = |record: &&Record| {
         matches!(&record.call, Call::Money(call) if matches!(call.action, MoneyAction::Transfer { .. }))

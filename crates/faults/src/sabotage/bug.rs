@@ -16,17 +16,17 @@ pub enum Bug {
     LostUpdate,
     /// The answer goes out before the commit is durable, and then the machine stops.
     ReplyBeforeCommit,
-    /// The commit came to nothing and nobody looked at how it was answered.
+    /// The commit failed and its answer was ignored.
     CommitTagIgnored,
-    /// A commit with an unknown outcome is done again under another key.
+    /// A commit with an unknown outcome is retried under another key.
     RetryWithoutKey,
     /// A commit with an unknown outcome is called a failure.
     UnknownCalledFailed,
-    /// Balances are read from a copy that lags behind.
+    /// Balances are read from a stale copy.
     StaleRead,
-    /// A repeat is answered with today's state instead of the first answer.
+    /// A retry is answered with the current state instead of the first answer.
     ReplayOfToday,
-    /// Reservations end when the sweeper comes by, not at their deadline.
+    /// Reservations end when the sweeper runs, not at their deadline.
     ExpiryBySweeperOnly,
     /// The first instant of the next month is counted too.
     WrongMonthEdge,
@@ -66,7 +66,7 @@ impl Bug {
         Self::ReleaseNotRecorded,
     ];
 
-    /// Whether it only shows when the machine stops now and then.
+    /// Whether it needs crashes to show.
     pub const fn needs_crashes(self) -> bool {
         matches!(self, Self::ReplyBeforeCommit)
     }

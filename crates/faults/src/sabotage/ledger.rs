@@ -27,7 +27,7 @@ use crate::{
 
 /// How long a lock is waited for: far longer than a loaded machine keeps a sound ledger waiting.
 const LOCK_PATIENCE: Duration = Duration::from_secs(4);
-/// One commit in so many loses its outcome; every second of those never happened.
+/// One commit in this many loses its outcome; every second of those never happened.
 const LOST_COMMITS: u64 = 40;
 /// How far the lagging copy of [`Bug::StaleRead`] lags.
 const COPY_LAG: Duration = Duration::from_millis(20);
@@ -44,7 +44,7 @@ pub(super) struct ProofLedger {
 
 #[derive(Default)]
 struct Inner {
-    /// What everybody sees.
+    /// What is visible.
     tables: Tables,
     /// What survives a crash.
     durable: Tables,
@@ -52,7 +52,7 @@ struct Inner {
     pending: Vec<(Instant, Changes)>,
     /// The lagging copy.
     copy: Option<(Instant, Tables)>,
-    /// How often it crashed: what was under way before does not commit after.
+    /// Number of crashes: what was in flight before one does not commit after it.
     epoch: u64,
 }
 
@@ -78,7 +78,7 @@ impl ProofLedger {
         matches!(self.bug, Some(ours) if ours as u8 == bug as u8)
     }
 
-    /// The machine stops and comes back with what was durable.
+    /// The machine crashes and restarts with what was durable.
     pub(super) fn crash(&self) {
         let mut inner = self.inner();
         inner.flush(Instant::now());
@@ -285,7 +285,7 @@ fn rounded(submissions: &mut [Submission]) {
     }
 }
 
-/// The same commands under keys that nobody sent.
+/// The same commands under keys that no client sent.
 fn under_other_keys(submissions: &mut [Submission]) {
     for command in submissions.iter_mut().flat_map(|submission| &mut submission.0) {
         if let Command::Money(command) = command

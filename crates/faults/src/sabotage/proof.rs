@@ -15,17 +15,17 @@ use crate::{
 
 /// How long the load runs; on its clock it is ten times as long.
 const LOAD_TIME: Duration = Duration::from_millis(1_200);
-/// How often the sweeper comes by.
+/// How often the sweeper runs.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(70);
-/// How often the machine stops, where it does.
+/// How often the machine crashes, where it does.
 const CRASH_INTERVAL: Duration = Duration::from_millis(90);
 
 /// What a proof showed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Proof {
-    /// The bug; `None` is the sound twin.
+    /// The bug; `None` is the correct twin.
     pub bug: Option<Bug>,
-    /// The machine stopped now and then.
+    /// The machine crashed now and then.
     pub has_crashes: bool,
     /// The seed of the load.
     pub seed: u64,
@@ -37,7 +37,7 @@ pub struct Proof {
     pub verdict: Verdict,
 }
 
-/// The sound twin, calm and with crashes, then every bug.
+/// The correct twin, calm and with crashes, then every bug.
 pub async fn prove_all(seed: u64, mut done: impl FnMut(&Proof)) -> anyhow::Result<Vec<Proof>> {
     let twins = [(None, false), (None, true)];
     let bugs = Bug::ALL.map(|bug| (Some(bug), bug.needs_crashes()));
@@ -102,7 +102,7 @@ async fn run(
     Ok(check(&records, &finals, &Rules { zone: zone.clone(), is_faultless: !has_crashes }))
 }
 
-/// Sweeps now and then, and stops the machine if asked to.
+/// Sweeps now and then, and crashes the machine if requested.
 async fn disturb(ledger: Ledger, books: Arc<ProofLedger>, has_crashes: bool) {
     let mut sweeps = tokio::time::interval(SWEEP_INTERVAL);
     let mut crashes = tokio::time::interval(CRASH_INTERVAL);

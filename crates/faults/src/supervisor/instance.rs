@@ -27,7 +27,7 @@ pub struct Instance {
     database_url: String,
     folder: PathBuf,
     sweep_interval: Duration,
-    remembers: bool,
+    caches_accounts: bool,
     port: u16,
     api_key: String,
     child: Option<Child>,
@@ -40,7 +40,7 @@ impl Instance {
         database_url: &str,
         folder: PathBuf,
         sweep_interval: Duration,
-        remembers: bool,
+        caches_accounts: bool,
     ) -> anyhow::Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         Ok(Self {
@@ -48,7 +48,7 @@ impl Instance {
             database_url: database_url.to_owned(),
             folder,
             sweep_interval,
-            remembers,
+            caches_accounts,
             port,
             api_key: format!("bal_{}_{}", "0fa17".repeat(3).get(..12).unwrap_or_default(), "5a".repeat(32)),
             child: None,
@@ -76,7 +76,7 @@ impl Instance {
         let log = File::options().create(true).append(true).open(self.log())?;
         let mut command = Command::new(&self.binary);
         command.env_clear();
-        if !self.remembers {
+        if !self.caches_accounts {
             command.env("BALANCE_DATABASE__RECENT_ACCOUNTS_MAX", "0");
         }
         let child = command

@@ -1,4 +1,4 @@
-//! The service behind HTTP, seen with the eyes of a careful client: an answer is trusted, anything else is
+//! The service behind HTTP, as a careful client sees it: an answer is trusted, anything else is
 //! unknown unless the service says that it did nothing or was never reached.
 
 use std::time::Duration;

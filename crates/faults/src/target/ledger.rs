@@ -29,7 +29,7 @@ pub trait Books: Send + Sync + 'static {
     fn revenue(&self, period: Period) -> Vec<(ServiceId, i128, i128)>;
 }
 
-/// A ledger behind no wire.
+/// A ledger without HTTP.
 pub struct LedgerTarget {
     ledger: Ledger,
     books: Arc<dyn Books>,

@@ -1,4 +1,4 @@
-//! A collector that is away, or silent: no request notices, what is lost is counted, a stop does not hang.
+//! A collector that is unreachable or silent: requests are unaffected, losses are counted, a stop does not hang.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use crate::{
 /// Users that deposit side by side.
 const USERS: i64 = 16;
 
-/// So many deposits of each user, all answered 201; the longest that one took.
+/// Makes `times` deposits for each user, all answered 201; returns the longest time of one.
 async fn deposit(server: &Server, times: i64) -> Duration {
     let callers: Vec<_> = (1..=USERS)
         .map(|user| {
