@@ -51,7 +51,7 @@ grow *ARGS:
 bench-postgres *ARGS:
     cargo run --profile dist -p balance-bench -- postgres {{ARGS}}
 
-# Write docs/openapi.json anew after a change of the API.
+# Regenerate docs/openapi.json after a change of the API.
 openapi:
     cargo run -p balance-app -- openapi > docs/openapi.json
 

@@ -81,7 +81,7 @@ what="\"user_id\":$user,\"service_id\":1,\"order_id\":$order"
 call POST /reservations "{$what,\"amount\":30000}" "order-$order-reserve"
 expect "$(field state)" active
 
-# Delivered for less: a capture is final unless told otherwise, and gives the rest back.
+# Delivered for less: a capture is final by default and gives the rest back.
 call POST /reservations/capture "{$what,\"amount\":25000}" "order-$order-capture"
 expect "$(field captured)/$(field released)" 25000/5000
 

@@ -29,7 +29,7 @@ use tokio::{
 const CALLERS: u32 = 32;
 /// The time between two calls of one of them.
 const EVERY: Duration = Duration::from_millis(100);
-/// A bad connection that was closed is made anew, but not more often.
+/// A hostile connection that was closed is reopened, but not more often than this.
 const RENEWED_EVERY: Duration = Duration::from_secs(1);
 /// What was thrown at the service may take a moment to clear.
 const CLEARING: Duration = Duration::from_secs(2);

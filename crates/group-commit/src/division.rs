@@ -1,38 +1,37 @@
-//! Divides a batch that failed as a whole, so that only the culprit does.
+//! Bisects a batch that failed as a whole, so that only the culprit fails.
 //!
-//! When the store panics or answers [`RepoError::Internal`] for a batch, one member is the likely cause. The
-//! batch is halved, and each half is run again, in order, until the culprit stands alone. Other errors are about
-//! the store, not about a member, and everybody gets them.
+//! When the store panics or returns [`RepoError::Internal`] for a batch, one member is the likely cause. The batch is
+//! halved, and each half is retried, in order, until the culprit is alone. Other errors are about the store, not
+//! about a member, and every member gets them.
 //!
-//! Reads may always be run again. As for commands: after `Internal` nothing was executed, so running again is
-//! harmless. A panic tells nothing: it may have struck before anything was written, or after the commit. Running
-//! again is safe all the same: commands with a key are recognised and answered with their first receipt; of
-//! those without, extending and expiring twice is harmless, and closing a second time answers that the account
-//! is closed. Because the first run may have been committed, whoever fails after a panic is told
-//! [`RepoError::Unknown`], never that nothing was executed.
+//! Reads may always be retried. As for commands: after `Internal` nothing was executed, so a retry is harmless. A
+//! panic may have happened before anything was written, or after the commit. A retry is safe in both cases: commands
+//! with a key are recognised and answered with their first receipt; of those without, extending and expiring twice
+//! is harmless, and closing a second time returns that the account is closed. Because the first attempt may have been
+//! committed, a member that fails after a panic gets [`RepoError::Unknown`], never that nothing was executed.
 
 use std::{fmt, iter, ops::Range};
 
 use balance_domain::ports::RepoError;
 
-/// How often parts of one batch are run again: enough to single out a dozen culprits among two thousand, and an
-/// end for a store that fails on everything.
+/// How often parts of one batch are retried: enough to isolate a dozen culprits among two thousand, and a bound for
+/// a store that fails on everything.
 const RERUNS_MAX: usize = 256;
 
-/// What became of one member of a batch: what it got, or why the run it was part of failed as a whole.
+/// The outcome of one member of a batch: its answer, or why the run it was part of failed as a whole.
 pub(crate) type Outcome<T> = Result<T, RepoError>;
 
 /// Why a run failed as a whole.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
-    /// The store answered so.
+    /// The store returned this error.
     Error(RepoError),
     /// The store panicked; the text is for logs.
     Panic(String),
 }
 
 impl Failure {
-    /// What a caller is told who was part of this run and of no other.
+    /// The error for a caller who was part of this run and of no other.
     pub(crate) fn into_error(self) -> RepoError {
         match self {
             Self::Error(error) => error,
@@ -62,7 +61,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Neighbours that are run together.
+/// Adjacent members that are run together.
 #[derive(Debug)]
 pub(crate) struct Part {
     range: Range<usize>,
@@ -91,7 +90,7 @@ impl Part {
     }
 }
 
-/// A batch on its way through division.
+/// A batch that is being bisected.
 #[derive(Debug)]
 pub(crate) struct Division<T> {
     /// Of the members before all parts that are left.
@@ -102,7 +101,7 @@ pub(crate) struct Division<T> {
 }
 
 impl<T: Clone> Division<T> {
-    /// Of a batch of so many members whose first run failed.
+    /// For a batch of `members` whose first run failed.
     pub(crate) fn new(members: usize, failure: Failure) -> Self {
         let mut division = Self { outcomes: Vec::with_capacity(members), parts: Vec::new(), reruns: 0 };
         division.record(Part { range: 0..members, after_panic: false }, Err(failure));
@@ -114,7 +113,7 @@ impl<T: Clone> Division<T> {
         self.parts.pop()
     }
 
-    /// Takes note of what became of a part.
+    /// Records the outcome of a part.
     pub(crate) fn record(&mut self, part: Part, result: Result<Vec<T>, Failure>) {
         match result {
             Ok(answers) => self.outcomes.extend(answers.into_iter().map(Ok)),
@@ -141,7 +140,7 @@ impl<T: Clone> Division<T> {
         tracing::error!(%failure, members = part.range.len(), "part of a batch failed");
         self.outcomes.extend(part.failed(failure));
         if failure.ends_the_division() {
-            // The store is away: what is left would only wait to be told the same.
+            // The store is unavailable: the rest would only wait for the same error.
             while let Some(rest) = self.next_part() {
                 self.outcomes.extend(rest.failed(failure));
             }

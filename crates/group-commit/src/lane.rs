@@ -39,16 +39,16 @@ pub(crate) trait Work: Send + Sync + 'static {
         requests: Vec<Self::Request>,
     ) -> impl Future<Output = Vec<Result<Self::Answer, RepoError>>> + Send;
 
-    /// What a caller is told whose request was taken by a runner that panicked or was dropped.
+    /// The error for a caller whose request was taken by a runner that panicked or was dropped.
     fn lost() -> RepoError;
 }
 
-/// What a caller is told after [`Lane::close`].
+/// The error after [`Lane::close`].
 pub(crate) fn closed() -> RepoError {
     RepoError::Unavailable("the service is shutting down".into())
 }
 
-/// Whether the store is away, by what it answered last: where a batch was divided, the last part tells how it is now.
+/// The error of an unavailable store, by its last answer: if a batch was bisected, the last part is the latest news.
 fn why_away<A>(last: &Result<A, RepoError>) -> Option<RepoError> {
     last.as_ref().err().filter(|error| matches!(error, RepoError::Unavailable(_))).cloned()
 }
@@ -73,7 +73,7 @@ struct State<W: Work> {
     /// Slots in use. While the queue is not empty, at least one is.
     in_flight: usize,
     is_closed: bool,
-    /// What the last batch was told, if that was that the store is away: those who waited meanwhile hear the same.
+    /// The error of the last batch, if the store was unavailable: calls that waited meanwhile get the same.
     away: Option<RepoError>,
 }
 
@@ -108,7 +108,7 @@ impl<W: Work> Lane<W> {
         })
     }
 
-    /// Has the request run by a runner, which goes on if the caller does not.
+    /// Queues the request for a runner, which executes it even if the caller goes away.
     pub(crate) async fn submit(self: &Arc<Self>, request: W::Request, size: Size) -> AnswerOf<W> {
         self.queue(request, size).answer().await
     }
@@ -126,7 +126,7 @@ impl<W: Work> Lane<W> {
         Waiting(reply)
     }
 
-    /// Refuses a request of this size for good where it would not be taken now: that is counted and traced as its end.
+    /// Refuses a request of this size if it would not be accepted now; the refusal is counted and traced as its end.
     pub(crate) fn admit_or_refuse(&self, size: Size) -> Result<(), RepoError> {
         let room = self.require_room(&self.lock(), size, Instant::now());
         room.map_err(|error| self.spans.call(size.count).refused(error))
@@ -211,7 +211,7 @@ impl<W: Work> Lane<W> {
         self.runtime.spawn(slot.run());
     }
 
-    /// The next batch, and what those are told who waited too long; `None` once nothing waits: then the slot is
+    /// The next batch, and the error for calls that waited too long; `None` once nothing waits: then the slot is
     /// given back.
     fn next_turn(&self) -> Option<(TurnOf<W>, RepoError)> {
         let mut state = self.lock();
@@ -259,7 +259,7 @@ impl<W: Work> Lane<W> {
         self.lock().away = answers.last().and_then(why_away);
         for ((reply, span), answer) in callers.into_iter().zip(answers) {
             span.answered(&answer);
-            // A caller that went away is no concern: its work is done and stored.
+            // The caller may have gone away; its work is done and stored.
             let _ = reply.send(answer);
         }
     }
@@ -270,13 +270,13 @@ impl<W: Work> Lane<W> {
         self.metrics.duration_seconds.record(started_at.elapsed());
     }
 
-    /// No code that holds this lock leaves the state half changed, so a poisoned lock is as good as any.
+    /// No code that holds this lock leaves the state half changed, so poisoning does not matter.
     fn lock(&self) -> MutexGuard<'_, State<W>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The right to run one batch at a time. However its holder ends, the queue behind it does not starve.
+/// The right to run one batch at a time. However its holder ends, the queue behind it is still served.
 struct Slot<W: Work> {
     lane: Arc<Lane<W>>,
     /// Held by a runner, not by a caller.
@@ -290,7 +290,7 @@ impl<W: Work> Slot<W> {
         Self { lane, is_runner, is_held: true }
     }
 
-    /// Runs batch after batch until nothing waits. A panic costs the batch that it struck, not those behind it.
+    /// Runs batch after batch until nothing waits. A panic fails its batch, not those behind it.
     async fn run(mut self) {
         while let Err(panic) = caught(self.run_turns()).await {
             tracing::error!(panic, "a group commit runner panicked and goes on");
@@ -302,9 +302,9 @@ impl<W: Work> Slot<W> {
         while let Some((turn, why)) = self.lane.next_turn() {
             self.lane.refuse_too_old(turn.too_old, &why);
             self.lane.run_batch(turn.batch).await;
-            // Lets those just answered ask again and join the next batch, and keeps a lane whose store never
-            // waits from holding a thread of the runtime for ever. Not a delay: it returns as soon as the
-            // others that are ready have run. `examples/overhead.rs` measures what it brings.
+            // Lets callers that were just answered join the next batch, and keeps a lane whose store never waits
+            // from occupying a thread of the runtime for ever. Not a delay: it returns as soon as the other ready
+            // tasks have run. `examples/overhead.rs` measures the gain.
             task::yield_now().await;
         }
     }
@@ -317,7 +317,7 @@ impl<W: Work> Drop for Slot<W> {
         }
         let mut state = self.lane.lock();
         // A runner survives its panics, so only a runtime that shuts down drops one. Another runner would be
-        // dropped as well: nobody is left to execute what waits.
+        // dropped as well: nothing is left to execute what waits.
         let orphans = if self.is_runner { state.queue.take_all() } else { VecDeque::new() };
         if state.queue.is_empty() {
             self.lane.give_back(&mut state);

@@ -1,4 +1,4 @@
-//! What operators see of the queues and batches.
+//! Metrics of the queues and batches.
 
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,

@@ -42,7 +42,7 @@ pub(crate) struct Call<R, A> {
 }
 
 impl<R, A> Call<R, A> {
-    /// Answers without executing. Nobody may be there to hear it.
+    /// Answers without executing. The caller may have gone away.
     pub(crate) fn refuse(self, error: RepoError) {
         let _ = self.reply.send(Err(self.span.refused(error)));
     }
@@ -69,7 +69,7 @@ impl<R, A> Default for Queue<R, A> {
 
 impl<R, A> Queue<R, A> {
     /// Whether a call of this size may wait here. An empty queue takes any, or a large one would never run. Age
-    /// counts only against calls that the next batch has no room for: see [`Queue::is_backed_up`].
+    /// counts only for calls that the next batch has no room for: see [`Queue::is_backed_up`].
     pub(crate) fn has_room(&self, size: Size, now: Instant, limits: &Limits) -> bool {
         let Some(oldest) = self.calls.front() else { return true };
         self.size.count.saturating_add(size.count) <= limits.queue_count_max
@@ -78,9 +78,9 @@ impl<R, A> Queue<R, A> {
                 || self.size.count.saturating_add(size.count) <= limits.batch_count_max)
     }
 
-    /// Whether more waits than one batch can carry. Only then is an old call a sign of overload: a queue that
-    /// leaves whole with the next batch waited for one slow commit (a flush, a lock), and refusing it would make an
-    /// error out of a delay without sparing the store anything.
+    /// Whether the backlog exceeds one batch. Only then is an old call a sign of overload: a queue that leaves whole
+    /// with the next batch waited for one slow commit (a flush, a lock), and refusing it would turn a delay into an
+    /// error without saving the store any work.
     fn is_backed_up(&self, limits: &Limits) -> bool {
         self.size.count > limits.batch_count_max
     }
@@ -91,8 +91,8 @@ impl<R, A> Queue<R, A> {
         self.calls.push_back(call);
     }
 
-    /// Takes what may leave together: the longest head of the queue within the batch bound, at least one call.
-    /// Old calls are taken out to be refused where more waits than fits, or where the store is away.
+    /// Takes the next batch: the longest head of the queue within the batch bound, at least one call. Old calls are
+    /// taken out to be refused if the backlog exceeds a batch, or if the store is unavailable.
     pub(crate) fn take(&mut self, now: Instant, limits: &Limits, is_store_away: bool) -> Turn<R, A> {
         let mut turn = Turn {
             batch: Vec::with_capacity(self.calls.len().min(limits.batch_count_max)),

@@ -1,4 +1,4 @@
-//! Turns a panic inside of a future into a value, so that it ends one batch and not the task that runs batches.
+//! Turns a panic inside a future into a value, so that it ends one batch and not the task that runs batches.
 
 use std::{
     any::Any,

@@ -48,7 +48,7 @@ impl Access {
         Self { repo, clock, snapshot: Arc::default() }
     }
 
-    /// Reads the keys anew. On an error the earlier ones stay in force.
+    /// Reads the keys again. On an error the earlier ones stay in force.
     pub async fn refresh(&self) -> Result<(), RepoError> {
         let keys = self.repo.api_keys().await?;
         let snapshot = keys.into_iter().map(|key| (key.id.as_str().to_owned(), Arc::new(key))).collect();

@@ -41,7 +41,7 @@ pub(crate) struct RateLimit {
 }
 
 impl RateLimit {
-    /// So many requests per second and caller, as many at once; 0 means no limit.
+    /// Requests per second and caller, with bursts of as many; 0 means no limit.
     pub(crate) fn new(per_second: u32) -> Self {
         Self {
             limiter: NonZeroU32::new(per_second).map(|rate| RateLimiter::keyed(Quota::per_second(rate))),

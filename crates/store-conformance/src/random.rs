@@ -1,7 +1,7 @@
 //! Random histories: a store against the model, and a store against itself with its batches cut otherwise.
 //!
 //! Everything follows from a seed. Each seed has users and services of its own, so that thousands of histories
-//! share one store, and a failing seed can be run again alone and meets the same ids.
+//! share one store, and a failing seed can be run alone with the same ids.
 
 mod differential;
 mod generator;
@@ -31,13 +31,13 @@ pub struct Plan {
     pub sequences: u64,
     /// How many commands each of them has, about.
     pub commands: RangeInclusive<usize>,
-    /// The shell command that runs one seed again, with `{seed}` in the place of the seed.
+    /// The shell command that runs one seed again, with `{seed}` as a placeholder.
     pub replay: String,
 }
 
 impl Plan {
     /// From what a test file reads of its environment: `sequences` of 50 to 200 commands from seed 1, unless
-    /// told otherwise; a seed alone runs one.
+    /// configured otherwise; a seed alone runs one.
     ///
     /// # Panics
     ///

@@ -1,9 +1,9 @@
-//! Short histories: an account's first operations and reservations, which no index of history or of the listing has (see the
-//! migrations).
+//! Short histories: the indexes of history and of the listing leave out an account's first operations and reservations
+//! (see the migrations).
 //!
-//! As long as the account has no more, the index of keys and that of operations without one lead to all of its operations, and
-//! they are in order by their rowid: operations are appended and never removed. Its reservations lie side by side in their
-//! table. The writer lists both once, when the last early operation comes; from then on the lists are asked.
+//! While the account has no more than these, the index of keys and that of operations without one lead to all of its
+//! operations, ordered by rowid: operations are appended and never removed. Its reservations are adjacent in their
+//! table. The writer lists both once, with the last early operation; from then on the lists are used.
 
 use balance_domain::{Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension};
@@ -77,7 +77,7 @@ pub(crate) fn last_seq(connection: &Connection, user_id: UserId) -> rusqlite::Re
     found.map(Option::unwrap_or_default)
 }
 
-/// Whether the first operations and the reservations of an account with so many operations are listed.
+/// Whether the first operations and the reservations of an account with operations up to `last_seq` are listed.
 pub(crate) const fn are_listed(last_seq: i64) -> bool {
     last_seq >= EARLY
 }
@@ -87,7 +87,8 @@ pub(crate) fn count(connection: &Connection, user_id: UserId) -> rusqlite::Resul
     connection.prepare_cached(COUNT)?.query_row([user_id.get()], |row| row.get(0))
 }
 
-/// Lists the early operations and all reservations of the user, in the transaction that appends the last early operation.
+/// Lists the early operations and all reservations of the user, in the transaction that appends the last early
+/// operation.
 pub(crate) fn list(connection: &Connection, user_id: UserId) -> rusqlite::Result<()> {
     for sql in [LIST_OPERATIONS, LIST_RESERVATIONS] {
         connection.prepare_cached(sql)?.execute([user_id.get()])?;

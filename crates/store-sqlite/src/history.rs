@@ -3,9 +3,9 @@
 //! `seq` counts without gaps and time never runs backwards within an account, so a range of time is a range of
 //! `seq`, found by counting or by bisection: writers pay for no index by time.
 //!
-//! An account's first operations are in no index of history (`early`). A page is therefore put together of two parts: the
-//! early operations, few enough to be filtered and sorted, and the late ones, read from the index that fits the
-//! filter and the order.
+//! The indexes of history leave out an account's first operations (`early`). A page therefore has two parts: the early
+//! operations, few enough to be filtered and sorted, and the late ones, read from the index that fits the filter and
+//! the order.
 
 mod narrow;
 mod statement;

@@ -13,7 +13,7 @@ use crate::{
 
 const ACCOUNTS: &str = concat!("SELECT ", account_columns!(), " FROM accounts ORDER BY user_id");
 
-/// Each operation is in one of the two indexes. The places of one user's operations are sorted, nothing more; rows are fetched
+/// Each operation is in one of the two indexes. Only the rowids of one user's operations are sorted; rows are fetched
 /// one by one. (Without a LIMIT SQLite leaves out the ORDER BY of a query within a join.)
 const OPERATIONS: &str = concat!(
     "SELECT ",

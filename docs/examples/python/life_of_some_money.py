@@ -34,7 +34,7 @@ def main(url="http://127.0.0.1:8080", api_key=os.environ.get("BALANCE_API_KEY"))
     reserved = balance.post("/reservations", {**what, "amount": 30_000}, key=f"order-{order}-reserve")
     expect(reserved.body["state"], "active")
 
-    # Delivered for less: a capture is final unless told otherwise, and gives the rest back.
+    # Delivered for less: a capture is final by default and gives the rest back.
     captured = balance.post("/reservations/capture", {**what, "amount": 25_000}, key=f"order-{order}-capture")
     expect((captured.body["captured"], captured.body["released"]), (25_000, 5_000))
 

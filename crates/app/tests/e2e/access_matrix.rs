@@ -41,27 +41,27 @@ const NEEDS: [(&str, &[Scope]); 23] = [
     ("renameService", &[Scope::ServicesWrite]),
 ];
 
-/// Columns of the table, and what a caller with such a key must be told.
-const CALLERS: [(&str, Told); 9] = [
-    ("none", Told::Unauthenticated),
-    ("malformed", Told::Unauthenticated),
-    ("unknown", Told::Unauthenticated),
-    ("secret", Told::Unauthenticated),
-    ("expired", Told::Unauthenticated),
-    ("revoked", Told::Unauthenticated),
-    ("others", Told::Forbidden),
-    ("right", Told::LetIn),
-    ("admin", Told::LetIn),
+/// Columns of the table, and the answer that a caller with such a key must get.
+const CALLERS: [(&str, Access); 9] = [
+    ("none", Access::Unauthenticated),
+    ("malformed", Access::Unauthenticated),
+    ("unknown", Access::Unauthenticated),
+    ("secret", Access::Unauthenticated),
+    ("expired", Access::Unauthenticated),
+    ("revoked", Access::Unauthenticated),
+    ("others", Access::Forbidden),
+    ("right", Access::LetIn),
+    ("admin", Access::LetIn),
 ];
 
 #[derive(Clone, Copy)]
-enum Told {
+enum Access {
     Unauthenticated,
     Forbidden,
     LetIn,
 }
 
-impl Told {
+impl Access {
     #[track_caller]
     fn check(self, answer: &Answer) {
         match self {
@@ -225,10 +225,10 @@ async fn each_call_is_open_to_its_own_scope_and_to_nobody_else(world: World) {
     for ((call, others), right) in calls.iter().zip(&others).zip(&rights) {
         let needs: Vec<_> = call.needs.iter().map(|scope| scope.as_str()).collect();
         print!("{:<21} {:<15} ", call.id, needs.join("+"));
-        for (caller, (_, told)) in common.callers(&server.api, others, right).iter().zip(CALLERS) {
+        for (caller, (_, expected)) in common.callers(&server.api, others, right).iter().zip(CALLERS) {
             let answer = call.send(caller).await;
             print!("{:<9} ", answer.status);
-            told.check(&answer);
+            expected.check(&answer);
         }
         println!();
     }

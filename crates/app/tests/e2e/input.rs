@@ -156,7 +156,10 @@ async fn json_that_is_not_one_plain_object(world: World) {
             .await,
         "several",
     );
-    assert!(many["errors"].as_array().unwrap().len() >= 3, "all that is wrong is told at once: {many}");
+    assert!(
+        many["errors"].as_array().unwrap().len() >= 3,
+        "everything that is wrong is reported at once: {many}"
+    );
     assert_untouched(api).await;
 }
 

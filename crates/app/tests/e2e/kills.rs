@@ -35,7 +35,7 @@ struct Sent {
     confirmed: Option<Vec<u8>>,
 }
 
-/// Money-moving requests from one caller until told to stop. Refusals have no effect and are not remembered.
+/// Money-moving requests from one caller until `is_over`. Refusals have no effect and are not recorded.
 async fn load(api: Api, caller: u64, round: u64, is_over: Arc<AtomicBool>) -> Vec<Sent> {
     let mut sent = Vec::new();
     let mut random = caller * 7_919 + round * 104_729 + 1;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::harness::{Answer, Api, Store, World, run_sql};
 
-/// So many deposits at once, one for each of the users 1, 2, 3, ….
+/// Concurrent deposits, one for each of the users 1, 2, 3, ….
 async fn deposits(api: &Api, users: i64) -> Vec<Answer> {
     let calls = (1..=users).map(|user| {
         let api = api.clone();

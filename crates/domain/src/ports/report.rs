@@ -34,6 +34,6 @@ pub trait ReportDraft: Send {
     /// Adds a line. Lines are published in the order they come.
     fn line(&mut self, line: &RevenueLine) -> Result<(), SinkError>;
 
-    /// Makes the report visible, durably and all at once, in the place of an earlier one of the month.
+    /// Publishes the report durably and atomically; it replaces an earlier one of the month.
     async fn finish(self: Box<Self>) -> Result<Published, SinkError>;
 }

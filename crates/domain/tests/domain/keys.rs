@@ -91,7 +91,7 @@ fn a_repeat_after_the_closing_is_answered_without_the_erased_comment_in_any_batc
         );
     }
     let received = store_comment(&together, 2);
-    assert_eq!(received.as_deref(), Some("rent"), "the other side keeps what it was told");
+    assert_eq!(received.as_deref(), Some("rent"), "the other side keeps its comment");
 }
 
 fn store_comment(store: &Store, id: i64) -> Option<String> {

@@ -20,7 +20,7 @@ pub(crate) struct Step {
 #[derive(Clone, Debug)]
 enum Plan {
     New(Command, u8),
-    /// What was asked so many commands ago.
+    /// The command that was sent this many commands ago.
     Repeat(usize),
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn huge() -> BoxedStrategy<i64> {
     .boxed()
 }
 
-/// A script of up to so many steps, after users 1 and 2 were given something.
+/// A script of up to `steps_max` steps, after deposits to users 1 and 2.
 pub(crate) fn script(amounts: &BoxedStrategy<i64>, steps_max: usize) -> impl Strategy<Value = Vec<Step>> {
     let funding = vec(amounts.clone(), 2);
     let plan = prop_oneof![

@@ -31,8 +31,8 @@ enum Batch {
     Mixed,
 }
 
-/// Breaks every message. With `shapes` below 3 only the first batch shapes are tried. All of it twice: with instances that
-/// cache accounts and write optimistically, and with one that always works under locks.
+/// Breaks every message. With `shapes` below 3 only the first batch shapes are tried. All of it twice: with instances
+/// that cache accounts and write optimistically, and with one that always works under locks.
 pub async fn every_round_trip(options: &RunOptions, shapes: usize) -> anyhow::Result<RunReport> {
     let name = "every-round-trip";
     let mut reporter = Reporter::new(name, options.seed, "message broken");

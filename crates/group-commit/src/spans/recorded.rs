@@ -1,4 +1,4 @@
-//! Spans as they are recorded. Never in them: what a driver said, which may quote what callers wrote.
+//! Recorded spans. They never contain messages of a driver, which may quote what callers wrote.
 
 use balance_domain::ports::RepoError;
 use opentelemetry::{
@@ -25,7 +25,7 @@ impl Spans {
         Self { tracer: global::tracer(env!("CARGO_PKG_NAME")), work }
     }
 
-    /// Begins the span of a call of the request that is being answered, of so many units.
+    /// Begins the span of a call, with its number of units, below that of the current request.
     pub(crate) fn call(&self, count: usize) -> CallSpan {
         let request = Context::map_current(|context| {
             let is_recorded = context.has_active_span() && context.span().span_context().is_sampled();
@@ -38,7 +38,7 @@ impl Spans {
         }))
     }
 
-    /// Begins the span of a batch of these calls, of so many units altogether.
+    /// Begins the span of a batch of these calls, with their total number of units.
     pub(crate) fn batch<'a>(&self, count: usize, calls: impl Iterator<Item = &'a mut CallSpan>) -> BatchSpan {
         let mut calls_total = 0;
         let mut recorded: Vec<_> =
@@ -62,14 +62,14 @@ impl Spans {
 }
 
 impl CallSpan {
-    /// Ends with what the caller is told.
+    /// Ends with the caller's result.
     pub(crate) fn answered<A>(self, answer: &Result<A, RepoError>) {
         if let (Some(mut span), Err(error)) = (self.0, answer) {
             failed(&mut span, error);
         }
     }
 
-    /// Ends because the call was not taken.
+    /// Ends because the call was refused.
     pub(crate) fn refused(self, error: RepoError) -> RepoError {
         self.answered(&Err::<(), _>(error.clone()));
         error
@@ -77,7 +77,7 @@ impl CallSpan {
 }
 
 impl BatchSpan {
-    /// Ends with what came of the batch. It failed if any call in it did; a rejection is no failure.
+    /// Ends with the result of the batch. It failed if any call in it did; a rejection is no failure.
     pub(crate) fn ended<A>(self, answers: &[Result<A, RepoError>]) {
         let error = answers.iter().find_map(|answer| answer.as_ref().err());
         if let (Some(mut span), Some(error)) = (self.0, error) {

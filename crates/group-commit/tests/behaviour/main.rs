@@ -1,4 +1,4 @@
-//! What callers can rely on, on a paused clock and with a store that does as it is told.
+//! What callers can rely on, on a paused clock and with a scripted store.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 

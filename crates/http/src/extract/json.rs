@@ -23,8 +23,8 @@ use crate::{
 /// The most objects that one list of a body may have.
 pub(crate) const ITEMS_MAX: usize = 1000;
 
-/// The most faults that are told of one request: enough to mend it, not enough to make an answer larger than
-/// the question.
+/// The most faults that are reported for one request: enough to fix it, not enough to make an answer larger than
+/// the request.
 const FAULTS_MAX: usize = 50;
 
 /// A request body.
@@ -92,7 +92,7 @@ impl Faults {
         }
     }
 
-    /// Whether more would not be told anyway.
+    /// Whether more would not be reported.
     fn is_full(&self) -> bool {
         self.errors.len() >= FAULTS_MAX
     }

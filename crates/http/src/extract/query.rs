@@ -1,4 +1,4 @@
-//! Query strings: every parameter known, sent once, and valid; otherwise all that is wrong is told at once.
+//! Query strings: every parameter known, sent once, and valid; otherwise everything wrong is reported at once.
 
 use std::future::{Ready, ready};
 

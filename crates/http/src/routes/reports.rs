@@ -13,7 +13,7 @@ use crate::{
 /// Build the revenue report of a month.
 ///
 /// Revenue is captures minus refunds, per service, by the time of the operation in the accounting time zone. A
-/// month that is not over can be reported on too; its report is not `final` and is built anew each time. A final
+/// month that is not over can be reported on too; its report is not `final` and is rebuilt each time. A final
 /// report never changes. `url` is where the CSV file is.
 #[api_v2_operation]
 pub(super) async fn build(

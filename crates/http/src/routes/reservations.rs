@@ -115,7 +115,7 @@ pub(super) async fn get(
 
 /// List a user's reservations.
 ///
-/// Latest made first. States are those of now: a reservation past its deadline is told as expired.
+/// Newest first. States are current: a reservation past its deadline is returned as expired.
 #[api_v2_operation]
 pub(super) async fn list(
     caller: Caller<ListReservations>,

@@ -90,7 +90,7 @@ pub(crate) struct ReservationParameters {
 
 impl QueryParameters for ReservationParameters {
     fn take(pairs: &mut Pairs) -> Option<Self> {
-        // All three are looked at before any is missed, so that all faults are told at once.
+        // All three are parsed before any is reported missing, so that all faults are reported at once.
         let user_id = pairs.required("user_id");
         let service_id = pairs.required("service_id");
         let order_id = pairs.required("order_id");

@@ -79,7 +79,7 @@ pub async fn defect_09_a_reservation_is_found_by_all_three_ids(teller: Teller) {
     assert!(teller.reservations(2, None, 50).await.is_empty());
 }
 
-/// After an end without capture the same order may be reserved anew; its history stays.
+/// After an end without capture the same order may be reserved again; its history stays.
 pub async fn an_order_may_be_reserved_again_after_release_or_expiry(teller: Teller) {
     teller.add_services(&[7]).await;
     teller.deposit(1, 100).await;
@@ -97,7 +97,7 @@ pub async fn an_order_may_be_reserved_again_after_release_or_expiry(teller: Tell
     assert_eq!(teller.reservations(1, None, 50).await, [third]);
 }
 
-/// What was captured, even in part, is not reserved anew.
+/// What was captured, even in part, cannot be reserved again.
 pub async fn a_captured_order_is_not_reserved_again(teller: Teller) {
     teller.add_services(&[7]).await;
     teller.deposit(1, 100).await;

@@ -137,7 +137,7 @@ pub async fn a_used_service_is_retired(teller: Teller) {
 }
 
 /// The defect of the origin: names went into SQL by concatenation. Awkward names are kept byte for byte and
-/// told apart.
+/// distinguished.
 pub async fn defect_13_awkward_names_are_only_names(teller: Teller) {
     let texts = [
         "'; drop table services; --",

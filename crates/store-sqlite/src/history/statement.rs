@@ -50,7 +50,7 @@ impl Seqs {
         }
     }
 
-    /// The part that no index of history has, and the part that all have, in an account with operations up to `last_seq`.
+    /// The part that the indexes of history leave out, and the part that they have, for operations up to `last_seq`.
     pub(super) fn split(self, last_seq: i64) -> (Part, Part) {
         let early_source = if early::are_listed(last_seq) { Source::List } else { Source::Keys };
         let early = Part { seqs: Self { last: self.last.min(EARLY), ..self }, source: early_source };
@@ -235,9 +235,9 @@ impl Statement {
     }
 }
 
-/// The index that leaves the least of a late part to be read. An order has a handful of operations, which are sorted if need be, as
-/// are those of a filter that only few pass. Otherwise there is an index of each filter in each order; what a second filter
-/// does not let pass is skipped, by amount within the index.
+/// The index that reads the least of a late part. An order has a handful of operations, which are sorted if necessary,
+/// as are those of a selective filter. Otherwise there is an index of each filter in each order; rows that a second
+/// filter rejects are skipped, by amount within the index.
 fn index_for(query: &OperationQuery, part: Part, narrow: Option<&'static str>) -> &'static str {
     let filter = &query.filter;
     if !part.is_long() {

@@ -1,5 +1,4 @@
-//! Accounts that are remembered as they were written last: told without a look into the file, and never otherwise than the
-//! file has them.
+//! The cache of accounts: balances are answered from it without reading the file, and always equal the file.
 
 use std::sync::{
     Arc,
@@ -28,7 +27,7 @@ fn counted(store: &SqliteStore) -> (u64, u64) {
 }
 
 #[tokio::test]
-async fn what_was_written_is_told_without_a_look() {
+async fn a_written_account_is_answered_from_the_cache() {
     let (store, folder) = opened();
     assert_eq!(balance(&store, 1, 0).await, None);
     assert_eq!(counted(&store), (0, 1), "of an unknown user nothing is known");
@@ -48,7 +47,7 @@ async fn what_was_written_is_told_without_a_look() {
 }
 
 #[tokio::test]
-async fn several_accounts_are_of_one_moment_and_so_from_the_file() {
+async fn several_accounts_are_one_snapshot_and_so_from_the_file() {
     let (store, _folder) = opened();
     accept(&store, vec![money(deposit(1, 100), "a"), money(deposit(2, 7), "a")], 0).await;
     let accounts = store.accounts(vec![user(1), user(2)], at(1)).await.unwrap();
@@ -57,7 +56,7 @@ async fn several_accounts_are_of_one_moment_and_so_from_the_file() {
 }
 
 #[tokio::test]
-async fn reserved_money_is_told_with_what_is_due_of_it() {
+async fn a_cached_balance_counts_due_reservations_as_available() {
     let (store, _folder) = opened();
     add_service(&store).await;
     accept(&store, vec![money(deposit(1, 100), "a"), money(reserve(order(1, 1), 30), "b")], 0).await;
@@ -71,7 +70,7 @@ async fn reserved_money_is_told_with_what_is_due_of_it() {
 }
 
 #[tokio::test]
-async fn a_reservation_that_goes_on_is_remembered_as_it_goes_on() {
+async fn a_changed_reservation_is_cached_as_it_was_changed() {
     let (store, _folder) = opened();
     add_service(&store).await;
     let (first, second) = (order(1, 1), order(1, 2));
@@ -94,7 +93,7 @@ async fn a_reservation_that_goes_on_is_remembered_as_it_goes_on() {
 }
 
 #[tokio::test]
-async fn an_account_whose_reservations_are_not_all_known_is_looked_up() {
+async fn an_account_whose_reservations_are_not_all_cached_is_looked_up() {
     let (store, folder) = opened();
     add_service(&store).await;
     let many = (1..=9).map(|number| money(reserve(order(1, number), 1), &format!("r{number}")));
@@ -120,7 +119,7 @@ async fn an_account_whose_reservations_are_not_all_known_is_looked_up() {
 }
 
 #[tokio::test]
-async fn a_rejected_command_leaves_what_is_remembered() {
+async fn a_rejected_command_leaves_the_cache_unchanged() {
     let (store, _folder) = opened();
     accept(&store, vec![money(deposit(1, 100), "a")], 0).await;
     let replies = store.execute(vec![money(capture(order(1, 1)), "none")], at(1)).await.unwrap();
@@ -130,7 +129,7 @@ async fn a_rejected_command_leaves_what_is_remembered() {
 }
 
 #[tokio::test]
-async fn nothing_is_remembered_where_that_is_switched_off() {
+async fn nothing_is_cached_where_the_cache_is_switched_off() {
     let folder = tempfile::tempdir().unwrap();
     let options = SqliteOptions { recent_accounts_max: 0, ..SqliteOptions::default() };
     let store = SqliteStore::open(&folder.path().join("balance.db"), options).unwrap();
@@ -140,7 +139,7 @@ async fn nothing_is_remembered_where_that_is_switched_off() {
 }
 
 #[tokio::test]
-async fn the_accounts_written_last_are_kept_and_no_more_than_asked_for() {
+async fn the_accounts_written_last_are_cached_up_to_the_bound() {
     let folder = tempfile::tempdir().unwrap();
     let options = SqliteOptions { recent_accounts_max: 160, ..SqliteOptions::default() };
     let store = SqliteStore::open(&folder.path().join("balance.db"), options).unwrap();
@@ -152,7 +151,7 @@ async fn the_accounts_written_last_are_kept_and_no_more_than_asked_for() {
     assert!((100..=160).contains(&kept), "{kept}");
 }
 
-/// Somebody's shell on the file of a service that runs. The next command notices, whatever becomes of it.
+/// A shell changes the file of a running service. The next command notices, whatever its outcome.
 #[tokio::test]
 async fn a_change_from_outside_is_noticed_by_the_next_command() {
     let withdrawal = Action::Withdraw { user_id: user(1), amount: amount(80) };
@@ -168,12 +167,12 @@ async fn a_change_from_outside_is_noticed_by_the_next_command() {
         let replies = store.execute(vec![command], at(1)).await.unwrap();
         assert_eq!(replies[0].is_ok(), is_accepted, "{replies:?}");
         assert_eq!(balance(&store, 1, 2).await, Some((left, 0)));
-        assert_eq!(balance(&store, 2, 2).await, Some((50, 0)), "nor is anybody else told what is no more");
+        assert_eq!(balance(&store, 2, 2).await, Some((50, 0)), "other readers see no stale balance either");
     }
 }
 
-/// Each reader asks in turn for one account, which may be recalled, and for two, which the file is asked for. What it has
-/// seen once never goes back, and what was answered before it asked is in.
+/// Each reader alternates between one account, which may come from the cache, and two, which come from the file. No
+/// reader sees an older state than before, and each sees what was acknowledged before it asked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_reader_goes_back_in_time() {
     let (store, _folder) = opened();

@@ -107,7 +107,7 @@ impl World {
         self.start_as(self.command(&["serve"]))
     }
 
-    /// Starts a server that may write files of so many 512-byte blocks only: a disk that is full.
+    /// Starts a server that may write files of at most `blocks` 512-byte blocks: a full disk.
     pub(crate) fn start_with_full_disk(&self, blocks: u32) -> Server {
         let mut shell = Command::new("sh");
         shell.args(["-c", "trap '' XFSZ; ulimit -f \"$1\"; exec \"$0\" serve"]);
