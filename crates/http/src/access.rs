@@ -21,14 +21,14 @@ pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Seconds to wait for the first look at the keys.
 const UNKNOWN_RETRY_SECONDS: u32 = 1;
 
-/// How requests are let in.
+/// Which requests have access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessMode {
-    /// The keys could not be read yet: nobody is let in.
+    /// The keys could not be read yet: no request has access.
     Unknown,
-    /// No key was ever made: everybody is let in. For loopback only; the app sees to that.
+    /// No key was ever created: every request has access. For loopback only; the app ensures that.
     Open,
-    /// Keys exist, live or not: only who has a live one is let in.
+    /// Keys exist, live or not: only a live one gives access.
     Keys,
 }
 
@@ -43,7 +43,7 @@ pub struct Access {
 type Snapshot = HashMap<String, Arc<ApiKey>>;
 
 impl Access {
-    /// Access by the keys of `repo`; lets nobody in before the first [`Access::refresh`].
+    /// Access by the keys of `repo`; no request has access before the first [`Access::refresh`].
     pub fn new(repo: Arc<dyn ApiKeyRepo>, clock: Arc<dyn Clock>) -> Self {
         Self { repo, clock, snapshot: Arc::default() }
     }
@@ -56,7 +56,7 @@ impl Access {
         Ok(())
     }
 
-    /// How requests are let in at present.
+    /// Which requests have access at present.
     pub fn mode(&self) -> AccessMode {
         match self.current() {
             None => AccessMode::Unknown,
@@ -69,7 +69,7 @@ impl Access {
         self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The keys as they were last read; until they are, nobody can be let in.
+    /// The keys as they were last read; until they are, no request has access.
     pub(crate) fn known(&self) -> Result<Arc<Snapshot>, Problem> {
         self.current().ok_or_else(|| Problem::retry(Code::Unavailable, UNKNOWN_RETRY_SECONDS))
     }

@@ -2,7 +2,7 @@
 //! it carries a fingerprint of the user, the filters and the order.
 //!
 //! 25 or more bytes in base64url: a version, the fingerprint, then the position's numbers, big endian. Nothing
-//! in it is secret and a forged one reads nothing that its forger could not ask for, so it is not signed.
+//! in it is secret and a forged one reads nothing that its forger could not request, so it is not signed.
 
 use balance_domain::{
     Amount, OperationFilter, OperationPosition, OperationSort, OrderId, ReservationPosition,

@@ -1,5 +1,5 @@
 //! The API keys that are in force: those of the store and the one of the configuration. Sees to it that a service
-//! which others can reach is never open to everybody.
+//! that others can reach is never open to everyone.
 
 use std::sync::{
     Arc,
@@ -14,7 +14,7 @@ use balance_domain::{
 
 use crate::keys::AdminKey;
 
-/// Why a service that others can reach lets nobody in.
+/// Why a service that others can reach refuses every request.
 pub(super) const WIDE_OPEN: &str = "no API key exists, and other machines can reach this service: make a key with \
     `balance keys create --name NAME --scope admin`, or set admin_key (BALANCE_ADMIN_KEY)";
 
@@ -32,7 +32,7 @@ impl Keys {
         Self { inner, admin, is_exposed, is_wide_open: AtomicBool::new(false) }
     }
 
-    /// Whether the last look found that everybody on the network would be let in.
+    /// Whether, by the last look, the whole network would have access.
     pub(super) fn is_wide_open(&self) -> bool {
         self.is_wide_open.load(Ordering::Relaxed)
     }

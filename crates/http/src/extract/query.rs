@@ -26,7 +26,7 @@ pub(crate) struct Query<T>(pub(crate) T);
 /// A call without parameters.
 pub(crate) struct NoQuery;
 
-/// What the query string says and nobody took yet.
+/// The parameters that are not consumed yet.
 pub(crate) struct Pairs {
     pairs: Vec<(String, String)>,
     faults: Faults,
