@@ -16,7 +16,7 @@ pub(crate) struct Connection {
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     /// Where the body lies in [`Connection::body`].
     body: (usize, usize),
@@ -31,7 +31,7 @@ impl Connection {
     }
 
     /// Sends one request and reads its whole answer.
-    pub(crate) async fn call(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
+    pub(crate) async fn call(&mut self, request: &[u8]) -> anyhow::Result<Response> {
         self.stream.write_all(request).await?;
         self.filled = 0;
         loop {
@@ -50,11 +50,11 @@ impl Connection {
     }
 
     /// The body of the last answer.
-    pub(crate) fn body(&self, answer: Answer) -> &[u8] {
+    pub(crate) fn body(&self, answer: Response) -> &[u8] {
         &self.received[answer.body.0..answer.body.1]
     }
 
-    fn parse(&self) -> anyhow::Result<Option<Answer>> {
+    fn parse(&self) -> anyhow::Result<Option<Response>> {
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut response = httparse::Response::new(&mut headers);
         let httparse::Status::Complete(start) = response.parse(&self.received[..self.filled])? else {
@@ -68,6 +68,6 @@ impl Connection {
             .unwrap_or(0);
         let end = start + length;
         let status = response.code.unwrap_or(0);
-        Ok((self.filled >= end).then_some(Answer { status, body: (start, end) }))
+        Ok((self.filled >= end).then_some(Response { status, body: (start, end) }))
     }
 }

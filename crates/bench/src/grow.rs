@@ -19,9 +19,9 @@ use balance_domain::Month;
 use clap::Args;
 use rusqlite::{Connection, OpenFlags};
 
-pub(crate) use plan::{PRICE, Plan};
+pub(crate) use plan::{LedgerPlan, PRICE};
 
-use crate::{Store, place, progress::progress, workload::user_id};
+use crate::{Store, environment, progress::progress, workload::user_id};
 
 /// How large a ledger is to be.
 #[derive(Args, Clone, Debug)]
@@ -59,7 +59,7 @@ pub(crate) fn grow(args: &GrowArgs) -> anyhow::Result<()> {
 
 /// Fills a store. Fails if it has accounts already, or if the disk has too little room.
 pub(crate) fn fill(url: &str, size: &Size) -> anyhow::Result<()> {
-    let plan = Plan::new(size)?;
+    let plan = LedgerPlan::new(size)?;
     room::check(url, &plan)?;
     let start = Instant::now();
     match url.strip_prefix("sqlite:") {
@@ -108,8 +108,8 @@ pub(crate) fn look(url: &str, month: Month) -> anyhow::Result<Grown> {
         let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         (number(&users)?.to_string(), number(&long)?.to_string())
     } else {
-        let number = |sql: &str| place::query(url, &[sql])?.context("the store is empty");
-        place::query(url, &[&forget[0], &forget[1]])?;
+        let number = |sql: &str| environment::query(url, &[sql])?.context("the store is empty");
+        environment::query(url, &[&forget[0], &forget[1]])?;
         (number(&users)?, number(&long)?)
     };
     let parse = |text: String| text.parse().context("the store was not grown by `balance-bench grow`");

@@ -15,11 +15,11 @@
 
 mod client;
 mod drive;
+mod environment;
 mod grow;
 mod history;
 mod measure;
 mod numbers;
-mod place;
 mod plot;
 mod probe;
 mod process;
@@ -176,7 +176,7 @@ fn main() -> anyhow::Result<()> {
 
 /// Until standard input ends, or Ctrl-C.
 fn postgres(data: Data, settings: Vec<String>) -> anyhow::Result<()> {
-    let server = place::start_postgres(data, settings);
+    let server = environment::start_postgres(data, settings);
     writeln!(std::io::stdout(), "{}", server.socket_url(&server.create_database(None)))?;
     eprintln!("ends with Ctrl-C or the end of its input");
     std::io::stdin().read_to_end(&mut Vec::new())?;

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What measurements of one run have in common.
-pub(crate) struct Session {
+pub(crate) struct Meter {
     roofline: Served,
     database_pid: Option<u32>,
     duration: Duration,
@@ -23,7 +23,7 @@ pub(crate) struct Session {
     bar: ProgressBar,
 }
 
-impl Session {
+impl Meter {
     pub(crate) fn start(
         database_pid: Option<u32>,
         duration: Duration,

@@ -4,8 +4,8 @@ use anyhow::Context;
 
 use crate::{
     RunArgs, Store,
-    measure::Session,
-    place::Place,
+    environment::Environment,
+    measure::Meter,
     plot, probe,
     progress::progress,
     report::Report,
@@ -14,23 +14,23 @@ use crate::{
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
     let store = args.database_url.as_deref().map_or(args.store, Store::of_url);
-    let mut place = Place::open(store, args.data, args.database_url.as_deref())?;
-    let subjects = subjects(args, &mut place)?;
+    let mut environment = Environment::open(store, args.data, args.database_url.as_deref())?;
+    let subjects = subjects(args, &mut environment)?;
     let subjects_measured: Vec<&Subject> = subjects.iter().collect();
     let measurements = args.workloads.len() * args.connections.len() * args.rounds * (1 + subjects.len());
     let bar = progress(measurements as u64, "measuring");
-    let mut session = Session::start(place.database_pid(), args.duration(), args.rounds, bar)?;
-    let flushed = place.flushed_folder();
+    let mut meter = Meter::start(environment.database_pid(), args.duration(), args.rounds, bar)?;
+    let flushed = environment.flushed_folder();
 
     let fdatasync_before = probe::fdatasync(&flushed)?;
     let mut rows = Vec::new();
     for &workload in &args.workloads {
         for &connections in &args.connections {
-            rows.append(&mut session.measure(&subjects_measured, workload, connections, args.rate)?);
+            rows.append(&mut meter.measure(&subjects_measured, workload, connections, args.rate)?);
         }
     }
     let fdatasync_after = probe::fdatasync(&flushed)?;
-    session.bar().finish_and_clear();
+    meter.bar().finish_and_clear();
 
     for subject in subjects {
         subject.verify()?;
@@ -47,19 +47,19 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
 }
 
 /// The build to measure, and the one to compare it with.
-fn subjects(args: &RunArgs, place: &mut Place) -> anyhow::Result<Vec<Subject>> {
+fn subjects(args: &RunArgs, environment: &mut Environment) -> anyhow::Result<Vec<Subject>> {
     let mut subjects = Vec::new();
     for (name, binary) in [("balance", Some(&args.binary)), ("baseline", args.baseline.as_ref())] {
         let Some(binary) = binary else { continue };
         let url = match &args.database_url {
             Some(url) => url.clone(),
-            None => place.new_books(name)?,
+            None => environment.new_books(name)?,
         };
         subjects.push(Subject::start(&Wish {
             name,
             binary,
             url,
-            folder: place.folder(),
+            folder: environment.folder(),
             settings: &args.settings,
             users: args.users,
             is_new: args.database_url.is_none(),

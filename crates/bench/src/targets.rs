@@ -20,11 +20,10 @@ use line::{Line, markdown};
 
 use crate::{
     Data, Store,
+    environment::Environment,
     grow::{self, Size},
-    measure::Session,
-    numbers,
-    place::Place,
-    probe,
+    measure::Meter,
+    numbers, probe,
     process::{self, OthersWatch, balance, cores},
     progress::progress,
     report::{Figures, Row},
@@ -170,20 +169,20 @@ pub(crate) fn targets(args: &TargetsArgs) -> anyhow::Result<()> {
         !args.only.contains(&Group::Size) || args.wants(Group::Size),
         "targets at size need --grown URL or --grow"
     );
-    let mut place = Place::open(args.store, args.data, args.grown.as_deref())?;
-    let mut grown = args.wants(Group::Size).then(|| grown(&args, &mut place)).transpose()?;
+    let mut environment = Environment::open(args.store, args.data, args.grown.as_deref())?;
+    let mut grown = args.wants(Group::Size).then(|| grown(&args, &mut environment)).transpose()?;
     let bar = progress(measurements(&args), "measuring");
-    let mut session =
-        Session::start(place.database_pid(), Duration::from_secs_f64(args.seconds), args.rounds, bar)?;
-    let flushed = place.flushed_folder();
+    let mut meter =
+        Meter::start(environment.database_pid(), Duration::from_secs_f64(args.seconds), args.rounds, bar)?;
+    let flushed = environment.flushed_folder();
     let mut findings = Findings::default();
 
     let before = probe::fdatasync(&flushed)?;
-    let watch = OthersWatch::start(place.database_pid());
+    let watch = OthersWatch::start(environment.database_pid());
     for (group, measure) in GROUPS {
         if args.wants(*group) {
-            on_new_books(&args, &mut place, &mut findings, |empty, place, findings| {
-                measure(&args, &mut session, empty, place, findings)
+            on_new_books(&args, &mut environment, &mut findings, |empty, environment, findings| {
+                measure(&args, &mut meter, empty, environment, findings)
             })?;
         }
     }
@@ -191,13 +190,13 @@ pub(crate) fn targets(args: &TargetsArgs) -> anyhow::Result<()> {
         start::loaded(&args, &mut findings);
     }
     if let Some((subject, facts)) = &mut grown {
-        on_new_books(&args, &mut place, &mut findings, |empty, _, findings| {
-            size::measure(&args, &mut session, empty, subject, facts, findings)
+        on_new_books(&args, &mut environment, &mut findings, |empty, _, findings| {
+            size::measure(&args, &mut meter, empty, subject, facts, findings)
         })?;
     }
     let others = watch.share();
     let after = probe::fdatasync(&flushed)?;
-    session.bar().finish_and_clear();
+    meter.bar().finish_and_clear();
     let line = books(&args, "new stores", &findings.unsound);
     findings.lines.push(line);
     if let Some((subject, _)) = grown {
@@ -207,25 +206,25 @@ pub(crate) fn targets(args: &TargetsArgs) -> anyhow::Result<()> {
     finish(&args, findings, (before, after), others)
 }
 
-type Measure = fn(&TargetsArgs, &mut Session, &mut Subject, &Place, &mut Findings) -> anyhow::Result<()>;
+type Measure = fn(&TargetsArgs, &mut Meter, &mut Subject, &Environment, &mut Findings) -> anyhow::Result<()>;
 
 /// What is measured on a store of its own, in this order.
 const GROUPS: &[(Group, Measure)] = &[
-    (Group::Alone, |args, session, subject, place, findings| {
-        alone::measure(args, session, subject, place, findings)
+    (Group::Alone, |args, meter, subject, environment, findings| {
+        alone::measure(args, meter, subject, environment, findings)
     }),
-    (Group::Writes, |args, session, subject, _, findings| {
-        single::writes(args, session, subject, Workload::Deposit, findings)
+    (Group::Writes, |args, meter, subject, _, findings| {
+        single::writes(args, meter, subject, Workload::Deposit, findings)
     }),
-    (Group::Writes, |args, session, subject, _, findings| {
-        single::writes(args, session, subject, Workload::ReserveCapture, findings)
+    (Group::Writes, |args, meter, subject, _, findings| {
+        single::writes(args, meter, subject, Workload::ReserveCapture, findings)
     }),
-    (Group::Writes, |args, session, subject, _, findings| {
-        single::writes(args, session, subject, Workload::Mix, findings)
+    (Group::Writes, |args, meter, subject, _, findings| {
+        single::writes(args, meter, subject, Workload::Mix, findings)
     }),
-    (Group::Reads, |args, session, subject, _, findings| single::reads(args, session, subject, findings)),
-    (Group::Batch, |args, session, subject, _, findings| single::batches(args, session, subject, findings)),
-    (Group::Hot, |args, session, subject, _, findings| hot::measure(args, session, subject, findings)),
+    (Group::Reads, |args, meter, subject, _, findings| single::reads(args, meter, subject, findings)),
+    (Group::Batch, |args, meter, subject, _, findings| single::batches(args, meter, subject, findings)),
+    (Group::Hot, |args, meter, subject, _, findings| hot::measure(args, meter, subject, findings)),
     (Group::Memory, |args, _, subject, _, findings| start::idle(args, subject, findings)),
 ];
 
@@ -233,16 +232,16 @@ const GROUPS: &[(Group, Measure)] = &[
 /// deletes them.
 fn on_new_books(
     args: &TargetsArgs,
-    place: &mut Place,
+    environment: &mut Environment,
     findings: &mut Findings,
-    measure: impl FnOnce(&mut Subject, &Place, &mut Findings) -> anyhow::Result<()>,
+    measure: impl FnOnce(&mut Subject, &Environment, &mut Findings) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let url = place.new_books("empty")?;
-    let mut subject = start(args, &url, place, "empty", args.users, true)?;
-    measure(&mut subject, place, findings)?;
+    let url = environment.new_books("empty")?;
+    let mut subject = start(args, &url, environment, "empty", args.users, true)?;
+    measure(&mut subject, environment, findings)?;
     findings.peak_mb = findings.peak_mb.max(subject.served().peak_mb());
     findings.unsound.extend(subject.verify().err().map(|error| format!("{error:#}")));
-    place.remove_books(&url)
+    environment.remove_books(&url)
 }
 
 /// How often the bar moves.
@@ -263,7 +262,7 @@ fn measurements(args: &TargetsArgs) -> u64 {
 fn start(
     args: &TargetsArgs,
     url: &str,
-    place: &Place,
+    environment: &Environment,
     name: &'static str,
     users: u64,
     is_new: bool,
@@ -272,7 +271,7 @@ fn start(
         name,
         binary: &args.binary,
         url: url.to_owned(),
-        folder: place.folder(),
+        folder: environment.folder(),
         settings: &args.settings,
         users,
         is_new,
@@ -280,11 +279,11 @@ fn start(
 }
 
 /// The service on a large store, which is grown first if requested.
-fn grown(args: &TargetsArgs, place: &mut Place) -> anyhow::Result<(Subject, grow::Grown)> {
+fn grown(args: &TargetsArgs, environment: &mut Environment) -> anyhow::Result<(Subject, grow::Grown)> {
     let url = if let Some(url) = &args.grown {
         url.clone()
     } else {
-        let url = place.new_books("grown")?;
+        let url = environment.new_books("grown")?;
         let binary = process::found(&args.binary)?;
         let settings = [("BALANCE_DATABASE_URL".to_owned(), url.clone())];
         let migrated = balance(&binary, &settings, &["migrate"]).output()?;
@@ -296,7 +295,7 @@ fn grown(args: &TargetsArgs, place: &mut Place) -> anyhow::Result<(Subject, grow
     if let Some(path) = url.strip_prefix("sqlite:") {
         warm(path)?;
     }
-    Ok((start(args, &url, place, "grown", facts.users, false)?, facts))
+    Ok((start(args, &url, environment, "grown", facts.users, false)?, facts))
 }
 
 /// Reads a file into the page cache, as far as memory allows: a service that has run for a while has the same from

@@ -12,10 +12,10 @@ use balance_faults::{
     checker::{Rules, check},
     final_state::FinalState,
     history::{Record, read_log},
-    pgproxy::{Fault, Place, Proxy, Rule, Side},
+    pgproxy::{Fault, Proxy, Rule, Side, Trigger},
     report::RunReport,
     runs::{
-        Plan, RunOptions, all, commit_cuts, every_round_trip, kill_database, kill_service,
+        Extent, RunOptions, all, commit_cuts, every_round_trip, kill_database, kill_service,
         opposing_transfers, silently, stalls,
     },
     sabotage::{Proof, prove_all},
@@ -176,8 +176,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<bool> {
     };
     let report = match cli.command {
         Command::All { full, .. } => {
-            let plan = if full { Plan::FULL } else { Plan::QUICK };
-            let reports = all(&options()?, &plan, |report| drop(print_summary(report))).await;
+            let extent = if full { Extent::FULL } else { Extent::QUICK };
+            let reports = all(&options()?, &extent, |report| drop(print_summary(report))).await;
             return finish(&cli.common, &reports);
         }
         Command::KillService { store, instances, kills } => {
@@ -253,10 +253,10 @@ fn check_files(history: &Path, finals: &Path, is_faultless: bool) -> anyhow::Res
 async fn proxy(args: ProxyArgs) -> anyhow::Result<bool> {
     let proxy = Proxy::start_at(args.listen, args.upstream).await?;
     proxy.slow_down(Duration::from_millis(args.delay_milliseconds));
-    let place = match (args.every_commit, args.every_message) {
+    let trigger = match (args.every_commit, args.every_message) {
         (0, 0) => None,
-        (0, message) => Some(Place::Message(message)),
-        (commit, _) => Some(Place::Commit(commit)),
+        (0, message) => Some(Trigger::Message(message)),
+        (commit, _) => Some(Trigger::Commit(commit)),
     };
     let wait = Duration::from_millis(args.milliseconds);
     let fault = match args.fault {
@@ -271,10 +271,10 @@ async fn proxy(args: ProxyArgs) -> anyhow::Result<bool> {
     };
     writeln!(io::stderr().lock(), "{} -> {}", proxy.address(), args.upstream)?;
     let breaking = async {
-        let Some(place) = place else { return std::future::pending().await };
+        let Some(trigger) = trigger else { return std::future::pending().await };
         loop {
             let fired = proxy.fired();
-            proxy.arm(Rule { place, side, fault });
+            proxy.arm(Rule { trigger, side, fault });
             while proxy.fired() == fired {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

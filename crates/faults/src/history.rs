@@ -38,7 +38,7 @@ pub enum Outcome {
     /// It was accepted.
     Ok {
         /// The answer.
-        answer: Answer,
+        answer: AnswerBody,
         /// The service marked it as a replay of the first answer.
         replayed: bool,
     },
@@ -61,7 +61,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// The answer of an accepted call.
-    pub const fn answer(&self) -> Option<&Answer> {
+    pub const fn answer(&self) -> Option<&AnswerBody> {
         match self {
             Self::Ok { answer, .. } => Some(answer),
             _ => None,
@@ -82,7 +82,7 @@ impl Outcome {
 /// The body of a successful answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
+pub enum AnswerBody {
     /// Of deposits, withdrawals and transfers.
     Operation(OperationView),
     /// Of everything about a reservation.

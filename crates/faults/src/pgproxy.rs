@@ -23,7 +23,7 @@ use std::{
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use fault::Armed;
-pub use fault::{Fault, Place, Rule, Side};
+pub use fault::{Fault, Rule, Side, Trigger};
 
 /// A running proxy. Dropping it closes every connection.
 pub struct Proxy {

@@ -1,8 +1,8 @@
 //! The runs: what is broken how often, under which load, and what must hold afterwards.
 
+mod all;
 mod cuts;
 mod kills;
-mod plan;
 mod round;
 mod round_trips;
 mod stalls;
@@ -10,9 +10,9 @@ mod transfers;
 
 use std::path::PathBuf;
 
+pub use all::{Extent, all, sabotage, silently};
 pub use cuts::commit_cuts;
 pub use kills::{kill_database, kill_service};
-pub use plan::{Plan, all, sabotage, silently};
 pub use round_trips::every_round_trip;
 pub use stalls::stalls;
 pub use transfers::opposing_transfers;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crate::history::{BalanceView, Call, MoneyCall, OperationView, Outcome, ReportView, ReservationView};
 
 pub use http::HttpTarget;
-pub use ledger::{Books, LedgerTarget, usual_zone};
+pub use ledger::{Bookkeeping, LedgerTarget, usual_zone};
 
 /// Something that keeps balances.
 #[async_trait]

@@ -41,7 +41,7 @@ impl Stretch {
 
 /// A ledger to write.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct LedgerPlan {
     accounts: i64,
     long_history: i64,
     captures: i64,
@@ -106,7 +106,7 @@ pub(super) struct AccountRow {
     pub(super) last_at: i64,
 }
 
-impl Plan {
+impl LedgerPlan {
     /// Fails if the numbers do not fit each other.
     pub(crate) fn new(size: &Size) -> anyhow::Result<Self> {
         let accounts = size.accounts;

@@ -11,7 +11,7 @@ use tokio_postgres::{
 };
 
 use super::{
-    Plan,
+    LedgerPlan,
     plan::{AccountRow, OperationRow, PRICE, ReservationRow, SERVICES},
     progress,
 };
@@ -102,7 +102,7 @@ fn time(micros: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_micros(micros.cast_unsigned())
 }
 
-pub(super) fn fill(url: &str, plan: &Plan) -> anyhow::Result<()> {
+pub(super) fn fill(url: &str, plan: &LedgerPlan) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (client, connection) = tokio_postgres::connect(url, NoTls).await.context("connecting")?;
@@ -113,7 +113,7 @@ pub(super) fn fill(url: &str, plan: &Plan) -> anyhow::Result<()> {
     })
 }
 
-async fn write(client: &Client, plan: &Plan) -> anyhow::Result<()> {
+async fn write(client: &Client, plan: &LedgerPlan) -> anyhow::Result<()> {
     let accounts: i64 = client
         .query_one("SELECT count(*) FROM accounts", &[])
         .await
@@ -150,7 +150,7 @@ async fn write(client: &Client, plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn copy_all(client: &Client, plan: &Plan) -> anyhow::Result<()> {
+async fn copy_all(client: &Client, plan: &LedgerPlan) -> anyhow::Result<()> {
     let rows = (0..plan.accounts()).map(|index| plan.account(index));
     copy(client, "accounts", &accounts(), plan.accounts(), rows).await?;
     copy(client, "reservations", &reservations(), plan.reservations(), plan.all_reservations()).await?;

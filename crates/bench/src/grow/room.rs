@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 
-use super::Plan;
-use crate::{Store, place};
+use super::LedgerPlan;
+use crate::{Store, environment};
 
 /// Bytes that a row takes with its entries in all indexes, as measured after loads of four million.
 struct Footprint {
@@ -24,11 +24,11 @@ const POSTGRES: Footprint =
 const SQLITE: Footprint = Footprint { account: 40, reservation: 90, operation: 130, sorting: 40, log_max: 0 };
 
 /// Fails if the ledger would not fit.
-pub(super) fn check(url: &str, plan: &Plan) -> anyhow::Result<()> {
+pub(super) fn check(url: &str, plan: &LedgerPlan) -> anyhow::Result<()> {
     let needed = bytes_needed(Store::of_url(url), plan);
     let folder = match url.strip_prefix("sqlite:") {
-        Some(path) => Some(place::folder_of(path)?),
-        None => place::cluster_folder(url),
+        Some(path) => Some(environment::folder_of(path)?),
+        None => environment::cluster_folder(url),
     };
     let Some(folder) = folder else {
         eprintln!(
@@ -51,7 +51,7 @@ pub(super) fn check(url: &str, plan: &Plan) -> anyhow::Result<()> {
 }
 
 /// At the peak of the load.
-pub(super) fn bytes_needed(store: Store, plan: &Plan) -> u64 {
+pub(super) fn bytes_needed(store: Store, plan: &LedgerPlan) -> u64 {
     let Footprint { account, reservation, operation, sorting, log_max } = match store {
         Store::Postgres => POSTGRES,
         Store::Sqlite => SQLITE,

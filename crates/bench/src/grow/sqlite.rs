@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use rusqlite::{Connection, OpenFlags, params_from_iter, types::Value};
 
 use super::{
-    Plan,
+    LedgerPlan,
     plan::{AccountRow, OperationRow, PRICE, ReservationRow, SERVICES},
     progress,
 };
@@ -84,7 +84,7 @@ fn of(row: &OperationRow, value: fn(&ReservationRow) -> Value) -> Value {
     row.reservation.as_ref().map_or(Value::Null, value)
 }
 
-pub(super) fn fill(path: &str, plan: &Plan) -> anyhow::Result<()> {
+pub(super) fn fill(path: &str, plan: &LedgerPlan) -> anyhow::Result<()> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .with_context(|| format!("opening {path}"))?;
     let accounts: i64 = connection
@@ -102,7 +102,7 @@ pub(super) fn fill(path: &str, plan: &Plan) -> anyhow::Result<()> {
     std::fs::File::open(path)?.sync_all().with_context(|| format!("flushing {path}"))
 }
 
-fn write(connection: &Connection, plan: &Plan) -> anyhow::Result<()> {
+fn write(connection: &Connection, plan: &LedgerPlan) -> anyhow::Result<()> {
     let indexes: Vec<(String, String)> = connection
         .prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
@@ -130,7 +130,7 @@ fn write(connection: &Connection, plan: &Plan) -> anyhow::Result<()> {
 }
 
 /// By user, as the table is ordered.
-fn write_reservations(connection: &Connection, plan: &Plan, is_late: bool) -> anyhow::Result<()> {
+fn write_reservations(connection: &Connection, plan: &LedgerPlan, is_late: bool) -> anyhow::Result<()> {
     let late = plan.reservations() / LATE;
     let count = if is_late { late } else { plan.reservations() - late };
     let numbered = plan.reservations_by_user().zip(1..);

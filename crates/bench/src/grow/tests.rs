@@ -23,7 +23,7 @@ fn size() -> Size {
 
 #[test]
 fn a_plan_has_as_many_rows_as_were_asked_for() {
-    let plan = Plan::new(&size()).unwrap();
+    let plan = LedgerPlan::new(&size()).unwrap();
     // A long history goes in circles of four after the first deposit.
     assert_eq!((plan.operations(), plan.long_history(), plan.captures()), (2009, 1201, 131));
     let rows: Vec<_> = plan.all_operations().map(Result::unwrap).collect();
@@ -47,7 +47,7 @@ fn by_default_a_plan_is_of_the_size_of_the_targets() {
         month: "2026-10".parse().unwrap(),
         long_history: None,
     };
-    let plan = Plan::new(&size).unwrap();
+    let plan = LedgerPlan::new(&size).unwrap();
     assert_eq!(plan.operations(), 100_000_000);
     assert_eq!((plan.captures(), plan.long_history()), (10_000_000, 1_000_001));
     for (store, expected) in [(Store::Postgres, 35..45), (Store::Sqlite, 15..20)] {
@@ -71,10 +71,10 @@ fn a_ledger_that_does_not_fit_on_the_disk_is_refused_before_anything_is_written(
 
 #[test]
 fn numbers_that_do_not_fit_are_refused() {
-    let refused = Plan::new(&Size { operations: Some(400), ..size() }).unwrap_err().to_string();
+    let refused = LedgerPlan::new(&Size { operations: Some(400), ..size() }).unwrap_err().to_string();
     assert!(refused.contains("at least 1515 operations"), "{refused}");
     let poor = Size { accounts: 2, operations: None, captures: Some(10_000_000), ..size() };
-    assert!(Plan::new(&poor).is_err());
+    assert!(LedgerPlan::new(&poor).is_err());
 }
 
 #[tokio::test]

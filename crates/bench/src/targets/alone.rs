@@ -13,8 +13,8 @@ use super::{
 use crate::{
     client::Connection,
     drive::{Load, quantile_ms},
-    measure::Session,
-    place::Place,
+    environment::Environment,
+    measure::Meter,
     probe::{Flush, RoundTrip},
     report::median,
     subject::Subject,
@@ -25,13 +25,13 @@ use crate::{
 const OWN_MS_MAX: f64 = 0.5;
 
 /// Medians of one round, in milliseconds.
-struct Parts {
+struct Timings {
     request: f64,
     round_trip: f64,
     flush: f64,
 }
 
-impl Parts {
+impl Timings {
     /// What is left of a request's time.
     fn own(&self) -> f64 {
         self.request - 2.0 * self.round_trip - self.flush
@@ -40,18 +40,18 @@ impl Parts {
 
 pub(super) fn measure(
     args: &TargetsArgs,
-    session: &mut Session,
+    meter: &mut Meter,
     subject: &Subject,
-    place: &Place,
+    environment: &Environment,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let mut rounds = Vec::new();
-    for _ in 0..session.rounds() {
-        rounds.push(round(&session.load(subject, Workload::Deposit, 1), place)?);
-        session.bar().inc(1);
+    for _ in 0..meter.rounds() {
+        rounds.push(round(&meter.load(subject, Workload::Deposit, 1), environment)?);
+        meter.bar().inc(1);
     }
-    let middle = |part: fn(&Parts) -> f64| median(&rounds.iter().map(part).collect::<Vec<_>>());
-    let own = middle(Parts::own);
+    let middle = |part: fn(&Timings) -> f64| median(&rounds.iter().map(part).collect::<Vec<_>>());
+    let own = middle(Timings::own);
     findings.lines.push(Line {
         name: "One deposit alone, p50 without two round trips to the database and one flush".into(),
         wanted: format!("≤ {OWN_MS_MAX} ms"),
@@ -74,15 +74,15 @@ fn is_met(own_ms: f64) -> bool {
 }
 
 /// A request, a round trip, a flush, and again.
-fn round(load: &Load, place: &Place) -> anyhow::Result<Parts> {
+fn round(load: &Load, environment: &Environment) -> anyhow::Result<Timings> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut flush = Flush::in_folder(&place.flushed_folder())?;
+    let mut flush = Flush::in_folder(&environment.flushed_folder())?;
     let mut requests = Requests::new(load.workload, load.users, load.lane, load.authorization.as_deref());
     let histogram = || Histogram::<u64>::new_with_bounds(1, 60_000_000, 3);
     let (mut request, mut round_trip, mut flushed) = (histogram()?, histogram()?, histogram()?);
     runtime.block_on(async {
         let mut connection = Connection::open(&load.authority).await?;
-        let database = match place.server_url() {
+        let database = match environment.server_url() {
             Some(url) => Some(RoundTrip::to(&url).await?),
             None => None,
         };
@@ -100,7 +100,7 @@ fn round(load: &Load, place: &Place) -> anyhow::Result<Parts> {
         anyhow::Ok(())
     })?;
     let half = |times: &Histogram<u64>| quantile_ms(times, 0.5);
-    Ok(Parts { request: half(&request), round_trip: half(&round_trip), flush: half(&flushed) })
+    Ok(Timings { request: half(&request), round_trip: half(&round_trip), flush: half(&flushed) })
 }
 
 fn record(histogram: &mut Histogram<u64>, time: Duration) {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_request_owes_its_time_to_two_round_trips_and_one_flush() {
-        let parts = Parts { request: 0.95, round_trip: 0.05, flush: 0.2 };
+        let parts = Timings { request: 0.95, round_trip: 0.05, flush: 0.2 };
         assert!((parts.own() - 0.65).abs() < 1e-9);
     }
 

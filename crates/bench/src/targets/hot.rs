@@ -5,7 +5,7 @@ use super::{
     line::{Bound, Line, rate},
 };
 use crate::{
-    measure::Session,
+    measure::Meter,
     report::{Row, median, ratio},
     subject::Subject,
     workload::Workload,
@@ -16,19 +16,19 @@ const CONNECTIONS: usize = 64;
 /// In each round: one connection alone, the uniform load, the load with a hot account, and the rooflines.
 pub(super) fn measure(
     args: &TargetsArgs,
-    session: &mut Session,
+    meter: &mut Meter,
     subject: &Subject,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let mut alone = Row::new(subject.name, Workload::Deposit, 1);
     let mut uniform = Row::new(subject.name, Workload::Deposit, CONNECTIONS);
     let mut hot = Row::new(subject.name, Workload::HotAccount, CONNECTIONS);
-    for _ in 0..session.rounds() {
-        let roofline = session.roofline(Workload::Deposit, 1)?;
-        session.round(subject, &mut alone, &roofline, None)?;
-        let roofline = session.roofline(Workload::Deposit, CONNECTIONS)?;
-        session.round(subject, &mut uniform, &roofline, None)?;
-        session.round(subject, &mut hot, &roofline, None)?;
+    for _ in 0..meter.rounds() {
+        let roofline = meter.roofline(Workload::Deposit, 1)?;
+        meter.round(subject, &mut alone, &roofline, None)?;
+        let roofline = meter.roofline(Workload::Deposit, CONNECTIONS)?;
+        meter.round(subject, &mut uniform, &roofline, None)?;
+        meter.round(subject, &mut hot, &roofline, None)?;
     }
     let throughput = ratio(hot.requests_per_second(), uniform.requests_per_second());
     findings.lines.push(Line {

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     drive::{Load, drive, quantile_ms},
     grow::PRICE,
-    measure::Session,
+    measure::Meter,
     process::memory_mb,
     subject::{Caller, Subject},
     workload::Workload,
@@ -41,12 +41,12 @@ struct Built {
 
 pub(super) fn measure(
     args: &TargetsArgs,
-    session: &mut Session,
+    meter: &mut Meter,
     subject: &Subject,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let rate = Some(args.write_rate);
-    let quiet = Load { rate, ..session.load(subject, Workload::Deposit, CONNECTIONS) };
+    let quiet = Load { rate, ..meter.load(subject, Workload::Deposit, CONNECTIONS) };
     let without_ms = quantile_ms(&drive(&quiet)?.latency, 0.99);
 
     let before_mb = subject.served().resident_mb();
@@ -55,7 +55,7 @@ pub(super) fn measure(
         rate,
         duration: PATIENCE,
         stop: Some(Arc::clone(&done)),
-        ..session.load(subject, Workload::Deposit, CONNECTIONS)
+        ..meter.load(subject, Workload::Deposit, CONNECTIONS)
     };
     let watch = watch_memory(subject.served().pid(), Arc::clone(&done));
     let mut caller = Caller::new(subject)?;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Data, Store,
-    measure::Session,
+    measure::Meter,
     report::{Figures, Row, median, ratio},
     subject::Subject,
     workload::Workload,
@@ -17,7 +17,7 @@ const CONNECTIONS: [usize; 2] = [64, 256];
 /// A workload of single writes, and how it compares with ten times the origin.
 pub(super) fn writes(
     args: &TargetsArgs,
-    session: &mut Session,
+    meter: &mut Meter,
     subject: &Subject,
     workload: Workload,
     findings: &mut Findings,
@@ -28,7 +28,7 @@ pub(super) fn writes(
     };
     let mut tenfold = Vec::new();
     for connections in CONNECTIONS {
-        let rows = session.measure(&[subject], workload, connections, None)?;
+        let rows = meter.measure(&[subject], workload, connections, None)?;
         findings.keep(&rows);
         let Some(figures) = rows.first().map(Row::figures) else { continue };
         let name = format!("Single writes, {}, {connections} connections", workload.name());
@@ -46,12 +46,12 @@ pub(super) fn writes(
 
 pub(super) fn reads(
     args: &TargetsArgs,
-    session: &mut Session,
+    meter: &mut Meter,
     subject: &Subject,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     for connections in CONNECTIONS {
-        let rows = session.measure(&[subject], Workload::BalanceRead, connections, None)?;
+        let rows = meter.measure(&[subject], Workload::BalanceRead, connections, None)?;
         findings.keep(&rows);
         let Some(figures) = rows.first().map(Row::figures) else { continue };
         let name = format!("Balance reads, {connections} connections");
@@ -84,16 +84,16 @@ fn against_roofline(args: &TargetsArgs, name: String, wanted: String, bound: f64
 /// 1,000 commands a request over four connections, scaled by the roofline of single deposits over 64 connections.
 pub(super) fn batches(
     args: &TargetsArgs,
-    session: &mut Session,
+    meter: &mut Meter,
     subject: &Subject,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let mut row = Row::new(subject.name, Workload::Batch1000, 4);
     let mut singles = Vec::new();
-    for _ in 0..session.rounds() {
-        singles.push(session.roofline(Workload::Deposit, 64)?.per_second());
-        let roofline = session.roofline(Workload::Batch1000, 4)?;
-        session.round(subject, &mut row, &roofline, None)?;
+    for _ in 0..meter.rounds() {
+        singles.push(meter.roofline(Workload::Deposit, 64)?.per_second());
+        let roofline = meter.roofline(Workload::Batch1000, 4)?;
+        meter.round(subject, &mut row, &roofline, None)?;
     }
     let wanted = match args.store {
         Store::Postgres => 50_000.0,

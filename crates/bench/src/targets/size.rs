@@ -9,7 +9,7 @@ use crate::{
     drive::{Load, drive},
     grow::Grown,
     history::{self, Filter, Sort},
-    measure::Session,
+    measure::Meter,
     report::{median, ratio},
     subject::Subject,
     workload::Workload,
@@ -25,44 +25,44 @@ const READERS: usize = 4;
 
 pub(super) fn measure(
     args: &TargetsArgs,
-    session: &mut Session,
+    meter: &mut Meter,
     empty: &Subject,
     grown: &mut Subject,
     facts: &Grown,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     findings.lines.push(start::start(args, Group::Size, grown)?);
-    report::measure(args, session, grown, findings)?;
-    pages(args, session, grown, facts, findings)?;
-    warm_up(args, session, [empty, grown])?;
-    throughput(args, session, [empty, grown], "any account", findings)?;
+    report::measure(args, meter, grown, findings)?;
+    pages(args, meter, grown, facts, findings)?;
+    warm_up(args, meter, [empty, grown])?;
+    throughput(args, meter, [empty, grown], "any account", findings)?;
     // As many as the empty store has: what differs is the size of the store alone.
     grown.active = Some(args.users);
-    warm_up(args, session, [empty, grown])?;
-    throughput(args, session, [empty, grown], &format!("{} active accounts", args.users), findings)
+    warm_up(args, meter, [empty, grown])?;
+    throughput(args, meter, [empty, grown], &format!("{} active accounts", args.users), findings)
 }
 
 /// Warms up both stores, for as long as was requested.
-fn warm_up(args: &TargetsArgs, session: &mut Session, subjects: [&Subject; 2]) -> anyhow::Result<()> {
+fn warm_up(args: &TargetsArgs, meter: &mut Meter, subjects: [&Subject; 2]) -> anyhow::Result<()> {
     let Some(duration) = args.warm_up() else { return Ok(()) };
-    session.bar().set_message("warming up");
+    meter.bar().set_message("warming up");
     for subject in subjects {
-        drive(&Load { duration, ..session.load(subject, Workload::Deposit, 256) })?;
+        drive(&Load { duration, ..meter.load(subject, Workload::Deposit, 256) })?;
     }
-    session.bar().set_message("measuring");
+    meter.bar().set_message("measuring");
     Ok(())
 }
 
 fn throughput(
     args: &TargetsArgs,
-    session: &mut Session,
+    meter: &mut Meter,
     subjects: [&Subject; 2],
     whom: &str,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     for workload in WORKLOADS {
         for connections in [64, 256] {
-            let rows = session.measure(&subjects, workload, connections, None)?;
+            let rows = meter.measure(&subjects, workload, connections, None)?;
             findings.keep(&rows);
             let [empty, grown] = &rows[..] else { continue };
             let kept = ratio(grown.requests_per_second(), empty.requests_per_second());
@@ -90,7 +90,7 @@ fn throughput(
 /// Every order, plain and with each filter; of the filters the slowest counts.
 fn pages(
     args: &TargetsArgs,
-    session: &Session,
+    meter: &Meter,
     grown: &Subject,
     facts: &Grown,
     findings: &mut Findings,
@@ -101,7 +101,7 @@ fn pages(
             let mut slowest = 0.0_f64;
             let mut measured = Vec::new();
             for &filter in filters {
-                let pages = history::read(grown, args.size.month, sort, filter, READERS, session.duration())?;
+                let pages = history::read(grown, args.size.month, sort, filter, READERS, meter.duration())?;
                 slowest = slowest.max(pages.p99_ms);
                 measured.push(format!("{} {:.2} ms of {} pages", filter.name(), pages.p99_ms, pages.count));
             }

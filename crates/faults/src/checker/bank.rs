@@ -9,14 +9,14 @@ use crate::checker::{
 };
 
 #[derive(Debug, Default)]
-struct Books {
+struct Totals {
     paid_in: i128,
     paid_out: i128,
     revenue: i128,
     held: i128,
 }
 
-impl Books {
+impl Totals {
     const fn difference(&self) -> i128 {
         self.paid_in - self.paid_out - self.revenue - self.held
     }
@@ -48,7 +48,7 @@ pub(super) fn check(evidence: &Evidence<'_>, serial: &[usize], verdict: &mut Ver
             before = op.after();
         }
     }
-    let mut books = Books::default();
+    let mut books = Totals::default();
     let mut known_difference = 0;
     for node in serial {
         for (op, before) in &by_node[*node] {

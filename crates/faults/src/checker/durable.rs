@@ -5,7 +5,7 @@ use crate::{
         Condition, Verdict,
         evidence::{Asked, Evidence, Op, Scope},
     },
-    history::{Answer, MoneyAction},
+    history::{AnswerBody, MoneyAction},
 };
 
 pub(super) fn check(evidence: &Evidence<'_>, verdict: &mut Verdict) {
@@ -28,7 +28,7 @@ fn found(scope: Scope<'_>, asked: &Asked<'_>, op: &Op<'_>, verdict: &mut Verdict
         verdict.report(Condition::Durable, what);
     }
     for record in &asked.attempts {
-        if let Some(Answer::Operation(answer)) = record.outcome.answer()
+        if let Some(AnswerBody::Operation(answer)) = record.outcome.answer()
             && answer != op.view
         {
             let what = format!("user {}: answered {answer:?}, recorded {:?}", scope.0, op.view);

@@ -10,7 +10,7 @@ use crate::{
         Condition, Verdict,
         evidence::{Evidence, Op},
     },
-    history::{Answer, BalanceView, Call, OperationView, OrderRef, Outcome, micros_of},
+    history::{AnswerBody, BalanceView, Call, OperationView, OrderRef, Outcome, micros_of},
 };
 
 /// A read, placed: it saw the account after `base` recorded operations.
@@ -25,7 +25,7 @@ pub(super) struct PlacedRead {
 const UNCERTAIN_MAX: usize = 10;
 
 /// A balance that was read.
-struct Seen<'a> {
+struct BalanceRead<'a> {
     balance: &'a BalanceView,
     as_of: i64,
     /// Invoked and returned; `None` for the final read, which comes after everything.
@@ -40,7 +40,7 @@ struct Held {
 
 pub(super) fn check(evidence: &Evidence<'_>, verdict: &mut Verdict) -> Vec<PlacedRead> {
     let mut placed = Vec::new();
-    let mut balances: BTreeMap<i64, Vec<Seen<'_>>> = BTreeMap::new();
+    let mut balances: BTreeMap<i64, Vec<BalanceRead<'_>>> = BTreeMap::new();
     for (user_id, balance) in &evidence.finals.balances {
         add(&mut balances, *user_id, balance.as_ref(), None, verdict);
     }
@@ -48,13 +48,13 @@ pub(super) fn check(evidence: &Evidence<'_>, verdict: &mut Verdict) -> Vec<Place
         let Outcome::Ok { answer, .. } = &record.outcome else { continue };
         let window = (record.invoked_ns, record.returned_ns);
         match (&record.call, answer) {
-            (Call::Balance { user_id }, Answer::Balance(None)) => {
+            (Call::Balance { user_id }, AnswerBody::Balance(None)) => {
                 placed.push(read_at(*user_id, 0, window));
             }
-            (Call::Balance { user_id }, Answer::Balance(balance)) => {
+            (Call::Balance { user_id }, AnswerBody::Balance(balance)) => {
                 add(&mut balances, *user_id, balance.as_ref(), Some(window), verdict);
             }
-            (Call::Operations { user_id }, Answer::Operations(rows)) => {
+            (Call::Operations { user_id }, AnswerBody::Operations(rows)) => {
                 place_page(evidence, *user_id, rows, window, &mut placed, verdict);
             }
             _ => {}
@@ -71,7 +71,7 @@ const fn read_at(user_id: i64, base: usize, (invoked_ns, returned_ns): (u64, u64
 }
 
 fn add<'a>(
-    balances: &mut BTreeMap<i64, Vec<Seen<'a>>>,
+    balances: &mut BTreeMap<i64, Vec<BalanceRead<'a>>>,
     user_id: i64,
     balance: Option<&'a BalanceView>,
     window: Option<(u64, u64)>,
@@ -87,7 +87,7 @@ fn add<'a>(
     {
         verdict.report(Condition::Reads, format!("user {user_id}: a balance that cannot be: {balance:?}"));
     }
-    let seen = Seen { balance, as_of: as_of.unwrap_or_default(), window };
+    let seen = BalanceRead { balance, as_of: as_of.unwrap_or_default(), window };
     balances.entry(user_id).or_default().push(seen);
 }
 
@@ -113,11 +113,11 @@ fn place_page(
 fn place_balances(
     evidence: &Evidence<'_>,
     user_id: i64,
-    seen: Vec<Seen<'_>>,
+    seen: Vec<BalanceRead<'_>>,
     placed: &mut Vec<PlacedRead>,
     verdict: &mut Verdict,
 ) {
-    let mut by_version: BTreeMap<i64, Vec<(Seen<'_>, Option<usize>)>> = BTreeMap::new();
+    let mut by_version: BTreeMap<i64, Vec<(BalanceRead<'_>, Option<usize>)>> = BTreeMap::new();
     for seen in seen {
         by_version.entry(seen.balance.version).or_default().push((seen, None));
     }
@@ -173,7 +173,12 @@ fn follow<'a>(evidence: &Evidence<'a>, held: &mut BTreeMap<OrderRef, Held>, op: 
 }
 
 /// Whether the recorded state with what was due then is what was read.
-fn explains(version: i64, recorded: (i64, i64), held: &BTreeMap<OrderRef, Held>, seen: &Seen<'_>) -> bool {
+fn explains(
+    version: i64,
+    recorded: (i64, i64),
+    held: &BTreeMap<OrderRef, Held>,
+    seen: &BalanceRead<'_>,
+) -> bool {
     let mut missing_count = seen.balance.version - version;
     let mut missing_sum = recorded.1 - seen.balance.reserved;
     let mut uncertain = Vec::new();

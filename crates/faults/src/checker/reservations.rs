@@ -11,7 +11,7 @@ use crate::{
         Condition, Verdict,
         evidence::{Evidence, Op},
     },
-    history::{Answer, Call, OrderRef, ReservationView, micros_of},
+    history::{AnswerBody, Call, OrderRef, ReservationView, micros_of},
 };
 
 /// The fold of one reservation's operations.
@@ -182,25 +182,22 @@ fn compare_answers(
     verdict: &mut Verdict,
 ) {
     for record in evidence.records {
-        let Some(Answer::Reservation(answered)) = record.outcome.answer() else { continue };
+        let Some(AnswerBody::Reservation(view)) = record.outcome.answer() else { continue };
         match &record.call {
             Call::Money(call) => {
                 let op = evidence.operation_of((call.action.user_id(), call.key.as_str()));
                 let folded = op.and_then(|op| answered.get(&op.node));
                 if let Some(folded) = folded
-                    && !is_same(answered, folded)
+                    && !is_same(view, folded)
                 {
-                    let what = format!("answered {answered:?}, the operations say {folded:?}");
+                    let what = format!("answered {view:?}, the operations say {folded:?}");
                     verdict.report(Condition::Reservations, what);
                 }
             }
             Call::Extend { order, .. } => {
-                let named = (answered.user_id, answered.service_id, answered.order_id);
-                if answered.state != "active" || named != (order.user_id, order.service_id, order.order_id) {
-                    verdict.report(
-                        Condition::Reservations,
-                        format!("extended {order:?}, answered {answered:?}"),
-                    );
+                let named = (view.user_id, view.service_id, view.order_id);
+                if view.state != "active" || named != (order.user_id, order.service_id, order.order_id) {
+                    verdict.report(Condition::Reservations, format!("extended {order:?}, answered {view:?}"));
                 }
             }
             Call::Balance { .. } | Call::Operations { .. } => {}
@@ -219,21 +216,18 @@ fn compare_final(
         let what = format!("user {user_id}: {} reservations, operations of {}", stored.len(), folded.len());
         verdict.report(Condition::Reservations, what);
     }
-    for answered in stored {
-        let order = OrderRef {
-            user_id: answered.user_id,
-            service_id: answered.service_id,
-            order_id: answered.order_id,
-        };
+    for stated in stored {
+        let order =
+            OrderRef { user_id: stated.user_id, service_id: stated.service_id, order_id: stated.order_id };
         let entry = folded.get(&order).map(|entry| {
             let mut view = entry.view.clone();
             view.expires_at = deadline_text(entry.deadline);
             view
         });
-        if !entry.as_ref().is_some_and(|view| is_same(answered, view)) {
+        if !entry.as_ref().is_some_and(|view| is_same(stated, view)) {
             verdict.report(
                 Condition::Reservations,
-                format!("{answered:?} at the end, the operations say {entry:?}"),
+                format!("{stated:?} at the end, the operations say {entry:?}"),
             );
         }
     }

@@ -5,8 +5,8 @@ use super::*;
 use crate::{
     final_state::FinalState,
     history::{
-        Answer, BalanceView, Call, MoneyAction, MoneyCall, OperationView, OrderRef, Outcome, ReportLineView,
-        ReportView, ReservationView,
+        AnswerBody, BalanceView, Call, MoneyAction, MoneyCall, OperationView, OrderRef, Outcome,
+        ReportLineView, ReportView, ReservationView,
     },
     target::usual_zone,
 };
@@ -69,7 +69,7 @@ impl Story {
         self.records.push(Record { process: 1, call, invoked_ns, returned_ns, outcome });
     }
 
-    fn ok(&mut self, call: Call, answer: Answer) {
+    fn ok(&mut self, call: Call, answer: AnswerBody) {
         self.record(call, Outcome::Ok { answer, replayed: false });
     }
 
@@ -87,17 +87,17 @@ impl Story {
         let income = OperationView { created_at: time(6), ..op(2, 1, "transfer_in", 50, (50, 0), "") };
         story.ok(
             money("k1", MoneyAction::Deposit { user_id: 1, amount: 1_000 }),
-            Answer::Operation(ops[0].clone()),
+            AnswerBody::Operation(ops[0].clone()),
         );
-        story.ok(Call::Balance { user_id: 1 }, Answer::Balance(Some(balance(1, 1_000, 0, 1))));
+        story.ok(Call::Balance { user_id: 1 }, AnswerBody::Balance(Some(balance(1, 1_000, 0, 1))));
         let reserve = MoneyAction::Reserve { order: ORDER, amount: 300, expires_in_seconds: 30 };
-        story.ok(money("k2", reserve), Answer::Reservation(reservation("active", 0, 0, 0)));
+        story.ok(money("k2", reserve), AnswerBody::Reservation(reservation("active", 0, 0, 0)));
         let capture = MoneyAction::Capture { order: ORDER, amount: Some(100), is_final: true };
-        story.ok(money("k3", capture), Answer::Reservation(reservation("captured", 100, 200, 0)));
+        story.ok(money("k3", capture), AnswerBody::Reservation(reservation("captured", 100, 200, 0)));
         let refund = MoneyAction::Refund { order: ORDER, amount: Some(40) };
-        story.ok(money("k4", refund), Answer::Reservation(reservation("captured", 100, 200, 40)));
+        story.ok(money("k4", refund), AnswerBody::Reservation(reservation("captured", 100, 200, 40)));
         let transfer = MoneyAction::Transfer { from_user_id: 1, to_user_id: 2, amount: 50 };
-        story.ok(money("k5", transfer), Answer::Operation(ops[5].clone()));
+        story.ok(money("k5", transfer), AnswerBody::Operation(ops[5].clone()));
         story.record(
             money("k6", MoneyAction::Withdraw { user_id: 2, amount: 51 }),
             Outcome::Rejected { code: "insufficient_funds".into() },
@@ -191,10 +191,10 @@ fn c2_balances_that_are_not_the_sum_and_transfers_with_one_half() {
 fn c3_a_read_that_misses_what_was_answered_before_it_began() {
     notices(Condition::RealTimeOrder, |story| {
         // The state before the reserve, asked for after the capture was answered.
-        story.ok(Call::Balance { user_id: 1 }, Answer::Balance(Some(balance(1, 1_000, 0, 1))));
+        story.ok(Call::Balance { user_id: 1 }, AnswerBody::Balance(Some(balance(1, 1_000, 0, 1))));
     });
     notices(Condition::RealTimeOrder, |story| {
-        story.ok(Call::Operations { user_id: 2 }, Answer::Operations(Vec::new()));
+        story.ok(Call::Operations { user_id: 2 }, AnswerBody::Operations(Vec::new()));
     });
 }
 
@@ -213,13 +213,13 @@ fn c3_numbers_that_contradict_the_order_of_answers() {
 #[test]
 fn c4_reads_that_no_version_explains() {
     notices(Condition::Reads, |story| {
-        story.ok(Call::Balance { user_id: 1 }, Answer::Balance(Some(balance(1, 889, 1, 6))));
+        story.ok(Call::Balance { user_id: 1 }, AnswerBody::Balance(Some(balance(1, 889, 1, 6))));
     });
     notices(Condition::Reads, |story| {
         let mut page = story.ops(1).clone();
         page.reverse();
         page[2].amount = 199;
-        story.ok(Call::Operations { user_id: 1 }, Answer::Operations(page));
+        story.ok(Call::Operations { user_id: 1 }, AnswerBody::Operations(page));
     });
     notices(Condition::Reads, |story| {
         story.finals.balances.insert(2, Some(balance(2, 0, 0, 0)));
@@ -238,7 +238,7 @@ fn c4_a_balance_that_still_holds_what_is_due_and_one_that_does_not() {
         story.finals.reservations.insert(1, vec![reservation("active", 0, 0, 0)]);
         story.finals.balances = [(1, Some(balance(1, 700, 300, 2)))].into();
         let late = BalanceView { as_of: time(40), ..balance(1, available, reserved, version) };
-        story.ok(Call::Balance { user_id: 1 }, Answer::Balance(Some(late)));
+        story.ok(Call::Balance { user_id: 1 }, AnswerBody::Balance(Some(late)));
         story.check()
     };
     assert!(with_due(1_000, 0, 3).is_clean(), "{:?}", with_due(1_000, 0, 3).violations);
@@ -250,7 +250,7 @@ fn c4_a_balance_that_still_holds_what_is_due_and_one_that_does_not() {
 fn c5_a_lost_operation_and_one_that_is_not_as_asked_or_answered() {
     notices(Condition::Durable, |story| {
         let deposit = money("k7", MoneyAction::Deposit { user_id: 1, amount: 5 });
-        story.ok(deposit, Answer::Operation(op(1, 7, "deposit", 5, (895, 0), "k7")));
+        story.ok(deposit, AnswerBody::Operation(op(1, 7, "deposit", 5, (895, 0), "k7")));
     });
     notices(Condition::Durable, |story| {
         story.records[0].call = money("k1", MoneyAction::Deposit { user_id: 1, amount: 999 });
@@ -260,7 +260,7 @@ fn c5_a_lost_operation_and_one_that_is_not_as_asked_or_answered() {
         let mut repeat = op(1, 1, "deposit", 1_000, (1_000, 0), "k1");
         repeat.available_after = 890;
         let call = story.records[0].call.clone();
-        story.record(call, Outcome::Ok { answer: Answer::Operation(repeat), replayed: true });
+        story.record(call, Outcome::Ok { answer: AnswerBody::Operation(repeat), replayed: true });
     });
     notices(Condition::Durable, |story| {
         story.finals.by_key.get_mut(&1).unwrap().insert("k1".into(), None);
@@ -305,8 +305,10 @@ fn c8_reservations_that_are_not_whole() {
         story.ops(2).push(op(2, 2, "release", 1, (51, -1), "k7"));
     });
     notices(Condition::Reservations, |story| {
-        story.records[3].outcome =
-            Outcome::Ok { answer: Answer::Reservation(reservation("captured", 300, 0, 0)), replayed: false };
+        story.records[3].outcome = Outcome::Ok {
+            answer: AnswerBody::Reservation(reservation("captured", 300, 0, 0)),
+            replayed: false,
+        };
     });
     notices(Condition::Reservations, |story| {
         story.finals.reservations.insert(1, vec![reservation("captured", 100, 200, 0)]);

@@ -27,7 +27,7 @@ pub enum Side {
 
 /// Which message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Trigger {
     /// The n-th message of all connections since the rule was armed, from 1.
     Message(u64),
     /// The n-th message of this type byte (`b'Q'`, `b'E'`, `b'S'` …), from 1.
@@ -40,7 +40,7 @@ pub enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Where.
-    pub place: Place,
+    pub trigger: Trigger,
     /// Before or after the server gets it. Without meaning for [`Fault::Late`].
     pub side: Side,
     /// What.
@@ -65,10 +65,10 @@ impl Armed {
 
     /// Counts a message; returns what to do if it is the one.
     pub(super) fn meet(&mut self, tag: u8, is_commit: bool) -> Option<(Side, Fault)> {
-        let (counts, wanted) = match self.rule.place {
-            Place::Message(wanted) => (true, wanted),
-            Place::OfType(of, wanted) => (of == tag, wanted),
-            Place::Commit(wanted) => (is_commit, wanted),
+        let (counts, wanted) = match self.rule.trigger {
+            Trigger::Message(wanted) => (true, wanted),
+            Trigger::OfType(of, wanted) => (of == tag, wanted),
+            Trigger::Commit(wanted) => (is_commit, wanted),
         };
         if counts {
             self.met += 1;
@@ -85,13 +85,13 @@ mod tests {
     #[test]
     fn a_rule_meets_its_message_once() {
         let (side, fault) = (Side::After, Fault::Cut);
-        let mut armed = Armed::new(Rule { place: Place::OfType(b'E', 2), side, fault });
+        let mut armed = Armed::new(Rule { trigger: Trigger::OfType(b'E', 2), side, fault });
         let met: Vec<bool> =
             [b'E', b'S', b'E'].into_iter().map(|tag| armed.meet(tag, false).is_some()).collect();
         assert_eq!(met, [false, false, true]);
         assert!(armed.is_spent());
 
-        let mut armed = Armed::new(Rule { place: Place::Commit(1), side, fault });
+        let mut armed = Armed::new(Rule { trigger: Trigger::Commit(1), side, fault });
         assert_eq!(armed.meet(b'Q', false), None);
         assert_eq!(armed.meet(b'Q', true), Some((side, fault)));
     }

@@ -51,7 +51,7 @@ async fn ask(client: &mut TcpStream, sql: &str) -> std::io::Result<u8> {
 }
 
 fn commit(side: Side, fault: Fault) -> Rule {
-    Rule { place: Place::Commit(1), side, fault }
+    Rule { trigger: Trigger::Commit(1), side, fault }
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn after_its_fault_a_rule_is_gone_and_new_connections_pass() {
     let (upstream, _) = server().await;
     let proxy = Proxy::start(upstream).await.unwrap();
     let mut first = client(&proxy).await;
-    proxy.arm(Rule { place: Place::Message(2), side: Side::Before, fault: Fault::Cut });
+    proxy.arm(Rule { trigger: Trigger::Message(2), side: Side::Before, fault: Fault::Cut });
     assert!(ask(&mut first, "select 1").await.is_ok());
     assert!(ask(&mut first, "select 2").await.is_err());
     let mut second = client(&proxy).await;

@@ -7,7 +7,7 @@ use anyhow::{bail, ensure};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use crate::{
-    pgproxy::{Fault, Place, Proxy, Rule, Side},
+    pgproxy::{Fault, Proxy, Rule, Side, Trigger},
     report::{Reporter, RunReport},
     runs::{
         RunOptions, progress,
@@ -64,7 +64,7 @@ fn rule(random: &mut SmallRng) -> Rule {
         _ => Fault::Late(wait),
     };
     let side = if random.random_bool(0.5) { Side::Before } else { Side::After };
-    Rule { place: Place::Commit(random.random_range(1..4)), side, fault }
+    Rule { trigger: Trigger::Commit(random.random_range(1..4)), side, fault }
 }
 
 const fn figure(rule: &Rule) -> &'static str {

@@ -8,7 +8,7 @@ use anyhow::bail;
 
 use crate::{
     history::{MoneyAction, MoneyCall, OrderRef},
-    pgproxy::{Fault, Place, Rule, Side},
+    pgproxy::{Fault, Rule, Side, Trigger},
     report::{Reporter, RunReport},
     runs::{
         RunOptions, progress,
@@ -99,7 +99,7 @@ async fn break_each(
         let warm = MoneyAction::Deposit { user_id: round.users()[0], amount: 1 };
         round.load.money(0, format!("warm-{message}"), warm).await;
         let fired = proxy.fired();
-        proxy.arm(Rule { place: Place::Message(message), side, fault });
+        proxy.arm(Rule { trigger: Trigger::Message(message), side, fault });
         send(round, batch, message).await;
         proxy.disarm();
         if proxy.fired() == fired {

@@ -7,7 +7,7 @@ use anyhow::bail;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use crate::{
-    pgproxy::{Fault, Place, Rule, Side},
+    pgproxy::{Fault, Rule, Side, Trigger},
     report::{Reporter, RunReport},
     runs::{
         RunOptions, progress,
@@ -75,7 +75,7 @@ async fn stall(stage: &Stage, kind: u64, duration: Duration, random: &mut SmallR
         }
         _ => {
             let side = if random.random_bool(0.5) { Side::Before } else { Side::After };
-            proxy.arm(Rule { place: Place::Commit(1), side, fault: Fault::Stall(duration) });
+            proxy.arm(Rule { trigger: Trigger::Commit(1), side, fault: Fault::Stall(duration) });
             tokio::time::sleep(duration + Duration::from_millis(100)).await;
         }
     }

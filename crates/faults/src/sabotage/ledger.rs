@@ -22,7 +22,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::{
     sabotage::{bug::Bug, rows::Tables},
-    target::Books,
+    target::Bookkeeping,
 };
 
 /// How long a lock is waited for: far longer than a loaded machine keeps a sound ledger waiting.
@@ -393,7 +393,7 @@ impl BalanceRepo for ProofLedger {
     }
 }
 
-impl Books for ProofLedger {
+impl Bookkeeping for ProofLedger {
     fn add_services(&self, ids: &[ServiceId]) {
         let mut inner = self.inner();
         for id in ids {

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::{
     history::{
-        Answer, BalanceView, Call, MoneyAction, MoneyCall, OperationView, OrderRef, Outcome, ReportLineView,
-        ReportView, ReservationView,
+        AnswerBody, BalanceView, Call, MoneyAction, MoneyCall, OperationView, OrderRef, Outcome,
+        ReportLineView, ReportView, ReservationView,
     },
     target::Target,
 };
@@ -79,7 +79,11 @@ impl HttpTarget {
         }
     }
 
-    async fn send(&self, request: RequestBuilder, parse: fn(&[u8]) -> serde_json::Result<Answer>) -> Outcome {
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        parse: fn(&[u8]) -> serde_json::Result<AnswerBody>,
+    ) -> Outcome {
         let (status, replayed, body) = match exchange(request).await {
             Ok(answer) => answer,
             Err(outcome) => return outcome,
@@ -123,24 +127,24 @@ fn refused(status: StatusCode, body: &[u8]) -> Outcome {
     }
 }
 
-fn operation(body: &[u8]) -> serde_json::Result<Answer> {
-    serde_json::from_slice(body).map(Answer::Operation)
+fn operation(body: &[u8]) -> serde_json::Result<AnswerBody> {
+    serde_json::from_slice(body).map(AnswerBody::Operation)
 }
 
-fn reservation(body: &[u8]) -> serde_json::Result<Answer> {
-    serde_json::from_slice(body).map(Answer::Reservation)
+fn reservation(body: &[u8]) -> serde_json::Result<AnswerBody> {
+    serde_json::from_slice(body).map(AnswerBody::Reservation)
 }
 
-fn balance(body: &[u8]) -> serde_json::Result<Answer> {
-    serde_json::from_slice(body).map(|balance| Answer::Balance(Some(balance)))
+fn balance(body: &[u8]) -> serde_json::Result<AnswerBody> {
+    serde_json::from_slice(body).map(|balance| AnswerBody::Balance(Some(balance)))
 }
 
-fn operations(body: &[u8]) -> serde_json::Result<Answer> {
-    serde_json::from_slice::<PageBody<OperationView>>(body).map(|page| Answer::Operations(page.data))
+fn operations(body: &[u8]) -> serde_json::Result<AnswerBody> {
+    serde_json::from_slice::<PageBody<OperationView>>(body).map(|page| AnswerBody::Operations(page.data))
 }
 
 /// An unknown user reads as nothing, not as a refusal.
-fn or_nothing(outcome: Outcome, nothing: Answer) -> Outcome {
+fn or_nothing(outcome: Outcome, nothing: AnswerBody) -> Outcome {
     match outcome {
         Outcome::Rejected { code } if code == "account_not_found" => {
             Outcome::Ok { answer: nothing, replayed: false }
@@ -165,11 +169,11 @@ impl Target for HttpTarget {
             }
             Call::Balance { user_id } => {
                 let request = self.request(Method::GET, &format!("/users/{user_id}/balance"));
-                or_nothing(self.send(request, balance).await, Answer::Balance(None))
+                or_nothing(self.send(request, balance).await, AnswerBody::Balance(None))
             }
             Call::Operations { user_id } => {
                 let request = self.request(Method::GET, &format!("/users/{user_id}/operations?limit=20"));
-                or_nothing(self.send(request, operations).await, Answer::Operations(Vec::new()))
+                or_nothing(self.send(request, operations).await, AnswerBody::Operations(Vec::new()))
             }
         }
     }
@@ -310,8 +314,8 @@ fn batch_outcome(result: &Value) -> Outcome {
     let replayed = result.get("replayed").and_then(Value::as_bool).unwrap_or_default();
     let part = |name: &str| result.get(name).filter(|part| !part.is_null()).cloned();
     let answer = match (part("operation"), part("reservation")) {
-        (Some(operation), _) => serde_json::from_value(operation).map(Answer::Operation),
-        (_, Some(reservation)) => serde_json::from_value(reservation).map(Answer::Reservation),
+        (Some(operation), _) => serde_json::from_value(operation).map(AnswerBody::Operation),
+        (_, Some(reservation)) => serde_json::from_value(reservation).map(AnswerBody::Reservation),
         _ => {
             let status =
                 result.get("status").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());

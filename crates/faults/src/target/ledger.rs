@@ -14,14 +14,14 @@ use balance_domain::{
 
 use crate::{
     history::{
-        Answer, BalanceView, Call, MoneyAction, MoneyCall, OperationView, OrderRef, Outcome, ReportLineView,
-        ReportView, ReservationView, operation_view, reservation_view,
+        AnswerBody, BalanceView, Call, MoneyAction, MoneyCall, OperationView, OrderRef, Outcome,
+        ReportLineView, ReportView, ReservationView, operation_view, reservation_view,
     },
     target::Target,
 };
 
 /// What a ledger in this process must offer beside its port.
-pub trait Books: Send + Sync + 'static {
+pub trait Bookkeeping: Send + Sync + 'static {
     /// Adds services that take reservations.
     fn add_services(&self, ids: &[ServiceId]);
 
@@ -32,13 +32,13 @@ pub trait Books: Send + Sync + 'static {
 /// A ledger without HTTP.
 pub struct LedgerTarget {
     ledger: Ledger,
-    books: Arc<dyn Books>,
+    books: Arc<dyn Bookkeeping>,
     zone: AccountingZone,
 }
 
 impl LedgerTarget {
     /// Drives `ledger`, whose books are `books`; its reports are of months in `zone`.
-    pub fn new(ledger: Ledger, books: Arc<dyn Books>, zone: AccountingZone) -> Self {
+    pub fn new(ledger: Ledger, books: Arc<dyn Bookkeeping>, zone: AccountingZone) -> Self {
         Self { ledger, books, zone }
     }
 
@@ -98,10 +98,10 @@ impl Target for LedgerTarget {
                 Ok(command) => first(self.submit(command.into()).await),
                 Err(invalid) => Outcome::Rejected { code: invalid.code().to_owned() },
             },
-            Call::Balance { user_id } => read(self.read_balance(*user_id).await.map(Answer::Balance)),
+            Call::Balance { user_id } => read(self.read_balance(*user_id).await.map(AnswerBody::Balance)),
             Call::Operations { user_id } => {
                 let page = self.read_page(*user_id, OperationSort::NewestFirst, None, 20).await;
-                read(page.map(|page| Answer::Operations(page.items)))
+                read(page.map(|page| AnswerBody::Operations(page.items)))
             }
         }
     }
@@ -199,10 +199,12 @@ fn outcomes(reply: Reply, commands: usize) -> Vec<Outcome> {
     }
 }
 
-fn answer(receipt: &Receipt) -> Option<Answer> {
+fn answer(receipt: &Receipt) -> Option<AnswerBody> {
     match receipt {
-        Receipt::Operation(operation) => Some(Answer::Operation(operation_view(operation))),
-        Receipt::Reservation { reservation, .. } => Some(Answer::Reservation(reservation_view(reservation))),
+        Receipt::Operation(operation) => Some(AnswerBody::Operation(operation_view(operation))),
+        Receipt::Reservation { reservation, .. } => {
+            Some(AnswerBody::Reservation(reservation_view(reservation)))
+        }
         Receipt::Account(_) => None,
     }
 }
@@ -215,7 +217,7 @@ fn failed(error: &RepoError) -> Outcome {
     }
 }
 
-fn read(answer: Result<Answer, RepoError>) -> Outcome {
+fn read(answer: Result<AnswerBody, RepoError>) -> Outcome {
     match answer {
         Ok(answer) => Outcome::Ok { answer, replayed: false },
         Err(error) => failed(&error),

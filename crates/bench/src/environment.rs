@@ -11,7 +11,7 @@ use tokio_postgres::NoTls;
 use crate::{Data, Store};
 
 /// Room for books.
-pub(crate) struct Place {
+pub(crate) struct Environment {
     store: Store,
     folder: TempDir,
     server: Option<postgres::Server>,
@@ -21,7 +21,7 @@ pub(crate) struct Place {
     made: Vec<String>,
 }
 
-impl Place {
+impl Environment {
     /// Beside the store whose URL is `given`; a new place without one.
     pub(crate) fn open(store: Store, data: Data, given: Option<&str>) -> anyhow::Result<Self> {
         let folder = match (given.and_then(|url| url.strip_prefix("sqlite:")), data) {
@@ -49,7 +49,7 @@ impl Place {
         }
     }
 
-    /// Removes books that [`Place::new_books`] made, so that their database does no work beside the next ones.
+    /// Removes books that [`Environment::new_books`] made, so that their database does no work beside the next ones.
     pub(crate) fn remove_books(&mut self, url: &str) -> anyhow::Result<()> {
         if let Some(path) = url.strip_prefix("sqlite:") {
             for suffix in ["", "-wal", "-shm"] {
@@ -96,7 +96,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Environment {
     fn drop(&mut self) {
         for database in &self.made {
             if let Some(given) = &self.given

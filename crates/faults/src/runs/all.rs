@@ -15,7 +15,7 @@ use crate::{
 
 /// How much of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct Extent {
     /// Kills of the service on PostgreSQL with two instances.
     pub kills_service: u64,
     /// Kills of the service on SQLite.
@@ -36,7 +36,7 @@ pub struct Plan {
     pub run_within: Duration,
 }
 
-impl Plan {
+impl Extent {
     /// For every change: about two minutes.
     pub const QUICK: Self = Self {
         kills_service: 5,
@@ -66,7 +66,7 @@ impl Plan {
 
 /// Proves the checker, then runs everything. `done` gets each report as soon as it is ready; a run that
 /// could not be carried out is a failed report.
-pub async fn all(options: &RunOptions, plan: &Plan, mut done: impl FnMut(&RunReport)) -> Vec<RunReport> {
+pub async fn all(options: &RunOptions, extent: &Extent, mut done: impl FnMut(&RunReport)) -> Vec<RunReport> {
     let mut reports = Vec::new();
     let mut add = |name: &str, result: Result<anyhow::Result<RunReport>, tokio::time::error::Elapsed>| {
         let result = result.context("the run took too long").and_then(|result| result);
@@ -79,15 +79,18 @@ pub async fn all(options: &RunOptions, plan: &Plan, mut done: impl FnMut(&RunRep
         done(&report);
         reports.push(report);
     };
-    let within = plan.run_within;
+    let within = extent.run_within;
     add("sabotage", bounded(within, sabotage(options)).await);
-    add("kill-service", bounded(within, kill_service(options, Store::Postgres, 2, plan.kills_service)).await);
-    add("kill-service", bounded(within, kill_service(options, Store::Sqlite, 1, plan.kills_sqlite)).await);
-    add("kill-database", bounded(within, kill_database(options, 2, plan.kills_database)).await);
-    add("commit-cuts", bounded(within, commit_cuts(options, 2, plan.cuts)).await);
-    add("every-round-trip", bounded(within, every_round_trip(options, plan.shapes)).await);
-    add("opposing-transfers", bounded(within, opposing_transfers(options, plan.transfers)).await);
-    add("stalls", bounded(within, stalls(options, plan.stalls, plan.stall)).await);
+    add(
+        "kill-service",
+        bounded(within, kill_service(options, Store::Postgres, 2, extent.kills_service)).await,
+    );
+    add("kill-service", bounded(within, kill_service(options, Store::Sqlite, 1, extent.kills_sqlite)).await);
+    add("kill-database", bounded(within, kill_database(options, 2, extent.kills_database)).await);
+    add("commit-cuts", bounded(within, commit_cuts(options, 2, extent.cuts)).await);
+    add("every-round-trip", bounded(within, every_round_trip(options, extent.shapes)).await);
+    add("opposing-transfers", bounded(within, opposing_transfers(options, extent.transfers)).await);
+    add("stalls", bounded(within, stalls(options, extent.stalls, extent.stall)).await);
     reports
 }
 
