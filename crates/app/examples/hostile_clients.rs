@@ -36,10 +36,10 @@ const CLEARING: Duration = Duration::from_secs(2);
 /// The time between two bytes of the slow.
 const DRIBBLE: Duration = Duration::from_millis(500);
 
-const HEAD: &str = "POST /api/v1/users/1/deposits HTTP/1.1\r\nHost: x\r\nIdempotency-Key: bad\r\n\
+const HEAD: &str = "POST /api/v1/users/1/deposits HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: bad\r\n\
                     Content-Type: application/json\r\n";
 /// The largest answer that anybody may ask for.
-const LARGE: &str = "GET /swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n";
+const LARGE: &str = "GET /swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[derive(Parser)]
 struct Arguments {

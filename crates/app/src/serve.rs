@@ -113,7 +113,7 @@ impl Parts {
         let group_commit = Arc::new(GroupCommit::new(Arc::clone(&stores.balances), options));
         let ledger = Ledger::new(Arc::clone(&group_commit) as Arc<dyn BalanceRepo>, Arc::clone(&clock));
         let sink = Arc::new(CsvReports::new(settings.report_folder.clone()));
-        let zone = settings.accounting_zone.clone();
+        let zone = settings.accounting_zone;
         let reports = Reports::new(Arc::clone(&stores.reports), sink, Arc::clone(&clock), zone);
         let is_exposed = !settings.listen.ip().is_loopback();
         let keys = Arc::new(Keys::new(Arc::clone(&stores.api_keys), settings.admin_key.clone(), is_exposed));
@@ -152,6 +152,7 @@ impl Parts {
         let options = ServerOptions {
             workers: http.workers,
             connections_max: http.connections_max,
+            keep_alive: http.keep_alive,
             // The rest is for what the requests have left in the queue.
             shutdown_timeout: settings.shutdown * 3 / 4,
             metrics: Some(Arc::new(move || {

@@ -88,6 +88,8 @@ pub(crate) struct LogFile {
     pub(crate) folder: PathBuf,
     pub(crate) rotation: LogRotation,
     pub(crate) files_max: usize,
+    /// Of all files together.
+    pub(crate) bytes_max: u64,
 }
 
 /// Bounds of the HTTP server. A rate of 0 is no limit.
@@ -95,6 +97,7 @@ pub(crate) struct LogFile {
 pub(crate) struct Http {
     pub(crate) workers: usize,
     pub(crate) connections_max: usize,
+    pub(crate) keep_alive: Duration,
     pub(crate) body_bytes_max: usize,
     pub(crate) batch_bytes_max: usize,
     pub(crate) requests_per_second: u32,
@@ -266,8 +269,9 @@ fn parse_log_file(parser: &mut Parser) -> Option<LogFile> {
         [("daily", LogRotation::Daily), ("hourly", LogRotation::Hourly), ("never", LogRotation::Never)];
     let rotation = parser.value("log_file.rotation", one_of(&rotation));
     let files_max = parser.count("log_file.files_max", 1, 10_000);
+    let bytes_max = parser.value("log_file.bytes_max", parser::whole(1 << 20, 1 << 50));
     let folder = parser.value("log_file.folder", parser::path);
-    (folder != Path::new("off")).then_some(LogFile { folder, rotation, files_max })
+    (folder != Path::new("off")).then_some(LogFile { folder, rotation, files_max, bytes_max })
 }
 
 fn parse_http(parser: &mut Parser) -> Http {
@@ -278,6 +282,8 @@ fn parse_http(parser: &mut Parser) -> Http {
             workers => workers,
         },
         connections_max: parser.count("http.connections_max", 1, 1_000_000),
+        keep_alive: parser
+            .value("http.keep_alive_seconds", |text| parser::whole(1, 3_600)(text).map(Duration::from_secs)),
         body_bytes_max: parser.count("http.body_bytes_max", 1024, 16 << 20),
         batch_bytes_max: parser.count("http.batch_bytes_max", 1024, 64 << 20),
         requests_per_second: parser.rate("http.requests_per_second"),

@@ -1,16 +1,21 @@
 //! Logs and metrics. Neither may ever hold up money: log lines that cannot be written in time are dropped and
 //! counted, metrics are rendered when somebody asks.
 
-use std::io::{self, IsTerminal};
+mod lines;
+mod log_files;
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal},
+    os::fd::AsFd,
+    sync::atomic::Ordering,
+};
 
 use anyhow::Context as _;
 use metrics::{counter, describe_counter};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
-use tracing_appender::{
-    non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard},
-    rolling::{RollingFileAppender, Rotation},
-};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     fmt::{MakeWriter, writer::MakeWriterExt},
@@ -18,7 +23,18 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use crate::settings::{LogFile, LogFormat, LogRotation, Settings};
+use self::{
+    lines::{Lines, Lost, Place},
+    log_files::LogFiles,
+};
+use crate::settings::{LogFormat, Settings};
+
+/// Log lines that wait to be written to one place; a place that is slower loses lines.
+const WAITING_LINES_MAX: usize = 16_384;
+
+/// The decoder writes a line for every request that is no HTTP, which anybody can send as fast as they like. The service
+/// counts these (`balance_http_connections_ended_total`).
+const QUIET: &str = "actix_http=off";
 
 /// Seconds; from a lone command on a fast disk to a request that waited for a database.
 const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -35,18 +51,20 @@ pub(crate) struct Telemetry {
 impl Telemetry {
     /// Starts logging to stdout and, if configured, to files; starts recording metrics.
     pub(crate) fn start(settings: &Settings) -> anyhow::Result<Self> {
-        let (stdout, flush_stdout) = non_blocking(io::stdout());
+        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let (stdout, flush_stdout, lost_stdout) = non_blocking(stdout);
         let mut flush = vec![flush_stdout];
-        let mut lost = vec![("stdout", stdout.error_counter())];
+        let mut lost = vec![("stdout", lost_stdout)];
         let mut log_file = None;
         if let Some(settings) = &settings.log_file {
-            let (file, flush_file) = non_blocking(appender(settings)?);
+            let folder = || format!("log_file.folder {}", settings.folder.display());
+            let (file, flush_file, lost_file) = non_blocking(LogFiles::open(settings).with_context(folder)?);
             flush.push(flush_file);
-            lost.push(("file", file.error_counter()));
+            lost.push(("file", lost_file));
             log_file = Some(file);
         }
         let layers = layers(stdout, settings.log_format, log_file);
-        let filter = EnvFilter::try_new(&settings.log).context("log")?;
+        let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.log)).context("log")?;
         tracing_subscriber::registry().with(layers.with_filter(filter)).try_init()?;
         // Older libraries log through `log`. Below a warning the driver of PostgreSQL writes out the values of
         // every statement: names, comments, keys. No filter may let those through.
@@ -89,26 +107,29 @@ fn json(writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) -> BoxedLay
         .boxed()
 }
 
-fn appender(log_file: &LogFile) -> anyhow::Result<RollingFileAppender> {
-    let rotation = match log_file.rotation {
-        LogRotation::Daily => Rotation::DAILY,
-        LogRotation::Hourly => Rotation::HOURLY,
-        LogRotation::Never => Rotation::NEVER,
-    };
-    let folder = &log_file.folder;
-    std::fs::create_dir_all(folder).with_context(|| format!("log_file.folder {}", folder.display()))?;
-    RollingFileAppender::builder()
-        .rotation(rotation)
-        .filename_prefix("balance")
-        .filename_suffix("jsonl")
-        .max_log_files(log_file.files_max)
-        .build(folder)
-        .with_context(|| format!("log_file.folder {}", folder.display()))
+/// Lines that were lost on the way to one place.
+#[derive(Clone)]
+struct LostLines {
+    /// Too many waited.
+    dropped: ErrorCounter,
+    /// They could not be written.
+    failed: Lost,
+}
+
+impl LostLines {
+    fn count(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed).saturating_add(self.dropped.dropped_lines() as u64)
+    }
 }
 
 /// A full buffer drops lines instead of holding up whoever logs.
-fn non_blocking(writer: impl io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
-    NonBlockingBuilder::default().lossy(true).finish(writer)
+fn non_blocking(place: impl Place) -> (NonBlocking, WorkerGuard, LostLines) {
+    let failed = Lost::default();
+    let lines = Lines::new(place, Lost::clone(&failed));
+    let (writer, flush) =
+        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES_MAX).finish(lines);
+    let lost = LostLines { dropped: writer.error_counter(), failed };
+    (writer, flush, lost)
 }
 
 /// A panic is contained where it happens; here it only becomes a line of the log.
@@ -125,11 +146,11 @@ fn log_panics() {
 pub(crate) struct Metrics {
     handle: PrometheusHandle,
     process: Collector,
-    lost: Vec<(&'static str, ErrorCounter)>,
+    lost: Vec<(&'static str, LostLines)>,
 }
 
 impl Metrics {
-    fn record(lost: Vec<(&'static str, ErrorCounter)>) -> anyhow::Result<Self> {
+    fn record(lost: Vec<(&'static str, LostLines)>) -> anyhow::Result<Self> {
         let handle = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?
             .set_buckets_for_metric(Matcher::Suffix("_batch_commands".into()), &SIZES)?
@@ -137,7 +158,10 @@ impl Metrics {
             .install_recorder()?;
         let process = Collector::default();
         process.describe();
-        describe_counter!("balance_log_lines_lost_total", "Log lines dropped because a sink was too slow");
+        describe_counter!(
+            "balance_log_lines_lost_total",
+            "Log lines lost because a sink was too slow or refused them"
+        );
         Ok(Self { handle, process, lost })
     }
 
@@ -145,7 +169,7 @@ impl Metrics {
     pub(crate) fn render(&self) -> String {
         self.process.collect();
         for (sink, lost) in &self.lost {
-            counter!("balance_log_lines_lost_total", "sink" => *sink).absolute(lost.dropped_lines() as u64);
+            counter!("balance_log_lines_lost_total", "sink" => *sink).absolute(lost.count());
         }
         self.handle.render()
     }

@@ -7,6 +7,7 @@
 mod access;
 mod answer;
 mod api;
+mod connection;
 mod context;
 mod cursor;
 mod extract;

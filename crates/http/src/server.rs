@@ -5,7 +5,7 @@ use std::{io, net::TcpListener, sync::Arc, time::Duration};
 #[cfg(feature = "otel")]
 use actix_web::middleware::Condition;
 use actix_web::{
-    App, Error, HttpServer,
+    App, Error,
     body::BoxBody,
     dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse},
     middleware::{Next, from_fn},
@@ -17,6 +17,7 @@ use paperclip::actix::OpenApiExt;
 use crate::spans;
 use crate::{
     api::{Api, Shared},
+    connection::{self, Timeouts, Turned},
     figures::describe,
     limits::RateLimit,
     routes, swagger,
@@ -39,6 +40,8 @@ pub struct ServerOptions {
     pub body_timeout: Duration,
     /// How long an idle connection stays open.
     pub keep_alive: Duration,
+    /// How long a caller may take none of its answer.
+    pub unread_timeout: Duration,
     /// How long requests may take to end once the server is told to stop.
     pub shutdown_timeout: Duration,
     /// The text of `/metrics`, if there is to be such a page.
@@ -55,7 +58,8 @@ impl Default for ServerOptions {
             connections_max: 2_000,
             head_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(5),
-            keep_alive: Duration::from_secs(15),
+            keep_alive: Duration::from_secs(75),
+            unread_timeout: Duration::from_secs(10),
             shutdown_timeout: Duration::from_secs(5),
             metrics: None,
             #[cfg(feature = "otel")]
@@ -67,6 +71,7 @@ impl Default for ServerOptions {
 /// A server on this listener. It runs while it is awaited, takes no signals, and stops through its handle.
 pub fn server(api: Api, listener: TcpListener, options: ServerOptions) -> io::Result<Server> {
     describe();
+    connection::describe();
     let workers = options.workers.max(1);
     let shared = shared(api, options.body_timeout);
     let metrics = options.metrics;
@@ -76,15 +81,28 @@ pub fn server(api: Api, listener: TcpListener, options: ServerOptions) -> io::Re
         let app = app.wrap(Condition::new(options.spans, from_fn(spans::observe)));
         app
     };
-    let server = HttpServer::new(app)
+    let timeouts = Timeouts {
+        head: options.head_timeout,
+        body: options.body_timeout,
+        keep_alive: options.keep_alive,
+        unread: options.unread_timeout,
+    };
+    let address = listener.local_addr()?;
+    let builder = Server::build()
         .workers(workers)
-        .max_connections((options.connections_max / workers).max(1))
-        .client_request_timeout(options.head_timeout)
-        .keep_alive(options.keep_alive)
+        .max_concurrent_connections((options.connections_max / workers).max(1))
         .shutdown_timeout(options.shutdown_timeout.as_secs())
-        .disable_signals()
-        .listen(listener)?;
-    Ok(server.run())
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    let service = move || {
+        let stopping = stopping.clone();
+        let stopping = move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        };
+        connection::service(app(), address, timeouts, stopping)
+    };
+    Ok(builder.listen("balance", listener, service)?.run())
 }
 
 /// What the workers share.
@@ -101,7 +119,7 @@ pub(crate) fn app(
     impl ServiceFactory<
         ServiceRequest,
         Config = (),
-        Response = ServiceResponse<BoxBody>,
+        Response = ServiceResponse<Turned<BoxBody>>,
         Error = Error,
         InitError = (),
     >,

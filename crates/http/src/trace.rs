@@ -20,6 +20,7 @@ use actix_web::{
 use futures::FutureExt;
 
 use crate::{
+    connection::{Gate, Turned},
     context::{Context, X_REQUEST_ID},
     figures::{Figures, method_name},
     mailbox::Mailbox,
@@ -38,8 +39,10 @@ pub(crate) async fn trace(
     worker: Worker,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
+) -> Result<ServiceResponse<Turned<BoxBody>>, Error> {
     let started = Instant::now();
+    // Until the answer has been made, or this request given up.
+    let turn = request.conn_data::<Rc<Gate>>().map(Gate::begin);
     let context = Rc::new(Context::of(request.headers()));
     request.extensions_mut().insert(Rc::clone(&context));
     // The router needs the request for itself alone; what is kept here are two small copies.
@@ -55,7 +58,7 @@ pub(crate) async fn trace(
             };
             set_headers(response.headers_mut(), &context);
             worker.record(&method, response.status(), &context, started);
-            return Ok(response);
+            return Ok(response.map_body(|_, body| Turned::new(body, turn)));
         }
         Ok(Err(error)) => Problem::of_status(error.as_response_error().status_code()),
         Err(_) => Problem::panicked(),

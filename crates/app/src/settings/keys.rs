@@ -94,8 +94,18 @@ pub(crate) const KEYS: &[Key] = &[
     key("log_file.folder", "data/logs", "Folder for logs as JSON lines, beside those on stdout, or off."),
     key("log_file.rotation", "daily", "A new file daily, hourly or never (UTC)."),
     key("log_file.files_max", "14", "How many files are kept, 1 to 10000."),
+    key(
+        "log_file.bytes_max",
+        "2147483648",
+        "How large all files together may become; a new one begins when its share is full, and the oldest goes.",
+    ),
     key("http.workers", "0", "Threads that serve requests; 0 is one per core."),
     key("http.connections_max", "2000", "Connections served at a time."),
+    key(
+        "http.keep_alive_seconds",
+        "75",
+        "How long a connection stays open without a request; longer than the proxy in front keeps its own (usually 60).",
+    ),
     key("http.body_bytes_max", "65536", "Largest request body in bytes."),
     key("http.batch_bytes_max", "1048576", "Largest body of POST /batches in bytes."),
     key(

@@ -20,3 +20,4 @@ mod outage;
 mod raw_http;
 mod secrets;
 mod stopping;
+mod strangers;
