@@ -90,6 +90,8 @@ CREATE TABLE operations (
     kind                   text        COLLATE "C" NOT NULL,
     reservation_state      text        COLLATE "C",
     idempotency_key        text        COLLATE "C",
+    -- Who did it: key:<id>, anonymous or expiry.
+    actor                  text        COLLATE "C" NOT NULL,
     fingerprint            bytea,
     comment                text        COLLATE "C",
     CONSTRAINT operations_pkey PRIMARY KEY (bucket, user_id, seq),
@@ -215,6 +217,7 @@ CREATE TYPE operation_row AS (
     comment                text COLLATE "C",
     idempotency_key        text COLLATE "C",
     created_at             timestamptz,
+    actor                  text COLLATE "C",
     fingerprint            bytea,
     reservation_amount     bigint,
     reservation_captured   bigint,

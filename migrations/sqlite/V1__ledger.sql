@@ -72,6 +72,8 @@ CREATE TABLE operations (
     idempotency_key        TEXT,
     fingerprint            BLOB,
     created_at             INTEGER NOT NULL,
+    -- Who did it: key:<id>, anonymous or expiry.
+    actor                  TEXT    NOT NULL,
     reservation_amount     INTEGER,
     reservation_captured   INTEGER,
     reservation_released   INTEGER,

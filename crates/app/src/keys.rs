@@ -41,7 +41,7 @@ impl AdminKey {
     /// The key as the store would keep it.
     pub(crate) fn to_api_key(&self) -> ApiKey {
         ApiKey {
-            id: self.id.clone(),
+            id: self.id,
             name: "admin_key of the configuration".into(),
             scopes: vec![Scope::Admin],
             secret_hash: self.secret_hash,
@@ -65,7 +65,7 @@ pub(crate) async fn run(command: KeysCommand, keys: &dyn ApiKeyRepo) -> anyhow::
             writeln!(out, "{token}")?;
         }
         KeysCommand::List => write!(out, "{}", Table(&keys.api_keys().await?, now))?,
-        KeysCommand::Revoke { id } => match keys.revoke_api_key(id.clone(), now).await? {
+        KeysCommand::Revoke { id } => match keys.revoke_api_key(id, now).await? {
             Some(key) => write!(out, "{}", Table(&[key], now))?,
             None => bail!("there is no key {id}"),
         },

@@ -79,26 +79,32 @@ impl FromStr for Scope {
 }
 
 /// The public part of a key: 12 lower-case hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ApiKeyId(String);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApiKeyId([u8; 12]);
 
 impl ApiKeyId {
     /// Accepts 12 lower-case hexadecimal digits.
-    pub fn new(id: impl Into<String>) -> Result<Self, Invalid> {
-        let id = id.into();
-        let is_hex = id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if id.len() == 12 && is_hex { Ok(Self(id)) } else { Err(Invalid::ApiKeyId) }
+    pub fn new(id: impl AsRef<str>) -> Result<Self, Invalid> {
+        let digits = <[u8; 12]>::try_from(id.as_ref().as_bytes()).map_err(|_| Invalid::ApiKeyId)?;
+        let is_hex = digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if is_hex { Ok(Self(digits)) } else { Err(Invalid::ApiKeyId) }
     }
 
     /// The digits.
     pub fn as_str(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
 impl fmt::Display for ApiKeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for ApiKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiKeyId({self})")
     }
 }
 

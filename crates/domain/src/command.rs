@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::{Amount, Comment, IdempotencyKey, Invalid, ReservationKey, UserId};
+use crate::{Actor, Amount, Comment, IdempotencyKey, Invalid, ReservationKey, UserId};
 
 /// How long money stays set aside: `1 ..= 2_592_000` seconds (30 days).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,15 +136,18 @@ pub struct MoneyCommand {
     pub comment: Option<Comment>,
 }
 
-/// The meaning of a request: equal requests have equal fingerprints. The first 16 bytes of a SHA-256 over
-/// all that the caller asked for, the key itself left out.
+/// The meaning of a request, but for its key and the text of its comment: equal requests have equal fingerprints. The
+/// first 16 bytes of a SHA-256.
+///
+/// The text is compared as it stands in the operation. A hash of it would survive the erasing of the text, and could
+/// confirm a guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 16]);
 
 impl MoneyCommand {
     /// The meaning of this request. Stored with the operation for ever, so the encoding must never change:
     /// one byte for the action, each integer as 8 bytes big endian, an absent value as 0 (no id, amount or time
-    /// limit is 0), then a byte that tells whether a comment follows, then the comment.
+    /// limit is 0), then a byte that says whether there is a comment.
     pub fn fingerprint(&self) -> Fingerprint {
         let optional = |amount: Option<Amount>| amount.map_or(0, Amount::get);
         let (tag, numbers) = match &self.action {
@@ -176,7 +179,6 @@ impl MoneyCommand {
         hash.update(service.to_be_bytes());
         hash.update(order.to_be_bytes());
         hash.update([u8::from(self.comment.is_some())]);
-        hash.update(self.comment.as_ref().map_or("", Comment::as_str));
         let digest: [u8; 32] = hash.finalize().into();
         let mut first = [0; 16];
         first.copy_from_slice(&digest[..16]);
@@ -232,11 +234,31 @@ impl Command {
 
 /// Commands that happen all together or not at all. A single command is a submission of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Submission(pub Vec<Command>);
+pub struct Submission {
+    /// What to do, in order.
+    pub commands: Vec<Command>,
+    /// Who asks. Not part of the meaning: a repeat by another caller gets the first answer, with the first actor.
+    pub actor: Actor,
+}
+
+impl Submission {
+    /// The same, asked for by this actor.
+    #[must_use]
+    pub fn by(self, actor: Actor) -> Self {
+        Self { actor, ..self }
+    }
+}
+
+/// Asked for by nobody in particular: see [`Submission::by`].
+impl From<Vec<Command>> for Submission {
+    fn from(commands: Vec<Command>) -> Self {
+        Self { commands, actor: Actor::Anonymous }
+    }
+}
 
 impl From<Command> for Submission {
     fn from(command: Command) -> Self {
-        Self(vec![command])
+        vec![command].into()
     }
 }
 

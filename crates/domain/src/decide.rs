@@ -16,8 +16,9 @@ pub use needs::Needs;
 pub use state::{Changes, LoadedService, Rows, State};
 
 use crate::{
-    Account, AccountStatus, Action, Amount, Command, MoneyCommand, Operation, OperationKind, Rejection,
-    Reservation, ReservationKey, ReservationState, ServiceStatus, TimeLimit, Timestamp, Ttl, UserId,
+    Account, AccountStatus, Action, Actor, Amount, Command, MoneyCommand, Operation, OperationKind,
+    Rejection, Reservation, ReservationKey, ReservationState, ServiceStatus, TimeLimit, Timestamp, Ttl,
+    UserId,
 };
 use posting::Posting;
 
@@ -46,10 +47,10 @@ pub enum Decision {
     Commit(Changes, Receipt),
 }
 
-/// Decides one command on the state at `now`. Pure: the state is not changed.
-pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Decision, Rejection> {
+/// Decides one command of `actor` on the state at `now`. Pure: the state is not changed.
+pub fn decide(state: &State, command: &Command, actor: Actor, now: Timestamp) -> Result<Decision, Rejection> {
     match command {
-        Command::Money(command) => money(state, command, now),
+        Command::Money(command) => money(state, command, actor, now),
         Command::Extend { reservation, ttl } => extend(state, *reservation, *ttl, now),
         Command::Expire { user_id } => expire(state, *user_id),
         Command::Close { user_id } => close(state, *user_id),
@@ -57,15 +58,15 @@ pub fn decide(state: &State, command: &Command, now: Timestamp) -> Result<Decisi
 }
 
 /// Repeats are recognised before any money rule.
-fn money(state: &State, command: &MoneyCommand, now: Timestamp) -> Result<Decision, Rejection> {
+fn money(state: &State, command: &MoneyCommand, actor: Actor, now: Timestamp) -> Result<Decision, Rejection> {
     let fingerprint = command.fingerprint();
     if let Some(first) = state.answered(command.action.user_id(), &command.key) {
-        if first.fingerprint != fingerprint {
+        if !first.has_meaning_of(command, fingerprint) {
             return Err(Rejection::IdempotencyKeyReused);
         }
         return Ok(Decision::Replay(first.receipt.clone()));
     }
-    let posting = Posting { state, command, fingerprint, now };
+    let posting = Posting { state, command, fingerprint, actor, now };
     match command.action {
         Action::Deposit { user_id, amount } => deposit(&posting, user_id, amount),
         Action::Withdraw { user_id, amount } => withdraw(&posting, user_id, amount),

@@ -44,6 +44,9 @@ pub enum Invalid {
     /// Not 12 lower-case hexadecimal digits.
     #[error("the id of an API key is 12 lower-case hexadecimal digits")]
     ApiKeyId,
+    /// Not the text of an [`Actor`](crate::Actor).
+    #[error("an actor is key:<id>, anonymous, expiry, command_line or webhooks")]
+    Actor,
 }
 
 impl Invalid {
@@ -62,6 +65,7 @@ impl Invalid {
             Self::Limit => "invalid_limit",
             Self::Scope => "invalid_scope",
             Self::ApiKeyId => "invalid_api_key_id",
+            Self::Actor => "invalid_actor",
         }
     }
 }

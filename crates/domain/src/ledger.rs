@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Account, AccountAsOf, Command, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page,
+    Account, AccountAsOf, Actor, Command, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page,
     Reservation, ReservationKey, ReservationPosition, ReservationQuery, Submission, Timestamp, UserId,
     ports::{BalanceRepo, Clock, Reply, RepoError, SubmitError},
 };
@@ -122,7 +122,10 @@ impl Ledger {
     /// What failed for single users. One who was closed in between has nothing due: such a rejection is no
     /// failure.
     async fn expire(&self, users: Vec<UserId>, now: Timestamp) -> Result<Vec<RepoError>, RepoError> {
-        let submissions = users.into_iter().map(|user_id| Command::Expire { user_id }.into()).collect();
+        let submissions = users
+            .into_iter()
+            .map(|user_id| Submission::from(Command::Expire { user_id }).by(Actor::Expiry))
+            .collect();
         let replies = self.repo.execute(submissions, now).await?;
         let failure = |reply| match reply {
             Err(SubmitError::Failed(error)) => Some(error),

@@ -9,6 +9,7 @@
 
 mod access;
 mod account;
+mod actor;
 mod amount;
 mod audit;
 mod catalogue;
@@ -30,6 +31,7 @@ mod time;
 
 pub use access::{ApiKey, ApiKeyId, Scope, SecretHash};
 pub use account::{Account, AccountAsOf, AccountStatus};
+pub use actor::Actor;
 pub use amount::{Amount, BALANCE_MAX};
 pub use audit::{Audit, AuditSummary, Difference};
 pub use catalogue::{CatalogueError, Removal, Service, ServiceStatus};

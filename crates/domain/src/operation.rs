@@ -1,7 +1,7 @@
 //! One accepted change of one account. Operations are only ever appended; balances are their sum.
 
 use crate::{
-    Amount, Comment, Fingerprint, IdempotencyKey, OrderId, Reservation, ServiceId, Timestamp, UserId,
+    Actor, Amount, Comment, Fingerprint, IdempotencyKey, OrderId, Reservation, ServiceId, Timestamp, UserId,
 };
 
 /// What happened to the account.
@@ -106,6 +106,8 @@ pub struct Operation {
     /// The key of the request, on the one operation that answers for it: a transfer's `transfer_out`, a final
     /// capture's `capture`. Absent where nobody asked (`expire`) and on the other half of a request.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// Who did it.
+    pub actor: Actor,
     /// When it was decided; never earlier than the operation before it on this account.
     pub created_at: Timestamp,
 }

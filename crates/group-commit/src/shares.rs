@@ -27,7 +27,7 @@ impl Course {
     /// transfer, an atomic one) keeps its call whole, in its order, in the lane of the first command's user.
     pub(crate) fn of(submissions: &[Submission], lanes_count: usize) -> Self {
         let whole = || {
-            let commands = submissions.iter().flat_map(|submission| &submission.0);
+            let commands = submissions.iter().flat_map(|submission| &submission.commands);
             Self::Whole(lanes_of(commands, lanes_count).next().unwrap_or(0))
         };
         if submissions.len() == 1 || lanes_count == 1 {
@@ -48,7 +48,7 @@ fn lanes_of<'a>(
 }
 
 fn only_lane(submission: &Submission, lanes_count: usize) -> Option<usize> {
-    let mut lanes = lanes_of(submission.0.iter(), lanes_count);
+    let mut lanes = lanes_of(submission.commands.iter(), lanes_count);
     let first = lanes.next().unwrap_or(0);
     lanes.all(|lane| lane == first).then_some(first)
 }

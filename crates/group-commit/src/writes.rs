@@ -30,9 +30,9 @@ pub(crate) fn size_of(submissions: &[Submission]) -> Size {
     let mut size = Size { count: 0, bytes: size_of_val(submissions) };
     for submission in submissions {
         // An empty submission must not be free.
-        size.count += submission.0.len().max(1);
-        size.bytes += size_of_val(submission.0.as_slice());
-        size.bytes += submission.0.iter().map(text_bytes).sum::<usize>();
+        size.count += submission.commands.len().max(1);
+        size.bytes += size_of_val(submission.commands.as_slice());
+        size.bytes += submission.commands.iter().map(text_bytes).sum::<usize>();
     }
     size
 }

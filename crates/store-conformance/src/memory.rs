@@ -60,4 +60,6 @@ struct World {
 struct Answer {
     meaning: MoneyCommand,
     receipt: Receipt,
+    /// The text of its comment is gone, from both.
+    is_erased: bool,
 }

@@ -85,6 +85,7 @@ macro_rules! conformance {
                 a_key_rejected_in_a_batch_is_free_again
                 a_repeat_comes_before_every_rule
                 a_submission_repeats_as_a_whole
+                operations_say_who_did_them
             }
             (store) batches {
                 a_batch_happens_in_order
@@ -121,6 +122,7 @@ macro_rules! conformance {
                 a_closed_account_refuses_everything
                 closing_erases_free_text
                 closing_erases_the_text_of_its_own_batch
+                nothing_confirms_a_guess_of_an_erased_comment
             }
             (store) reports {
                 revenue_is_captures_and_refunds_per_service

@@ -63,15 +63,15 @@ fn fill(server: &Server, captures: i64) {
                  FROM generate_series(2, 100001) u; \
              INSERT INTO accounts VALUES (1, 5, 0, {OPERATIONS}, '2026-06-01', {owner}, false); \
              INSERT INTO operations (user_id, seq, amount, available_after, reserved_after, created_at, service_id, \
-                     order_id, bucket, kind, idempotency_key, fingerprint) \
+                     order_id, bucket, kind, idempotency_key, actor, fingerprint) \
                  SELECT 1, n, 1 + (hashint4(n) & 65535), 1, 0, timestamptz '2026-01-01' + n * interval '1 second', \
-                     1 + n % 100, 1 + n / 3, {owner}, (ARRAY['reserve', 'capture', 'refund'])[1 + n % 3], 'key-' || n, \
+                     1 + n % 100, 1 + n / 3, {owner}, (ARRAY['reserve', 'capture', 'refund'])[1 + n % 3], 'key-' || n, 'anonymous', \
                      '\\x00112233445566778899aabbccddeeff' FROM generate_series(1, {OPERATIONS}) n; \
              INSERT INTO operations (user_id, seq, amount, available_after, reserved_after, created_at, service_id, \
-                     order_id, bucket, kind, idempotency_key, fingerprint) \
+                     order_id, bucket, kind, idempotency_key, actor, fingerprint) \
                  SELECT 2 + n % 100000, 1 + (n - 1) / 100000, 1 + n % 1000, 1, 0, \
                      timestamptz '2027-01-01' + n * interval '0.2 second', 1 + n % 100, n, (2 + n % 100000) % 256, 'capture', \
-                     'key-' || n, '\\x00112233445566778899aabbccddeeff' FROM generate_series(1, {captures}) n"
+                     'key-' || n, 'anonymous', '\\x00112233445566778899aabbccddeeff' FROM generate_series(1, {captures}) n"
         ),
     );
     server.psql("postgres", &indexes);

@@ -83,7 +83,7 @@ impl PostgresStore {
         open: Vec<Vec<Reply>>,
     ) -> Result<Vec<Reply>, RepoError> {
         let Bounds { now, deadline, lock_timeout } = bounds;
-        if submissions.iter().all(|submission| submission.0.is_empty()) {
+        if submissions.iter().all(|submission| submission.commands.is_empty()) {
             return Ok(decide_batch(Rows::default(), submissions, now).replies);
         }
         let mut batch = Batch { submissions, deadline, open, attempts: 0, contentions: 0 };

@@ -6,8 +6,8 @@
 use std::error::Error;
 
 use balance_domain::{
-    Account, AccountStatus, Comment, IdempotencyKey, OrderId, RecordedOperation, Reservation, ReservationKey,
-    ServiceId, UserId,
+    Account, AccountStatus, Actor, Comment, IdempotencyKey, OrderId, RecordedOperation, Reservation,
+    ReservationKey, ServiceId, UserId,
 };
 use bytes::{BufMut, BytesMut};
 use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
@@ -243,7 +243,7 @@ impl Record for ReservationRow<'_> {
 
 impl Record for RecordedOperation {
     const TYPE: &'static str = "operation_row";
-    const FIELDS: i32 = 21;
+    const FIELDS: i32 = 22;
 
     fn write(&self, to: &mut Fields<'_>) {
         let operation = &self.operation;
@@ -259,6 +259,7 @@ impl Record for RecordedOperation {
         to.text(operation.comment.as_ref().map(Comment::as_str));
         to.text(operation.idempotency_key.as_ref().map(IdempotencyKey::as_str));
         to.time(At(operation.created_at));
+        to.text(operation.actor.write_to(&mut [0; Actor::BYTES_MAX]));
         to.bytea(self.fingerprint.as_ref().map(|fingerprint| fingerprint.0.as_slice()));
         let reservation = self.reservation_after.as_ref();
         to.bigint(reservation.map(|r| r.amount.get()));

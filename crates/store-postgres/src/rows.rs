@@ -68,7 +68,7 @@ fn reservation_of(row: &Row, key: ReservationKey, first: usize) -> Result<Reserv
 }
 
 /// `user_id, seq, kind, amount, available_after, reserved_after, service_id, order_id, counterparty_user_id,
-/// comment, idempotency_key, created_at`.
+/// comment, idempotency_key, created_at, actor`.
 pub(crate) fn operation(row: &Row) -> Result<Operation, Failure> {
     let kind: &str = column(row, 2)?;
     let comment: Option<&str> = column(row, 9)?;
@@ -87,6 +87,7 @@ pub(crate) fn operation(row: &Row) -> Result<Operation, Failure> {
         comment: comment.map(Comment::new).transpose().map_err(Failure::damaged)?,
         idempotency_key: key.map(IdempotencyKey::new).transpose().map_err(Failure::damaged)?,
         created_at: column::<At>(row, 11)?.0,
+        actor: column::<&str>(row, 12)?.parse().map_err(Failure::damaged)?,
     })
 }
 
@@ -94,14 +95,14 @@ pub(crate) fn operation(row: &Row) -> Result<Operation, Failure> {
 /// column named `reservation_…`.
 pub(crate) fn recorded(row: &Row) -> Result<RecordedOperation, Failure> {
     let operation = operation(row)?;
-    let fingerprint: Option<&[u8]> = column(row, 12)?;
+    let fingerprint: Option<&[u8]> = column(row, 13)?;
     let fingerprint = fingerprint.map(<[u8; 16]>::try_from).transpose().map_err(Failure::damaged)?;
-    let has_reservation = column::<Option<i64>>(row, 13)?.is_some();
+    let has_reservation = column::<Option<i64>>(row, 14)?.is_some();
     let key = operation.service_id.zip(operation.order_id).filter(|_| has_reservation);
     let user_id = operation.user_id;
     let reservation_after = key
         .map(|(service_id, order_id)| {
-            reservation_of(row, ReservationKey { user_id, service_id, order_id }, 13)
+            reservation_of(row, ReservationKey { user_id, service_id, order_id }, 14)
         })
         .transpose()?;
     Ok(RecordedOperation { operation, fingerprint: fingerprint.map(Fingerprint), reservation_after })

@@ -35,7 +35,7 @@ FROM accounts a WHERE a.seq > 0 ORDER BY a.bucket, a.user_id";
 const OPERATIONS: &str = "\
 DECLARE operations_of_all NO SCROLL CURSOR FOR
 SELECT o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, o.service_id, o.order_id, \
-    o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at, o.fingerprint, o.reservation_amount, \
+    o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at, o.actor, o.fingerprint, o.reservation_amount, \
     o.reservation_captured, o.reservation_released, o.reservation_refunded, o.reservation_created_at, \
     o.reservation_expires_at, o.reservation_state
 FROM operations o ORDER BY o.bucket, o.user_id, o.seq";

@@ -56,7 +56,7 @@ pub const UNOPEN_ACCOUNT: &str = "DELETE FROM accounts WHERE bucket = $1 AND use
 /// What a user's keys were answered.
 pub const KEYED_OPERATIONS: &str = "\
 SELECT o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, o.service_id, o.order_id, \
-    o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at, o.fingerprint, o.reservation_amount, \
+    o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at, o.actor, o.fingerprint, o.reservation_amount, \
     o.reservation_captured, o.reservation_released, o.reservation_refunded, o.reservation_created_at, \
     o.reservation_expires_at, o.reservation_state
 FROM unnest($1::key_ref[]) AS n
@@ -148,7 +148,7 @@ SELECT * FROM unnest($1::reservation_row[])";
 /// batch.
 pub const APPEND_OPERATIONS: &str = "\
 INSERT INTO operations (bucket, user_id, seq, kind, amount, available_after, reserved_after, service_id, \
-    order_id, counterparty_user_id, comment, idempotency_key, created_at, fingerprint, reservation_amount, \
+    order_id, counterparty_user_id, comment, idempotency_key, created_at, actor, fingerprint, reservation_amount, \
     reservation_captured, reservation_released, reservation_refunded, reservation_created_at, \
     reservation_expires_at, reservation_state)
 SELECT * FROM unnest($1::operation_row[])";
@@ -183,7 +183,7 @@ WHERE n.place IS NULL OR NOT EXISTS (
 /// One operation by its key.
 pub const OPERATION_BY_KEY: &str = "\
 SELECT o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, o.service_id, o.order_id, \
-    o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at
+    o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at, o.actor
 FROM operations o
 WHERE o.bucket = $1 AND o.user_id = $2 AND o.idempotency_key = $3";
 

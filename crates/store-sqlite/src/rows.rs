@@ -30,7 +30,7 @@ macro_rules! reservation_columns {
 macro_rules! operation_columns {
     () => {
         "user_id, seq, kind, amount, available_after, reserved_after, service_id, order_id, \
-         counterparty_user_id, comment, idempotency_key, created_at"
+         counterparty_user_id, comment, idempotency_key, created_at, actor"
     };
 }
 
@@ -38,7 +38,7 @@ macro_rules! operation_columns {
 macro_rules! recorded_operation_columns {
     () => {
         "user_id, seq, kind, amount, available_after, reserved_after, service_id, order_id, \
-         counterparty_user_id, comment, idempotency_key, created_at, fingerprint, reservation_state, \
+         counterparty_user_id, comment, idempotency_key, created_at, actor, fingerprint, reservation_state, \
          reservation_amount, reservation_captured, reservation_released, reservation_refunded, \
          reservation_created_at, reservation_expires_at"
     };
@@ -88,12 +88,13 @@ pub(crate) fn operation(row: &Row<'_>) -> rusqlite::Result<Operation> {
         comment: optional_text(row, 9, Comment::new)?,
         idempotency_key: optional_text(row, 10, IdempotencyKey::new)?,
         created_at: value(row, 11, Timestamp::from_micros)?,
+        actor: text(row, 12, str::parse)?,
     })
 }
 
 pub(crate) fn recorded_operation(row: &Row<'_>) -> rusqlite::Result<RecordedOperation> {
     let operation = operation(row)?;
-    let fingerprint = row.get::<_, Option<[u8; 16]>>(12)?.map(Fingerprint);
+    let fingerprint = row.get::<_, Option<[u8; 16]>>(13)?.map(Fingerprint);
     let reservation_after = reservation_after(row, &operation)?;
     Ok(RecordedOperation { operation, fingerprint, reservation_after })
 }
@@ -105,13 +106,13 @@ fn reservation_after(row: &Row<'_>, operation: &Operation) -> rusqlite::Result<O
     };
     Ok(Some(Reservation {
         key: ReservationKey { user_id: operation.user_id, service_id, order_id },
-        state: text(row, 13, state_from_name)?,
-        amount: value(row, 14, Amount::new)?,
-        captured: row.get(15)?,
-        released: row.get(16)?,
-        refunded: row.get(17)?,
-        created_at: value(row, 18, Timestamp::from_micros)?,
-        expires_at: value(row, 19, Timestamp::from_micros)?,
+        state: text(row, 14, state_from_name)?,
+        amount: value(row, 15, Amount::new)?,
+        captured: row.get(16)?,
+        released: row.get(17)?,
+        refunded: row.get(18)?,
+        created_at: value(row, 19, Timestamp::from_micros)?,
+        expires_at: value(row, 20, Timestamp::from_micros)?,
     }))
 }
 

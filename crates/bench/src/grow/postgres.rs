@@ -89,6 +89,7 @@ fn operations() -> Vec<Column<OperationRow>> {
         ("kind", Type::TEXT, |row| Box::new(row.kind)),
         ("reservation_state", Type::TEXT, |row| of(row, ReservationRow::state)),
         ("idempotency_key", Type::TEXT, |row| Box::new(row.key.clone())),
+        ("actor", Type::TEXT, |_| Box::new("anonymous")),
         ("fingerprint", Type::BYTEA, |row| Box::new(row.fingerprint.to_vec())),
     ]
 }

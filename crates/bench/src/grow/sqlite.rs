@@ -67,6 +67,7 @@ fn operations() -> Vec<Column<OperationRow>> {
         ("service_id", |row| of(row, |reservation| reservation.service_id.into())),
         ("order_id", |row| of(row, |reservation| reservation.order_id.into())),
         ("idempotency_key", |row| row.key.clone().into()),
+        ("actor", |_| "anonymous".to_owned().into()),
         ("fingerprint", |row| row.fingerprint.to_vec().into()),
         ("created_at", |row| row.created_at.into()),
         ("reservation_amount", |row| of(row, |_| PRICE.into())),

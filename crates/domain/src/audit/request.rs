@@ -2,8 +2,8 @@
 //! have led to it.
 
 use crate::{
-    Account, AccountStatus, Action, Fingerprint, IdempotencyKey, MoneyCommand, Operation, OperationKind,
-    RecordedOperation, Reservation, TimeLimit, Timestamp, Ttl,
+    Account, AccountStatus, Action, Actor, Comment, Fingerprint, IdempotencyKey, MoneyCommand, Operation,
+    OperationKind, RecordedOperation, Reservation, TimeLimit, Timestamp, Ttl,
 };
 
 /// Says what no operation of this account could be.
@@ -27,11 +27,13 @@ pub(super) fn faults(recorded: &RecordedOperation, account: &Account) -> Vec<&'s
     if may_answer(operation.kind).is_some_and(|must| must != operation.idempotency_key.is_some()) {
         found.push("has no key, or one that cannot be its own");
     }
+    if (operation.actor == Actor::Expiry) != by_time {
+        found.push("was done by somebody else than its kind allows");
+    }
     match (&operation.idempotency_key, fingerprint) {
         (None, None) => {}
         (Some(key), Some(fingerprint)) => {
-            // The comment is part of the meaning; once it was erased nothing can be said.
-            if !is_closed && !fits(operation, key, reservation_after.as_ref(), *fingerprint) {
+            if !fits(operation, key, reservation_after.as_ref(), *fingerprint, is_closed) {
                 found.push("does not do what its fingerprint was taken of");
             }
         }
@@ -77,11 +79,16 @@ fn fits(
     key: &IdempotencyKey,
     reservation_after: Option<&Reservation>,
     fingerprint: Fingerprint,
+    is_erased: bool,
 ) -> bool {
-    requests(operation, reservation_after).into_iter().any(|action| {
-        let command = MoneyCommand { action, key: key.clone(), comment: operation.comment.clone() };
-        command.fingerprint() == fingerprint
-    })
+    // Whether there was a comment is part of the meaning; after the erasing either may have been.
+    let comments =
+        if is_erased { vec![None, Comment::new("").ok()] } else { vec![operation.comment.clone()] };
+    let mut commands = requests(operation, reservation_after).into_iter().flat_map(|action| {
+        let command = move |comment| MoneyCommand { action: action.clone(), key: key.clone(), comment };
+        comments.clone().into_iter().map(command)
+    });
+    commands.any(|command| command.fingerprint() == fingerprint)
 }
 
 /// Every request that may have led to the operation.

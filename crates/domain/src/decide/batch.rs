@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Account, Command, Decision, Receipt, RecordedOperation, Rejection, Reservation, ReservationKey,
+    Account, Actor, Command, Decision, Receipt, RecordedOperation, Rejection, Reservation, ReservationKey,
     ServiceId, Submission, Timestamp, UserId,
     decide::{Changes, Needs, Rows, State, decide},
     ports::{Reply, RepoError, SubmitError},
@@ -41,13 +41,13 @@ pub fn decide_batch(rows: Rows, submissions: &[Submission], now: Timestamp) -> D
 
 /// [`decide_batch`] with another decider, for tests that need one to misbehave.
 pub fn decide_batch_by(
-    decider: impl Fn(&State, &Command, Timestamp) -> Result<Decision, Rejection>,
+    decider: impl Fn(&State, &Command, Actor, Timestamp) -> Result<Decision, Rejection>,
     rows: Rows,
     submissions: &[Submission],
     now: Timestamp,
 ) -> Decided {
     let (mut state, expired) = State::new(rows, now);
-    let commands_count = submissions.iter().map(|submission| submission.0.len()).sum();
+    let commands_count = submissions.iter().map(|submission| submission.commands.len()).sum();
     state.reserve(commands_count);
     let mut sum = Sum { operations: Vec::with_capacity(commands_count), ..Sum::default() };
     sum.add(expired);
@@ -68,12 +68,12 @@ pub fn decide_batch_by(
 
 /// Whether a submission of several commands may have happened before: all of its keys were answered.
 fn is_repeat(state: &State, submission: &Submission) -> bool {
-    let mut keyed = submission.0.iter().filter_map(|command| match command {
+    let mut keyed = submission.commands.iter().filter_map(|command| match command {
         Command::Money(command) => Some((command.action.user_id(), &command.key)),
         _ => None,
     });
     let is_answered = |(user_id, key)| state.answered(user_id, key).is_some();
-    submission.0.len() > 1 && keyed.next().is_some_and(is_answered) && keyed.all(is_answered)
+    submission.commands.len() > 1 && keyed.next().is_some_and(is_answered) && keyed.all(is_answered)
 }
 
 /// What a command without a key is answered in a repeat that comes too late for it: after `[extend, capture]` nothing is left to
@@ -93,25 +93,25 @@ fn too_late(state: &State, command: &Command, rejection: &Rejection) -> Option<D
 
 /// Decides one submission without touching the state; later commands of it see the earlier ones.
 fn attempt(
-    decider: &impl Fn(&State, &Command, Timestamp) -> Result<Decision, Rejection>,
+    decider: &impl Fn(&State, &Command, Actor, Timestamp) -> Result<Decision, Rejection>,
     state: &State,
     submission: &Submission,
     now: Timestamp,
 ) -> Result<(Vec<Changes>, Vec<Accepted>), SubmitError> {
     let mut trial = None;
     let mut all_changes = Vec::new();
-    let mut accepted = Vec::with_capacity(submission.0.len());
+    let mut accepted = Vec::with_capacity(submission.commands.len());
     let is_repeat = is_repeat(state, submission);
-    for (index, command) in submission.0.iter().enumerate() {
+    for (index, command) in submission.commands.iter().enumerate() {
         let current = trial.as_ref().unwrap_or(state);
-        let decision = decider(current, command, now).or_else(|rejection| {
+        let decision = decider(current, command, submission.actor, now).or_else(|rejection| {
             let repeated = if is_repeat { too_late(current, command, &rejection) } else { None };
             repeated.ok_or(SubmitError::Rejected { index, rejection })
         })?;
         let (receipt, is_replay) = match decision {
             Decision::Replay(receipt) => (receipt, true),
             Decision::Commit(changes, receipt) => {
-                if submission.0.len() > 1 {
+                if submission.commands.len() > 1 {
                     trial.get_or_insert_with(|| state.excerpt(&Needs::of([submission]))).apply(&changes);
                 }
                 all_changes.push(changes);

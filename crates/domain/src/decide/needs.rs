@@ -24,7 +24,7 @@ impl Needs {
     /// What these submissions name.
     pub fn of<'a>(submissions: impl IntoIterator<Item = &'a Submission>) -> Self {
         let mut needs = Self::default();
-        for command in submissions.into_iter().flat_map(|submission| &submission.0) {
+        for command in submissions.into_iter().flat_map(|submission| &submission.commands) {
             needs.add(command);
         }
         needs.into_canonical()

@@ -2,7 +2,7 @@
 //! here, once for all rules.
 
 use crate::{
-    Account, Amount, Decision, Fingerprint, MoneyCommand, Operation, OperationKind, Receipt,
+    Account, Actor, Amount, Decision, Fingerprint, MoneyCommand, Operation, OperationKind, Receipt,
     RecordedOperation, Rejection, Reservation, ReservationState, Timestamp,
     decide::{Changes, State},
 };
@@ -12,6 +12,7 @@ pub(super) struct Posting<'a> {
     pub(super) state: &'a State,
     pub(super) command: &'a MoneyCommand,
     pub(super) fingerprint: Fingerprint,
+    pub(super) actor: Actor,
     pub(super) now: Timestamp,
 }
 
@@ -24,7 +25,7 @@ impl Posting<'_> {
         amount: Amount,
     ) -> Result<Decision, Rejection> {
         let at = account.next_at(self.now);
-        let operation = self.keyed(account.post(kind, amount, at)?);
+        let operation = self.keyed(account.post(kind, amount, self.actor, at)?);
         let receipt = Receipt::Operation(operation.clone());
         let changes = Changes {
             accounts: vec![account],
@@ -42,9 +43,9 @@ impl Posting<'_> {
         amount: Amount,
     ) -> Result<Decision, Rejection> {
         let at = payer.next_at(self.now).max(receiver.last_at);
-        let mut paid = self.keyed(payer.post(OperationKind::TransferOut, amount, at)?);
+        let mut paid = self.keyed(payer.post(OperationKind::TransferOut, amount, self.actor, at)?);
         paid.counterparty_user_id = Some(receiver.user_id);
-        let mut income = receiver.post(OperationKind::TransferIn, amount, at)?;
+        let mut income = receiver.post(OperationKind::TransferIn, amount, self.actor, at)?;
         income.counterparty_user_id = Some(payer.user_id);
         income.comment.clone_from(&self.command.comment);
         let receipt = Receipt::Operation(paid.clone());
@@ -66,7 +67,7 @@ impl Posting<'_> {
         let at = account.next_at(self.now);
         let mut operations = Vec::with_capacity(movements.len());
         for (position, &(kind, amount)) in movements.iter().enumerate() {
-            let mut operation = account.post(kind, amount, at)?.on(&reservation);
+            let mut operation = account.post(kind, amount, self.actor, at)?.on(&reservation);
             if position == 0 {
                 operation = self.keyed(operation);
             }
@@ -103,7 +104,7 @@ pub(super) fn expire(account: &mut Account, due: Reservation) -> Option<(Reserva
     account.balances_after(OperationKind::Expire, rest)?;
 
     let reservation = due.ended(ReservationState::Expired);
-    let operation = account.post(OperationKind::Expire, rest, at).ok()?.on(&reservation);
+    let operation = account.post(OperationKind::Expire, rest, Actor::Expiry, at).ok()?.on(&reservation);
     Some((
         reservation,
         RecordedOperation { operation, fingerprint: None, reservation_after: Some(reservation) },
@@ -132,7 +133,13 @@ impl Account {
     /// # Panics
     ///
     /// If reserved money would fall below zero: a stored row that breaks the invariant of [`Account`].
-    fn post(&mut self, kind: OperationKind, amount: Amount, at: Timestamp) -> Result<Operation, Rejection> {
+    fn post(
+        &mut self,
+        kind: OperationKind,
+        amount: Amount,
+        actor: Actor,
+        at: Timestamp,
+    ) -> Result<Operation, Rejection> {
         let Some((available, reserved)) = self.balances_after(kind, amount) else {
             let (available, reserved) = kind.effect(amount);
             assert!(
@@ -162,6 +169,7 @@ impl Account {
             counterparty_user_id: None,
             comment: None,
             idempotency_key: None,
+            actor,
             created_at: at,
         })
     }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::{
-    Account, Fingerprint, IdempotencyKey, Receipt, RecordedOperation, Reservation, ReservationKey, ServiceId,
-    ServiceStatus, Timestamp, UserId,
+    Account, Comment, Fingerprint, IdempotencyKey, MoneyCommand, Receipt, RecordedOperation, Reservation,
+    ReservationKey, ServiceId, ServiceStatus, Timestamp, UserId,
     decide::{Needs, posting},
 };
 
@@ -22,10 +22,20 @@ pub struct LoadedService {
 /// A key that was answered before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// The meaning of the first request.
+    /// The meaning of the first request, but for its comment.
     pub fingerprint: Fingerprint,
+    /// Its comment; `None` also once it was erased.
+    pub comment: Option<Comment>,
     /// Its receipt.
     pub receipt: Receipt,
+}
+
+impl Answered {
+    /// Whether the request, which has this fingerprint, is the first one again. The fingerprint says whether there was a
+    /// comment; of one that was erased nothing more is known, so any will do.
+    pub(super) fn has_meaning_of(&self, command: &MoneyCommand, fingerprint: Fingerprint) -> bool {
+        self.fingerprint == fingerprint && (self.comment.is_none() || self.comment == command.comment)
+    }
 }
 
 /// What a store loaded under its locks: the rows of [`Needs`], and every due reservation of the accounts. Rows
@@ -178,9 +188,11 @@ impl State {
     /// A repeat after the closing is answered as if the receipt came from the store: without the free text.
     fn erase_comments(&mut self, user_id: UserId) {
         for ((owner, _), answered) in &mut self.answered {
-            if let Receipt::Operation(operation) = &mut answered.receipt
-                && *owner == user_id
-            {
+            if *owner != user_id {
+                continue;
+            }
+            answered.comment = None;
+            if let Receipt::Operation(operation) = &mut answered.receipt {
                 operation.comment = None;
             }
         }
@@ -189,5 +201,6 @@ impl State {
 
 fn answered(recorded: &RecordedOperation) -> Option<((UserId, IdempotencyKey), Answered)> {
     let scope = (recorded.operation.user_id, recorded.operation.idempotency_key.clone()?);
-    Some((scope, Answered { fingerprint: recorded.fingerprint?, receipt: recorded.receipt() }))
+    let comment = recorded.operation.comment.clone();
+    Some((scope, Answered { fingerprint: recorded.fingerprint?, comment, receipt: recorded.receipt() }))
 }

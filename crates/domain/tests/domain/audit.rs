@@ -1,7 +1,7 @@
 //! The auditor finds whatever someone changes in the rows behind the ledger's back.
 
 use balance_domain::{
-    AccountStatus, Amount, Comment, Fingerprint, OperationKind, RecordedOperation, Reservation,
+    AccountStatus, Actor, Amount, Comment, Fingerprint, OperationKind, RecordedOperation, Reservation,
     ReservationState, Timestamp,
 };
 
@@ -176,14 +176,17 @@ fn unless_closed(recorded: &RecordedOperation) -> Option<()> {
 fn a_change_of_what_was_asked_is_found_by_its_fingerprint() {
     for_each_operation(&[
         ("another fingerprint", |r| {
-            unless_closed(r)?;
             r.fingerprint.as_mut()?.0[15] ^= 1;
             Some(())
         }),
-        ("another comment", |r| {
+        ("a comment that was not made", |r| {
             unless_closed(r)?;
             r.operation.idempotency_key.as_ref()?;
-            r.operation.comment = Some(Comment::new("forged").unwrap());
+            r.operation.comment.is_none().then(|| r.operation.comment = Some(Comment::new("forged").unwrap()))
+        }),
+        ("another actor", |r| {
+            let is_expiry = r.operation.actor == Actor::Expiry;
+            r.operation.actor = if is_expiry { Actor::Anonymous } else { Actor::Expiry };
             Some(())
         }),
         ("no comment", |r| {

@@ -75,11 +75,11 @@ fn a_decider_that_panics_fails_its_own_submission_and_no_other() {
     ];
     let needs = balance_domain::Needs::of(&submissions);
     let bomb = key("bomb");
-    let panicking = |state: &_, command: &_, now| -> Result<Decision, Rejection> {
+    let panicking = |state: &_, command: &_, actor, now| -> Result<Decision, Rejection> {
         if let balance_domain::Command::Money(money) = command {
             assert_ne!(money.key, bomb, "boom");
         }
-        decide(state, command, now)
+        decide(state, command, actor, now)
     };
     let decided = decide_batch_by(panicking, store.load(&needs, at(1)), &submissions, at(1));
     let answers: Vec<Answer> = decided.replies.into_iter().map(Answer::from).collect();

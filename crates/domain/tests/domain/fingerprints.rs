@@ -36,7 +36,7 @@ fn fingerprints_are_these_bytes_for_ever() {
         (refund("k", the, None), "118226b1def34fd78ef3c33e1c05254a"),
         (refund("k", the, Some(100)), "38236fdff7e890d5e546fe18ecde3198"),
         (saying("", deposit("k", 7, 100)), "09cfc1e5d33954bd978c2710e2c1c529"),
-        (saying("за такси", deposit("k", 7, 100)), "56b09adbb40c6abf53fc613d18caa598"),
+        (saying("за такси", deposit("k", 7, 100)), "09cfc1e5d33954bd978c2710e2c1c529"),
     ] {
         assert_eq!(hex(fingerprint(&command)), expected, "{command:?}");
     }
@@ -68,8 +68,7 @@ fn neighbours() -> Vec<MoneyCommand> {
             }
         }
     }
-    let comments =
-        [None, Some(""), Some("a"), Some("b")].map(|text| text.map(|text| Comment::new(text).unwrap()));
+    let comments = [None, Some("a")].map(|text| text.map(|text| Comment::new(text).unwrap()));
     let with = |action: Action| {
         let action = move |comment: &Option<Comment>| MoneyCommand {
             action: action.clone(),
@@ -90,7 +89,7 @@ fn commands_that_differ_in_any_field_have_different_fingerprints() {
             panic!("{command:?} and {other:?} mean the same");
         }
     }
-    assert_eq!(seen.len(), (4 + 4 + 8 + 6 * (1 + 3 + 6 + 6)) * 4);
+    assert_eq!(seen.len(), (4 + 4 + 8 + 6 * (1 + 3 + 6 + 6)) * 2);
 }
 
 #[test]
@@ -107,6 +106,13 @@ fn a_configured_time_limit_is_no_part_of_the_meaning_and_an_asked_one_is() {
     assert_eq!(with(TimeLimit::Default(ttl(600))), with(TimeLimit::Default(ttl(900))));
     assert_ne!(with(TimeLimit::Default(ttl(600))), with(TimeLimit::Asked(ttl(600))));
     assert_ne!(with(TimeLimit::Asked(ttl(600))), with(TimeLimit::Asked(ttl(900))));
+}
+
+/// It is compared as it stands in the operation, so that nothing confirms a guess once it was erased.
+#[test]
+fn the_text_of_a_comment_leaves_no_trace() {
+    let saying = |text| saying(text, deposit("k", 1, 2));
+    assert_eq!(fingerprint(&saying("to Ivan, flat 12")), fingerprint(&saying("to Ivan, flat 13")));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use balance_domain::{
-    Account, AccountAsOf, AccountStatus, Command, Ledger, OperationFilter, OperationQuery, OperationSort,
-    Page, Rejection, ReservationQuery,
+    Account, AccountAsOf, AccountStatus, Actor, Command, Ledger, OperationFilter, OperationQuery,
+    OperationSort, Page, Rejection, ReservationQuery, Submission,
     ports::{MockBalanceRepo, MockClock, RepoError, SubmitError},
 };
 use mockall::{Sequence, predicate::eq};
@@ -57,7 +57,7 @@ fn expects_expiry(repo: &mut MockBalanceRepo, users: Vec<i64>, reply: Result<(),
         .once()
         .withf(move |submissions, now| {
             *now == at(0)
-                && submissions.iter().map(|s| s.0.clone()).eq(commands.iter().map(|c| vec![c.clone()]))
+                && submissions.iter().map(|s| s.commands.clone()).eq(commands.iter().map(|c| vec![c.clone()]))
         })
         .returning(move |submissions, _| {
             let mut replies: Vec<_> = submissions.iter().map(|_| Ok(Vec::new())).collect();
@@ -78,7 +78,9 @@ async fn history_has_due_expiries_recorded_before_it_is_read() {
     repo.expect_execute()
         .once()
         .in_sequence(&mut order)
-        .withf(|submissions, now| *now == at(0) && submissions == &vec![expire(1).into()])
+        .withf(|submissions, now| {
+            *now == at(0) && submissions == &vec![Submission::from(expire(1)).by(Actor::Expiry)]
+        })
         .returning(|_, _| Ok(vec![Ok(Vec::new())]));
     repo.expect_operations().once().in_sequence(&mut order).with(eq(history())).returning(|_| Ok(EMPTY));
     assert_eq!(ledger(repo).operations(history()).await.unwrap(), Some(EMPTY));

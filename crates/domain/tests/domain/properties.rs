@@ -107,10 +107,10 @@ impl Memory {
     fn compare(&mut self, batch: &[Submission], answers: &[Answer]) {
         for (submission, answer) in batch.iter().zip(answers) {
             let Answer::Accepted(accepted) = answer else { continue };
-            let mut keyed = submission.0.iter().zip(accepted).filter(|(command, _)| is_money(command));
+            let mut keyed = submission.commands.iter().zip(accepted).filter(|(command, _)| is_money(command));
             let is_repeat = keyed.next().is_some_and(|(_, first)| first.is_replay)
                 && keyed.all(|(_, accepted)| accepted.is_replay);
-            for (command, accepted) in submission.0.iter().zip(accepted) {
+            for (command, accepted) in submission.commands.iter().zip(accepted) {
                 let Command::Money(money) = command else {
                     assert!(
                         !accepted.is_replay || is_repeat,
@@ -133,7 +133,7 @@ impl Memory {
     /// Everything ever accepted, asked again one by one.
     fn ask_again(&self, store: &mut Store, steps: &[Step], now: Timestamp) {
         let before = store.clone();
-        let commands = steps.iter().flat_map(|step| &step.batch).flat_map(|submission| &submission.0);
+        let commands = steps.iter().flat_map(|step| &step.batch).flat_map(|submission| &submission.commands);
         for command in commands {
             let Command::Money(money) = command else { continue };
             let Some(first) = self.0.get(&(money.action.user_id(), money.key.clone())) else { continue };
@@ -225,8 +225,8 @@ proptest! {
         let (store, seconds) = play(&steps[..steps.len() - 1], |_, _, _, _| {});
         let (batch, now) = (&steps[steps.len() - 1].batch, at(seconds));
         let bomb = key(&format!("k{bomb}"));
-        let panicking = |state: &State, command: &Command, now| -> Result<Decision, Rejection> {
-            let decision = decide(state, command, now);
+        let panicking = |state: &State, command: &Command, actor, now| -> Result<Decision, Rejection> {
+            let decision = decide(state, command, actor, now);
             match command {
                 Command::Money(money) if money.key <= bomb => std::panic::resume_unwind(Box::new("boom")),
                 _ => decision,

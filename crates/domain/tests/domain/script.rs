@@ -121,5 +121,5 @@ pub(crate) fn each(commands: impl IntoIterator<Item = Command>) -> Vec<Submissio
 
 /// One submission of all commands.
 pub(crate) fn atomic(commands: impl IntoIterator<Item = Command>) -> Submission {
-    Submission(commands.into_iter().collect())
+    Submission::from(commands.into_iter().collect::<Vec<_>>())
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use balance_domain::{
-    Account, AccountStatus, Command, LoadedService, Operation, OperationKind, Receipt, RecordedOperation,
-    Rejection, Reservation, ReservationKey, ReservationState, Rows, ServiceStatus, State, UserId, decide,
+    Account, AccountStatus, Actor, Command, LoadedService, Operation, OperationKind, Receipt,
+    RecordedOperation, Rejection, Reservation, ReservationKey, ReservationState, Rows, ServiceStatus, State,
+    UserId, decide,
 };
 use balance_domain::{Decision, ServiceId, Submission, decide_batch};
 
@@ -100,6 +101,7 @@ impl World {
             counterparty_user_id: None,
             comment: None,
             idempotency_key: Some(key("k")),
+            actor: Actor::Anonymous,
             created_at: at(-60),
         };
         let Command::Money(first) = crate::script::deposit("k", id, 12_345) else { unreachable!() };
@@ -119,7 +121,7 @@ impl World {
 
     /// What is decided on these rows.
     pub(crate) fn decide(&self, command: &Command) -> Result<Decision, Rejection> {
-        decide(&State::new(self.rows(), at(0)).0, command, at(0))
+        decide(&State::new(self.rows(), at(0)).0, command, Actor::Anonymous, at(0))
     }
 
     /// Decides the command in each way it can come, which must all answer alike.
@@ -139,7 +141,7 @@ impl World {
         }
         // Behind an accepted neighbour of the same submission it is the second that is refused.
         let neighbour = crate::script::deposit("neighbour", 900, 1);
-        let both = Submission(vec![neighbour, command.clone()]);
+        let both = Submission::from(vec![neighbour, command.clone()]);
         let reply = decide_batch(self.rows(), &[both], at(0)).replies.into_iter().next().unwrap();
         match (&decided, Answer::from(reply)) {
             (Ok(receipt), Answer::Accepted(accepted)) => assert_eq!(*receipt, accepted[1].receipt),

@@ -12,10 +12,10 @@ use std::{
 
 use async_trait::async_trait;
 use balance_domain::{
-    Account, AccountAsOf, Action, Amount, Changes, Command, Decided, Decision, IdempotencyKey, MoneyCommand,
-    Needs, Operation, OperationPosition, OperationQuery, Page, Period, Receipt, Rejection, Reservation,
-    ReservationKey, ReservationPosition, ReservationQuery, Rows, ServiceId, State, Submission, Timestamp,
-    UserId, decide, decide_batch, decide_batch_by,
+    Account, AccountAsOf, Action, Actor, Amount, Changes, Command, Decided, Decision, IdempotencyKey,
+    MoneyCommand, Needs, Operation, OperationPosition, OperationQuery, Page, Period, Receipt, Rejection,
+    Reservation, ReservationKey, ReservationPosition, ReservationQuery, Rows, ServiceId, State, Submission,
+    Timestamp, UserId, decide, decide_batch, decide_batch_by,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError, SubmitError},
 };
 use tokio::sync::OwnedMutexGuard;
@@ -133,11 +133,13 @@ impl ProofLedger {
     fn decide(&self, rows: Rows, submissions: &[Submission], now: Timestamp) -> Decided {
         let is_sweep = submissions
             .iter()
-            .flat_map(|submission| &submission.0)
+            .flat_map(|submission| &submission.commands)
             .any(|command| matches!(command, Command::Expire { .. }));
         match self.bug {
             Some(Bug::ExpiryBySweeperOnly) if !is_sweep => {
-                let decider = |state: &State, command: &Command, _: Timestamp| decide(state, command, now);
+                let decider = |state: &State, command: &Command, actor, _: Timestamp| {
+                    decide(state, command, actor, now)
+                };
                 decide_batch_by(decider, rows, submissions, Timestamp::MIN)
             }
             Some(Bug::LostRefundCap) => decide_batch_by(refund_without_cap, rows, submissions, now),
@@ -235,7 +237,7 @@ impl ProofLedger {
 /// Accounts as the requests name them.
 fn in_order_of_request(submissions: &[Submission], needs: &Needs) -> Vec<UserId> {
     let mut users = Vec::new();
-    for command in submissions.iter().flat_map(|submission| &submission.0) {
+    for command in submissions.iter().flat_map(|submission| &submission.commands) {
         if let Command::Money(MoneyCommand { action: Action::Transfer { from, to, .. }, .. }) = command {
             users.extend([*from, *to]);
         }
@@ -247,12 +249,17 @@ fn in_order_of_request(submissions: &[Submission], needs: &Needs) -> Vec<UserId>
 }
 
 /// Decides a refund on a reservation that knows of no earlier refund.
-fn refund_without_cap(state: &State, command: &Command, now: Timestamp) -> Result<Decision, Rejection> {
-    let Command::Money(money) = command else { return decide(state, command, now) };
+fn refund_without_cap(
+    state: &State,
+    command: &Command,
+    actor: Actor,
+    now: Timestamp,
+) -> Result<Decision, Rejection> {
+    let Command::Money(money) = command else { return decide(state, command, actor, now) };
     let (Action::Refund { reservation: key, .. }, None) =
         (&money.action, state.answered(money.action.user_id(), &money.key))
     else {
-        return decide(state, command, now);
+        return decide(state, command, actor, now);
     };
     let forgetful = |reservation: Reservation| Reservation { refunded: 0, ..reservation };
     let rows = Rows {
@@ -260,7 +267,7 @@ fn refund_without_cap(state: &State, command: &Command, now: Timestamp) -> Resul
         reservations: state.reservation(*key).map(forgetful).into_iter().collect(),
         ..Rows::default()
     };
-    decide(&State::new(rows, Timestamp::MIN).0, command, now)
+    decide(&State::new(rows, Timestamp::MIN).0, command, actor, now)
 }
 
 /// The same commands with every amount through a 32-bit float of major units, rounded up.
@@ -270,7 +277,7 @@ fn rounded(submissions: &mut [Submission]) {
         let major = amount.get() as f32 / 100.0 + 0.004;
         *amount = Amount::new((major * 100.0).ceil() as i64).unwrap_or(*amount);
     };
-    for command in submissions.iter_mut().flat_map(|submission| &mut submission.0) {
+    for command in submissions.iter_mut().flat_map(|submission| &mut submission.commands) {
         let Command::Money(command) = command else { continue };
         match &mut command.action {
             Action::Deposit { amount, .. }
@@ -287,7 +294,7 @@ fn rounded(submissions: &mut [Submission]) {
 
 /// The same commands under keys that no client sent.
 fn under_other_keys(submissions: &mut [Submission]) {
-    for command in submissions.iter_mut().flat_map(|submission| &mut submission.0) {
+    for command in submissions.iter_mut().flat_map(|submission| &mut submission.commands) {
         if let Command::Money(command) = command
             && let Ok(key) = IdempotencyKey::new(format!("{}-again", command.key))
         {

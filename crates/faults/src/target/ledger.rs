@@ -43,7 +43,7 @@ impl LedgerTarget {
     }
 
     async fn submit(&self, submission: Submission) -> Vec<Outcome> {
-        let commands = submission.0.len();
+        let commands = submission.commands.len();
         outcomes(self.ledger.submit_one(submission).await, commands)
     }
 
@@ -113,7 +113,7 @@ impl Target for LedgerTarget {
             Err(invalid) => return vec![Outcome::Rejected { code: invalid.code().to_owned() }; calls.len()],
         };
         if atomic {
-            return self.submit(Submission(commands.collect())).await;
+            return self.submit(Submission::from(commands.collect::<Vec<_>>())).await;
         }
         match self.ledger.submit(commands.map(Submission::from).collect()).await {
             Ok(replies) => replies.into_iter().flat_map(|reply| outcomes(reply, 1)).collect(),

@@ -165,7 +165,7 @@ fn account_of(user_id: UserId) -> Option<AccountAsOf> {
 }
 
 fn first_user(submission: &Submission) -> i64 {
-    submission.0.first().map_or(0, |command| command.user_id().get())
+    submission.commands.first().map_or(0, |command| command.user_id().get())
 }
 
 /// One receipt per command that names its user.
@@ -174,7 +174,7 @@ fn receipts_for(submission: &Submission) -> Vec<Accepted> {
         receipt: Receipt::Account(Account::unopened(command.user_id())),
         is_replay: false,
     };
-    submission.0.iter().map(accepted).collect()
+    submission.commands.iter().map(accepted).collect()
 }
 
 pub(crate) fn user(id: i64) -> UserId {

@@ -48,7 +48,7 @@ async fn a_call_keeps_its_order_and_its_own_replies() {
     let group = group(&fake, GroupCommitOptions::default());
     let first = call(&group, &[1]).await;
     let long = call(&group, &[9, 2, 9, 5]).await;
-    let pair = Submission(vec![
+    let pair = Submission::from(vec![
         Command::Expire { user_id: user(7) },
         Command::Close { user_id: user(6) },
         Command::Expire { user_id: user(8) },
@@ -108,7 +108,7 @@ async fn a_batch_takes_no_more_commands_than_it_may() {
 async fn commands_count_not_submissions() {
     let fake = Fake::gated();
     let group = group(&fake, GroupCommitOptions { batch_commands_max: 3, ..GroupCommitOptions::default() });
-    let double = || Submission(vec![Command::Expire { user_id: user(2) }; 2]);
+    let double = || Submission::from(vec![Command::Expire { user_id: user(2) }; 2]);
     call(&group, &[1]).await;
     call_with(&group, vec![double()], 1).await;
     call_with(&group, vec![double()], 1).await;

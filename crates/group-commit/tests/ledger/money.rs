@@ -195,7 +195,9 @@ impl Dice {
     }
 
     fn call(&mut self) -> Vec<Submission> {
-        let submission = |dice: &mut Self| Submission((0..=dice.below(3)).map(|_| dice.command()).collect());
+        let submission = |dice: &mut Self| {
+            Submission::from((0..=dice.below(3)).map(|_| dice.command()).collect::<Vec<_>>())
+        };
         (0..=self.below(3)).map(|_| submission(self)).collect()
     }
 }

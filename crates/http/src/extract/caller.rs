@@ -9,7 +9,7 @@ use std::{
 };
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload, web::Data};
-use balance_domain::{ApiKey, Scope, UserId};
+use balance_domain::{Actor, ApiKey, Scope, UserId};
 use paperclip::{
     actix::OperationModifier,
     v2::{
@@ -43,6 +43,11 @@ impl<O: Documented> Caller<O> {
     /// What the call works with.
     pub(crate) fn api(&self) -> &Api {
         &self.shared.api
+    }
+
+    /// Who asks, as it is written with what they do.
+    pub(crate) fn actor(&self) -> Actor {
+        self.key.as_ref().map_or(Actor::Anonymous, |key| Actor::Key(key.id))
     }
 
     /// Notes for the log whose account this is about.

@@ -176,7 +176,7 @@ impl From<Invalid> for Code {
             Invalid::Ttl => Self::InvalidExpiresInSeconds,
             Invalid::Limit => Self::InvalidLimit,
             // No request carries these.
-            Invalid::Zone | Invalid::Scope | Invalid::ApiKeyId => Self::BadRequest,
+            Invalid::Zone | Invalid::Scope | Invalid::ApiKeyId | Invalid::Actor => Self::BadRequest,
         }
     }
 }

@@ -32,14 +32,18 @@ pub(super) async fn execute(
         caller.needs(scope)?;
     }
     let statuses: Vec<u16> = commands.iter().map(status).collect();
+    let actor = caller.actor();
     let ledger = &caller.api().ledger;
     let results = match mode {
         BatchMode::Independent => {
-            let submissions = commands.into_iter().map(Submission::from).collect();
+            let submissions =
+                commands.into_iter().map(|command| Submission::from(command).by(actor)).collect();
             let replies = ledger.submit(submissions).await?;
             independent(&caller, replies, &statuses)?
         }
-        BatchMode::Atomic => atomic(ledger.submit_one(Submission(commands)).await, &statuses)?,
+        BatchMode::Atomic => {
+            atomic(ledger.submit_one(Submission::from(commands).by(actor)).await, &statuses)?
+        }
     };
     Ok(Answered::new(BatchAnswer { mode, results }))
 }

@@ -19,7 +19,7 @@ pub(super) async fn submit<O: Documented>(
     caller: &Caller<O>,
     command: impl Into<balance_domain::Submission>,
 ) -> Result<(Receipt, bool), Problem> {
-    let accepted = caller.api().ledger.submit_one(command.into()).await?;
+    let accepted = caller.api().ledger.submit_one(command.into().by(caller.actor())).await?;
     let first = accepted.into_iter().next().ok_or_else(|| Problem::new(Code::Internal))?;
     Ok((first.receipt, first.is_replay))
 }

@@ -190,7 +190,7 @@ async fn a_key_that_lost_its_scope_gets_no_answer_again() {
             .insert_header(("x-api-key", text(&owner)))
     };
     assert_eq!(call(&app, request()).await.status, 201);
-    world.store.revoke_api_key(owner.id.clone(), Timestamp::from_micros(START).unwrap()).await.unwrap();
+    world.store.revoke_api_key(owner.id, Timestamp::from_micros(START).unwrap()).await.unwrap();
     assert_eq!(call(&app, request()).await.status, 201, "until the keys are read again");
     world.shared.api.access.refresh().await.unwrap();
     assert_eq!(call(&app, request()).await.refusal(), (401, "unauthenticated".to_owned()));

@@ -1,7 +1,7 @@
 //! Operations, and what may be asked of a history.
 
 use balance_domain::{
-    Amount, Comment, IdempotencyKey, Limit, Operation, OperationFilter, OperationKind, OperationSort,
+    Actor, Amount, Comment, IdempotencyKey, Limit, Operation, OperationFilter, OperationKind, OperationSort,
     OrderId, ServiceId, Timestamp, UserId,
 };
 use paperclip::actix::Apiv2Schema;
@@ -43,6 +43,8 @@ pub(crate) struct OperationBody {
     /// other half of a request.
     #[serde(skip_serializing_if = "Option::is_none")]
     idempotency_key: Option<Wire<IdempotencyKey>>,
+    /// Who did it: `key:<id>`, `anonymous` where no key exists, or `expiry`.
+    actor: Wire<Actor>,
     /// When it happened.
     created_at: Wire<Timestamp>,
 }
@@ -61,6 +63,7 @@ impl From<Operation> for OperationBody {
             counterparty_user_id: operation.counterparty_user_id.map(Wire),
             comment: operation.comment.map(Wire),
             idempotency_key: operation.idempotency_key.map(Wire),
+            actor: Wire(operation.actor),
             created_at: Wire(operation.created_at),
         }
     }

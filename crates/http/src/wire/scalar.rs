@@ -3,7 +3,7 @@
 use std::{fmt, marker::PhantomData};
 
 use balance_domain::{
-    Amount, Comment, IdempotencyKey, Invalid, Limit, Month, OperationKind, OperationSort, OrderId,
+    Actor, Amount, Comment, IdempotencyKey, Invalid, Limit, Month, OperationKind, OperationSort, OrderId,
     ReservationState, ServiceId, ServiceName, Timestamp, Ttl, UserId,
 };
 use paperclip::v2::{
@@ -243,6 +243,7 @@ impl Cursor {
 }
 
 text! {
+    Actor: invalid(Invalid::Actor), |text| text.parse().ok(), as_is, typed(DataType::String, None);
     Comment: invalid(Invalid::Comment), |text| Self::new(text).ok(), as_is, typed(DataType::String, None);
     IdempotencyKey: invalid(Invalid::IdempotencyKey), |text| Self::new(text).ok(), as_is,
         typed(DataType::String, None);

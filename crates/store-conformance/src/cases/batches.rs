@@ -8,7 +8,7 @@ use crate::teller::{
 };
 
 fn together(teller: &Teller, actions: impl IntoIterator<Item = balance_domain::Action>) -> Submission {
-    Submission(actions.into_iter().map(|action| Command::Money(teller.fresh(action))).collect())
+    actions.into_iter().map(|action| Command::Money(teller.fresh(action))).collect::<Vec<_>>().into()
 }
 
 /// Submissions of a batch see what those before them did.
@@ -104,7 +104,7 @@ pub async fn an_atomic_submission_leaves_no_trace_if_one_command_is_rejected(tel
     teller.add_services(&[7]).await;
     teller.deposit(3, 5).await;
     let key = order(1, 7, 1);
-    let submission = Submission(
+    let submission = Submission::from(
         vec![
             under("a", deposit_of(1, 100)).into(),
             under("b", reserve_of(key, 40, 600)).into(),
@@ -112,8 +112,8 @@ pub async fn an_atomic_submission_leaves_no_trace_if_one_command_is_rejected(tel
             under("d", withdrawal_of(1, 61)).into(),
         ]
         .into_iter()
-        .flat_map(|submission: Submission| submission.0)
-        .collect(),
+        .flat_map(|submission: Submission| submission.commands)
+        .collect::<Vec<_>>(),
     );
     match teller.submit(submission).await {
         Err(SubmitError::Rejected { index, rejection }) => {
@@ -152,7 +152,7 @@ pub async fn a_rejected_atomic_submission_does_not_disturb_its_batch(teller: Tel
 
 /// An atomic submission that was accepted repeats whole; repeats and new commands may be mixed.
 pub async fn an_atomic_submission_repeats(teller: Teller) {
-    let first = Submission(vec![
+    let first = Submission::from(vec![
         Command::Money(under("a", deposit_of(1, 100))),
         Command::Money(under("b", withdrawal_of(1, 30))),
         Command::Money(under("a", deposit_of(1, 100))),
@@ -163,7 +163,7 @@ pub async fn an_atomic_submission_repeats(teller: Teller) {
     assert_eq!(flags(teller.submit(first.clone()).await), [false, false, true]);
     assert_eq!(flags(teller.submit(first.clone()).await), [true, true, true]);
     let mut longer = first;
-    longer.0.push(Command::Money(under("c", withdrawal_of(1, 70))));
+    longer.commands.push(Command::Money(under("c", withdrawal_of(1, 70))));
     assert_eq!(flags(teller.submit(longer).await), [true, true, true, false]);
     assert_eq!(teller.balance(1).await, (0, 0));
 }

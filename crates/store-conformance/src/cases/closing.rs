@@ -1,6 +1,6 @@
 //! Closing accounts.
 
-use balance_domain::{AccountStatus, Command, Comment, OperationKind, Receipt, Rejection};
+use balance_domain::{AccountStatus, Command, Comment, MoneyCommand, OperationKind, Receipt, Rejection};
 
 use crate::{
     snapshot::snapshot,
@@ -126,4 +126,31 @@ pub async fn closing_erases_the_text_of_its_own_batch(teller: Teller) {
     assert_eq!(comment(last), Some((true, None)));
     assert_eq!(teller.history(1).await[0].comment, None);
     assert_eq!(comment(Some(teller.accepted(deposit).await)), Some((true, None)));
+}
+
+/// Neither a repeat nor anything that is stored tells a right guess of an erased comment from a wrong one; whether there was
+/// a comment stays part of the meaning.
+pub async fn nothing_confirms_a_guess_of_an_erased_comment(teller: Teller) {
+    let saying = |text: &str| Comment::new(text).ok();
+    let mut first = teller.fresh(deposit_of(1, 100));
+    first.comment = saying("to Ivan, flat 12");
+    let mut second = teller.fresh(withdrawal_of(1, 100));
+    second.comment = saying("to Ivan, flat 13");
+    teller.accepted(first.clone()).await;
+    teller.accepted(second.clone()).await;
+    let guess = |text: &str| MoneyCommand { comment: saying(text), ..first.clone() };
+    assert_eq!(teller.rejected(guess("to Ivan, flat 13")).await, Rejection::IdempotencyKeyReused);
+    teller.close(1).await;
+
+    for text in ["to Ivan, flat 12", "to Ivan, flat 13", ""] {
+        assert!(teller.accepted(guess(text)).await.is_replay, "{text:?}");
+    }
+    let silent = MoneyCommand { comment: None, ..first.clone() };
+    assert_eq!(teller.rejected(silent).await, Rejection::IdempotencyKeyReused);
+    let pages = snapshot(teller.store()).await.remove(&user(1));
+    for recorded in pages.map(|pages| pages.operations).unwrap_or_default() {
+        let asked = if recorded.operation.seq == 1 { &first } else { &second };
+        let others = MoneyCommand { comment: saying("something else"), ..asked.clone() };
+        assert_eq!(recorded.fingerprint, Some(others.fingerprint()));
+    }
 }

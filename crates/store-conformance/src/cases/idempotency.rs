@@ -1,7 +1,8 @@
 //! One effect per key, and the first answer for ever.
 
 use balance_domain::{
-    AccountStatus, Action, Command, Comment, MoneyCommand, Receipt, Rejection, Submission, TimeLimit,
+    AccountStatus, Action, Actor, ApiKeyId, Command, Comment, MoneyCommand, Operation, Receipt, Rejection,
+    Submission, TimeLimit,
 };
 
 use crate::teller::{
@@ -236,7 +237,7 @@ pub async fn a_submission_repeats_as_a_whole(teller: Teller) {
     teller.reserve(key, 50, 60).await;
     let extend = Command::Extend { reservation: key, ttl: seconds(90) };
     let capture = Command::Money(under("capture", capture_of(key, None)));
-    let both = Submission(vec![extend.clone(), capture]);
+    let both = Submission::from(vec![extend.clone(), capture]);
     let first = teller.submit(both.clone()).await.unwrap_or_else(|error| panic!("{error}"));
     teller.pass(10);
     let again = teller.submit(both).await.unwrap_or_else(|error| panic!("{error}"));
@@ -247,15 +248,49 @@ pub async fn a_submission_repeats_as_a_whole(teller: Teller) {
     // One new key makes it a new submission, which is refused as a whole.
     let deposit = Command::Money(under("new", deposit_of(1, 5)));
     let known = Command::Money(under("capture", capture_of(key, None)));
-    let refused = teller.submit(Submission(vec![known, deposit, extend])).await;
+    let refused = teller.submit(Submission::from(vec![known, deposit, extend])).await;
     assert_eq!(rejection_of(&refused), Some(Rejection::ReservationCaptured));
     assert_eq!(teller.balance(1).await, (50, 0));
 
     let close = Command::Close { user_id: user(1) };
     let withdraw = Command::Money(under("withdraw", withdrawal_of(1, 50)));
-    let both = Submission(vec![withdraw, close]);
+    let both = Submission::from(vec![withdraw, close]);
     teller.submit(both.clone()).await.unwrap_or_else(|error| panic!("{error}"));
     let again = teller.submit(both).await.unwrap_or_else(|error| panic!("{error}"));
     assert!(again.iter().all(|accepted| accepted.is_replay), "{again:?}");
     assert_eq!(teller.account(1).await.map(|account| account.status), Some(AccountStatus::Closed));
+}
+
+/// Every operation of a request names the caller; a repeat by another gets the first answer, with the first actor. What
+/// nobody asked for names the deadline.
+pub async fn operations_say_who_did_them(teller: Teller) {
+    teller.add_services(&[7]).await;
+    let [first, second] = ["0123456789ab", "fedcba987654"]
+        .map(|id| Actor::Key(ApiKeyId::new(id).unwrap_or_else(|invalid| panic!("{id}: {invalid}"))));
+    let deposit = teller.fresh(deposit_of(1, 100));
+    let transfer = teller.fresh(transfer_of(1, 2, 10));
+    let by = |command: &MoneyCommand, actor| Submission::from(command.clone()).by(actor);
+    let batch = vec![by(&deposit, first), by(&transfer, second), by(&deposit, second)];
+    let replies = teller.batch(batch).await;
+    let receipts: Vec<_> = replies.into_iter().flatten().flatten().map(|accepted| accepted.receipt).collect();
+    let actors: Vec<_> = receipts.iter().cloned().map(|receipt| operation_of(receipt).actor).collect();
+    assert_eq!(actors, [first, second, first], "{receipts:?}");
+    assert_eq!(
+        teller.submit(by(&transfer, Actor::Anonymous)).await.map(|all| all[0].is_replay).ok(),
+        Some(true)
+    );
+    teller.reserve(order(1, 7, 1), 50, 60).await;
+    let capture = teller.fresh(capture_of(order(1, 7, 1), Some(20)));
+    assert!(teller.submit(by(&capture, second)).await.is_ok());
+    teller.reserve(order(1, 7, 2), 40, 60).await;
+    teller.pass(60);
+    assert!(teller.submit(by(&teller.fresh(withdrawal_of(1, 1)), first)).await.is_ok());
+
+    let actors = |history: Vec<Operation>| history.into_iter().map(|o| o.actor).collect::<Vec<_>>();
+    let anonymous = Actor::Anonymous;
+    let of_payer = [first, second, anonymous, second, second, anonymous, Actor::Expiry, first];
+    assert_eq!(actors(teller.history(1).await), of_payer);
+    assert_eq!(actors(teller.history(2).await), [second]);
+    let by_key = teller.by_key(1, deposit.key.as_str()).await;
+    assert_eq!(by_key.map(|operation| operation.actor), Some(first));
 }

@@ -96,7 +96,7 @@ pub async fn catalogue_reports_and_api_keys_survive<H: Harness>(harness: H) {
     assert!(teller.store().save_report(report.clone()).await.is_ok());
     let id = ApiKeyId::new("0123456789ab").unwrap_or_else(|invalid| panic!("{invalid}"));
     let api_key = ApiKey {
-        id: id.clone(),
+        id,
         name: "shop".into(),
         scopes: Scope::ALL.to_vec(),
         secret_hash: SecretHash::of("secret"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use balance_domain::{
-    Account, AccountStatus, Amount, Fingerprint, Operation, OperationKind, OrderId, RecordedOperation,
+    Account, AccountStatus, Actor, Amount, Fingerprint, Operation, OperationKind, OrderId, RecordedOperation,
     Reservation, ServiceId, Timestamp, UserId,
 };
 
@@ -54,6 +54,7 @@ impl Book {
         &mut self,
         kind: OperationKind,
         amount: Amount,
+        actor: Actor,
         at: Timestamp,
     ) -> &mut RecordedOperation {
         let operation = Operation {
@@ -68,6 +69,7 @@ impl Book {
             counterparty_user_id: None,
             comment: None,
             idempotency_key: None,
+            actor,
             created_at: at,
         };
         let position = self.operations.len();
@@ -81,10 +83,11 @@ impl Book {
         reservation: Reservation,
         kind: OperationKind,
         amount: Amount,
+        actor: Actor,
         at: Timestamp,
     ) -> &mut RecordedOperation {
         self.reservations.insert((reservation.key.service_id, reservation.key.order_id), reservation);
-        let noted = self.note(kind, amount, at);
+        let noted = self.note(kind, amount, actor, at);
         noted.operation.service_id = Some(reservation.key.service_id);
         noted.operation.order_id = Some(reservation.key.order_id);
         noted.reservation_after = Some(reservation);

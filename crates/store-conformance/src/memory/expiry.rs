@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use balance_domain::{
-    Action, Amount, Command, OperationKind, Reservation, ReservationState, Submission, Timestamp, UserId,
+    Action, Actor, Amount, Command, OperationKind, Reservation, ReservationState, Submission, Timestamp,
+    UserId,
 };
 
 use super::World;
@@ -23,7 +24,7 @@ pub(super) fn ended(mut reservation: Reservation, without_capture: ReservationSt
 /// Everybody whom a batch names.
 pub(super) fn users_of(submissions: &[Submission]) -> BTreeSet<UserId> {
     let mut users = BTreeSet::new();
-    for command in submissions.iter().flat_map(|submission| &submission.0) {
+    for command in submissions.iter().flat_map(|submission| &submission.commands) {
         users.extend(named(command));
     }
     users
@@ -57,7 +58,13 @@ impl World {
             let at = reservation.expires_at.max(book.last_at());
             book.reserved -= rest;
             book.available += rest;
-            book.note_on(ended(reservation, ReservationState::Expired), OperationKind::Expire, amount, at);
+            book.note_on(
+                ended(reservation, ReservationState::Expired),
+                OperationKind::Expire,
+                amount,
+                Actor::Expiry,
+                at,
+            );
         }
     }
 }

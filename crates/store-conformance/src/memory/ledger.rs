@@ -90,11 +90,11 @@ impl World {
     /// All commands, or none.
     pub(super) fn submit(&mut self, submission: &Submission, now: Timestamp) -> Reply {
         // A single command that is refused changes nothing: only several may have to be undone.
-        let before = (submission.0.len() > 1).then(|| Before::of(self, submission));
+        let before = (submission.commands.len() > 1).then(|| Before::of(self, submission));
         let mut accepted = Vec::new();
-        let has_happened = submission.0.len() > 1 && self.knows_every_key(submission);
-        for (index, command) in submission.0.iter().enumerate() {
-            match self.obey(command, now) {
+        let has_happened = submission.commands.len() > 1 && self.knows_every_key(submission);
+        for (index, command) in submission.commands.iter().enumerate() {
+            match self.obey(command, submission.actor, now) {
                 Ok((receipt, is_replay)) => accepted.push(Accepted { receipt, is_replay }),
                 Err(rejection) => {
                     if has_happened && let Some(receipt) = self.over(command, rejection) {
@@ -113,7 +113,7 @@ impl World {
 
     /// Whether there are keys in it, and none that is new.
     fn knows_every_key(&self, submission: &Submission) -> bool {
-        let keys: Vec<_> = submission.0.iter().filter_map(money).collect();
+        let keys: Vec<_> = submission.commands.iter().filter_map(money).collect();
         !keys.is_empty() && keys.iter().all(|key| self.answers.contains_key(key))
     }
 

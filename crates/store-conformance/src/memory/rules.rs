@@ -1,8 +1,8 @@
 //! The money rules, a second time: each command changes the books at once, after its last "no".
 
 use balance_domain::{
-    Action, Amount, BALANCE_MAX, Command, MoneyCommand, OperationKind, Receipt, Rejection, Reservation,
-    ReservationKey, ReservationState, ServiceStatus, TimeLimit, Timestamp, Ttl, UserId,
+    Action, Actor, Amount, BALANCE_MAX, Command, Comment, MoneyCommand, OperationKind, Receipt, Rejection,
+    Reservation, ReservationKey, ReservationState, ServiceStatus, TimeLimit, Timestamp, Ttl, UserId,
 };
 
 use super::{
@@ -11,46 +11,59 @@ use super::{
     expiry::ended,
 };
 
+/// A movement and who asks for it.
+struct Request<'a> {
+    command: &'a MoneyCommand,
+    actor: Actor,
+}
+
 impl World {
     /// Does what is asked, or says why not and does nothing. The flag tells a repeat.
-    pub(super) fn obey(&mut self, command: &Command, now: Timestamp) -> Result<(Receipt, bool), Rejection> {
+    pub(super) fn obey(
+        &mut self,
+        command: &Command,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<(Receipt, bool), Rejection> {
         match command {
-            Command::Money(money) => self.money(money, now),
+            Command::Money(command) => self.money(&Request { command, actor }, now),
             Command::Extend { reservation, ttl } => Ok((self.extend(*reservation, *ttl, now)?, false)),
             Command::Expire { user_id } => Ok((Receipt::Account(self.open(*user_id)?.account()), false)),
             Command::Close { user_id } => Ok((self.close(*user_id)?, false)),
         }
     }
 
-    fn money(&mut self, command: &MoneyCommand, now: Timestamp) -> Result<(Receipt, bool), Rejection> {
+    fn money(&mut self, request: &Request<'_>, now: Timestamp) -> Result<(Receipt, bool), Rejection> {
+        let command = request.command;
         let meaning = meaning(command);
         let scope = (command.action.user_id(), command.key.clone());
         if let Some(answer) = self.answers.get(&scope) {
-            if answer.meaning != meaning {
+            let is_same = if answer.is_erased { without_text(&meaning) } else { meaning } == answer.meaning;
+            if !is_same {
                 return Err(Rejection::IdempotencyKeyReused);
             }
             return Ok((answer.receipt.clone(), true));
         }
         let receipt = match command.action {
-            Action::Deposit { user_id, amount } => self.deposit(command, user_id, amount, now),
-            Action::Withdraw { user_id, amount } => self.withdraw(command, user_id, amount, now),
-            Action::Transfer { from, to, amount } => self.transfer(command, from, to, amount, now),
+            Action::Deposit { user_id, amount } => self.deposit(request, user_id, amount, now),
+            Action::Withdraw { user_id, amount } => self.withdraw(request, user_id, amount, now),
+            Action::Transfer { from, to, amount } => self.transfer(request, from, to, amount, now),
             Action::Reserve { reservation, amount, time_limit } => {
-                self.reserve(command, reservation, amount, time_limit, now)
+                self.reserve(request, reservation, amount, time_limit, now)
             }
             Action::Capture { reservation, amount, is_final } => {
-                self.capture(command, reservation, amount, is_final, now)
+                self.capture(request, reservation, amount, is_final, now)
             }
-            Action::Release { reservation } => self.release(command, reservation, now),
-            Action::Refund { reservation, amount } => self.refund(command, reservation, amount, now),
+            Action::Release { reservation } => self.release(request, reservation, now),
+            Action::Refund { reservation, amount } => self.refund(request, reservation, amount, now),
         }?;
-        self.answers.insert(scope, Answer { meaning, receipt: receipt.clone() });
+        self.answers.insert(scope, Answer { meaning, receipt: receipt.clone(), is_erased: false });
         Ok((receipt, false))
     }
 
     fn deposit(
         &mut self,
-        command: &MoneyCommand,
+        request: &Request<'_>,
         user_id: UserId,
         amount: Amount,
         now: Timestamp,
@@ -59,14 +72,14 @@ impl World {
         let book = self.books.entry(user_id).or_insert(Book::empty(user_id));
         let at = now.max(book.last_at());
         book.available += amount.get();
-        let noted = book.note(OperationKind::Deposit, amount, at);
-        sign(noted, command);
+        let noted = book.note(OperationKind::Deposit, amount, request.actor, at);
+        sign(noted, request.command);
         Ok(Receipt::Operation(noted.operation.clone()))
     }
 
     fn withdraw(
         &mut self,
-        command: &MoneyCommand,
+        request: &Request<'_>,
         user_id: UserId,
         amount: Amount,
         now: Timestamp,
@@ -75,14 +88,14 @@ impl World {
         can_spend(book, amount)?;
         let at = now.max(book.last_at());
         book.available -= amount.get();
-        let noted = book.note(OperationKind::Withdrawal, amount, at);
-        sign(noted, command);
+        let noted = book.note(OperationKind::Withdrawal, amount, request.actor, at);
+        sign(noted, request.command);
         Ok(Receipt::Operation(noted.operation.clone()))
     }
 
     fn transfer(
         &mut self,
-        command: &MoneyCommand,
+        request: &Request<'_>,
         from: UserId,
         to: UserId,
         amount: Amount,
@@ -100,22 +113,22 @@ impl World {
         let at = now.max(payer.last_at()).max(last_of_receiver);
 
         payer.available -= amount.get();
-        let paid = payer.note(OperationKind::TransferOut, amount, at);
+        let paid = payer.note(OperationKind::TransferOut, amount, request.actor, at);
         paid.operation.counterparty_user_id = Some(to);
-        sign(paid, command);
+        sign(paid, request.command);
         let receipt = Receipt::Operation(paid.operation.clone());
 
         let receiver = self.books.entry(to).or_insert(Book::empty(to));
         receiver.available += amount.get();
-        let income = receiver.note(OperationKind::TransferIn, amount, at);
+        let income = receiver.note(OperationKind::TransferIn, amount, request.actor, at);
         income.operation.counterparty_user_id = Some(from);
-        income.operation.comment.clone_from(&command.comment);
+        income.operation.comment.clone_from(&request.command.comment);
         Ok(receipt)
     }
 
     fn reserve(
         &mut self,
-        command: &MoneyCommand,
+        request: &Request<'_>,
         key: ReservationKey,
         amount: Amount,
         time_limit: TimeLimit,
@@ -152,8 +165,8 @@ impl World {
         };
         book.available -= amount.get();
         book.reserved += amount.get();
-        let noted = book.note_on(reservation, OperationKind::Reserve, amount, at);
-        sign(noted, command);
+        let noted = book.note_on(reservation, OperationKind::Reserve, amount, request.actor, at);
+        sign(noted, request.command);
         let seq = noted.operation.seq;
         if let Some((_, is_used)) = self.services.get_mut(&key.service_id) {
             *is_used = true;
@@ -163,7 +176,7 @@ impl World {
 
     fn capture(
         &mut self,
-        command: &MoneyCommand,
+        request: &Request<'_>,
         key: ReservationKey,
         amount: Option<Amount>,
         is_final: bool,
@@ -184,20 +197,20 @@ impl World {
         let book = self.open(key.user_id)?;
         let at = now.max(book.last_at());
         book.reserved -= taken;
-        let noted = book.note_on(reservation, OperationKind::Capture, money(taken), at);
-        sign(noted, command);
+        let noted = book.note_on(reservation, OperationKind::Capture, money(taken), request.actor, at);
+        sign(noted, request.command);
         let seq = noted.operation.seq;
         if is_final && rest > 0 {
             book.reserved -= rest;
             book.available += rest;
-            book.note_on(reservation, OperationKind::Release, money(rest), at);
+            book.note_on(reservation, OperationKind::Release, money(rest), request.actor, at);
         }
         Ok(Receipt::Reservation { reservation, operation_seq: Some(seq) })
     }
 
     fn release(
         &mut self,
-        command: &MoneyCommand,
+        request: &Request<'_>,
         key: ReservationKey,
         now: Timestamp,
     ) -> Result<Receipt, Rejection> {
@@ -208,14 +221,14 @@ impl World {
         let at = now.max(book.last_at());
         book.reserved -= rest;
         book.available += rest;
-        let noted = book.note_on(reservation, OperationKind::Release, money(rest), at);
-        sign(noted, command);
+        let noted = book.note_on(reservation, OperationKind::Release, money(rest), request.actor, at);
+        sign(noted, request.command);
         Ok(Receipt::Reservation { reservation, operation_seq: Some(noted.operation.seq) })
     }
 
     fn refund(
         &mut self,
-        command: &MoneyCommand,
+        request: &Request<'_>,
         key: ReservationKey,
         amount: Option<Amount>,
         now: Timestamp,
@@ -238,8 +251,8 @@ impl World {
         reservation.refunded += back;
         let at = now.max(book.last_at());
         book.available += back;
-        let noted = book.note_on(reservation, OperationKind::Refund, money(back), at);
-        sign(noted, command);
+        let noted = book.note_on(reservation, OperationKind::Refund, money(back), request.actor, at);
+        sign(noted, request.command);
         Ok(Receipt::Reservation { reservation, operation_seq: Some(noted.operation.seq) })
     }
 
@@ -263,9 +276,12 @@ impl World {
         }
         let account = book.account();
         for ((owner, _), answer) in &mut self.answers {
-            if *owner == user_id
-                && let Receipt::Operation(operation) = &mut answer.receipt
-            {
+            if *owner != user_id {
+                continue;
+            }
+            answer.meaning = without_text(&answer.meaning);
+            answer.is_erased = true;
+            if let Receipt::Operation(operation) = &mut answer.receipt {
                 operation.comment = None;
             }
         }
@@ -330,6 +346,12 @@ fn meaning(command: &MoneyCommand) -> MoneyCommand {
         *ttl = any;
     }
     meaning
+}
+
+/// Of an erased comment only that there was one is known.
+fn without_text(meaning: &MoneyCommand) -> MoneyCommand {
+    let comment = meaning.comment.as_ref().and_then(|_| Comment::new("").ok());
+    MoneyCommand { comment, ..meaning.clone() }
 }
 
 fn deadline(from: Timestamp, ttl: Ttl) -> Timestamp {

@@ -5,8 +5,9 @@
 use std::ops::RangeInclusive;
 
 use balance_domain::{
-    Account, AccountStatus, Action, Amount, BALANCE_MAX, Command, Comment, IdempotencyKey, MoneyCommand,
-    Reservation, ReservationKey, ReservationState, ServiceId, Submission, TimeLimit, Timestamp, Ttl, UserId,
+    Account, AccountStatus, Action, Actor, Amount, ApiKeyId, BALANCE_MAX, Command, Comment, IdempotencyKey,
+    MoneyCommand, Reservation, ReservationKey, ReservationState, ServiceId, Submission, TimeLimit, Timestamp,
+    Ttl, UserId,
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
@@ -124,7 +125,8 @@ impl Writer {
         }
         while submissions.len() < count && commands < commands_max {
             let size = if self.chance(15) { self.rng.random_range(2..=5) } else { 1 };
-            let submission = Submission((0..size).map(|_| self.command()).collect());
+            let submission =
+                Submission::from((0..size).map(|_| self.command()).collect::<Vec<_>>()).by(self.actor());
             commands += size;
             self.played.play(&submission, self.now);
             submissions.push(submission);
@@ -184,6 +186,16 @@ impl Writer {
     }
 
     // Commands
+
+    /// Any of three: a repeat is as often another's as the first caller's.
+    fn actor(&mut self) -> Actor {
+        let key = |id| ApiKeyId::new(id).map_or(Actor::Anonymous, Actor::Key);
+        match self.rng.random_range(0..3) {
+            0 => Actor::Anonymous,
+            1 => key("0123456789ab"),
+            _ => key("fedcba987654"),
+        }
+    }
 
     fn command(&mut self) -> Command {
         match self.rng.random_range(0..100) {

@@ -178,7 +178,7 @@ fn keys(script: &Script) -> Vec<(UserId, IdempotencyKey)> {
     let mut keys = Vec::new();
     for step in &script.steps {
         let Step::Submit { submissions, .. } = step else { continue };
-        for command in submissions.iter().flat_map(|submission| &submission.0) {
+        for command in submissions.iter().flat_map(|submission| &submission.commands) {
             if let Command::Money(command) = command {
                 keys.push((command.action.user_id(), command.key.clone()));
             }

@@ -38,7 +38,9 @@ pub(super) enum Step {
 impl Script {
     pub(super) fn commands(&self) -> u64 {
         let count = |step: &Step| match step {
-            Step::Submit { submissions, .. } => submissions.iter().map(|submission| submission.0.len()).sum(),
+            Step::Submit { submissions, .. } => {
+                submissions.iter().map(|submission| submission.commands.len()).sum()
+            }
             _ => 0,
         };
         self.steps.iter().map(count).sum::<usize>().try_into().unwrap_or(u64::MAX)

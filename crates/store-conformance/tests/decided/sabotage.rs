@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use balance_domain::{Changes, Command, Decision, Receipt, Rejection, State, Timestamp, decide};
+use balance_domain::{Actor, Changes, Command, Decision, Receipt, Rejection, State, Timestamp, decide};
 use balance_store_conformance::{Plan, Store, differential, metamorphic};
 
 use crate::tables::{DecidedStore, Decider};
@@ -26,36 +26,45 @@ fn committed(decided: Decided, sabotage: impl FnOnce(&mut Changes, &mut Receipt)
     })
 }
 
-fn one_microsecond_late(state: &State, command: &Command, now: Timestamp) -> Decided {
-    decide(state, command, Timestamp::from_micros(now.micros() + 1).unwrap())
+fn one_microsecond_late(state: &State, command: &Command, actor: Actor, now: Timestamp) -> Decided {
+    decide(state, command, actor, Timestamp::from_micros(now.micros() + 1).unwrap())
 }
 
-fn forgets_that_services_are_used(state: &State, command: &Command, now: Timestamp) -> Decided {
-    committed(decide(state, command, now), |changes, _| changes.services_used.clear())
+fn forgets_who_did_it(state: &State, command: &Command, _: Actor, now: Timestamp) -> Decided {
+    decide(state, command, Actor::Anonymous, now)
 }
 
-fn keeps_the_text_of_closed_accounts(state: &State, command: &Command, now: Timestamp) -> Decided {
-    committed(decide(state, command, now), |changes, _| changes.closed.clear())
+fn forgets_that_services_are_used(state: &State, command: &Command, actor: Actor, now: Timestamp) -> Decided {
+    committed(decide(state, command, actor, now), |changes, _| changes.services_used.clear())
 }
 
-fn ignores_that_a_key_was_reused(state: &State, command: &Command, now: Timestamp) -> Decided {
+fn keeps_the_text_of_closed_accounts(
+    state: &State,
+    command: &Command,
+    actor: Actor,
+    now: Timestamp,
+) -> Decided {
+    committed(decide(state, command, actor, now), |changes, _| changes.closed.clear())
+}
+
+fn ignores_that_a_key_was_reused(state: &State, command: &Command, actor: Actor, now: Timestamp) -> Decided {
     if let Command::Money(money) = command
         && let Some(first) = state.answered(money.action.user_id(), &money.key)
     {
         return Ok(Decision::Replay(first.receipt.clone()));
     }
-    decide(state, command, now)
+    decide(state, command, actor, now)
 }
 
-fn calls_expired_released(state: &State, command: &Command, now: Timestamp) -> Decided {
-    decide(state, command, now).map_err(|rejection| match rejection {
+fn calls_expired_released(state: &State, command: &Command, actor: Actor, now: Timestamp) -> Decided {
+    decide(state, command, actor, now).map_err(|rejection| match rejection {
         Rejection::ReservationExpired => Rejection::ReservationReleased,
         other => other,
     })
 }
 
-fn refuses_the_last_unit(state: &State, command: &Command, now: Timestamp) -> Decided {
-    let decided = decide(state, command, now);
+fn refuses_the_last_unit(state: &State, command: &Command, actor: Actor, now: Timestamp) -> Decided {
+    let decided = decide(state, command, actor, now);
     if let Ok(Decision::Commit(changes, Receipt::Operation(_))) = &decided
         && let Some(payer) = changes.accounts.first()
         && payer.available == 0
@@ -65,16 +74,26 @@ fn refuses_the_last_unit(state: &State, command: &Command, now: Timestamp) -> De
     decided
 }
 
-fn loses_the_comment_of_the_receiver(state: &State, command: &Command, now: Timestamp) -> Decided {
-    committed(decide(state, command, now), |changes, _| {
+fn loses_the_comment_of_the_receiver(
+    state: &State,
+    command: &Command,
+    actor: Actor,
+    now: Timestamp,
+) -> Decided {
+    committed(decide(state, command, actor, now), |changes, _| {
         if let [_, income] = changes.operations.as_mut_slice() {
             income.operation.comment = None;
         }
     })
 }
 
-fn keeps_the_reservation_of_the_first_half(state: &State, command: &Command, now: Timestamp) -> Decided {
-    committed(decide(state, command, now), |changes, _| {
+fn keeps_the_reservation_of_the_first_half(
+    state: &State,
+    command: &Command,
+    actor: Actor,
+    now: Timestamp,
+) -> Decided {
+    committed(decide(state, command, actor, now), |changes, _| {
         if let [first, _] = changes.operations.as_mut_slice()
             && let Some(reservation) = &mut first.reservation_after
         {
@@ -99,6 +118,7 @@ macro_rules! caught {
 
 caught! {
     one_microsecond_late
+    forgets_who_did_it
     forgets_that_services_are_used
     keeps_the_text_of_closed_accounts
     ignores_that_a_key_was_reused

@@ -7,14 +7,14 @@ use std::{
 
 use async_trait::async_trait;
 use balance_domain::{
-    Account, ApiKey, ApiKeyId, CatalogueError, Command, Decision, IdempotencyKey, Limit, Month,
+    Account, Actor, ApiKey, ApiKeyId, CatalogueError, Command, Decision, IdempotencyKey, Limit, Month,
     OperationKind, OrderId, Page, Period, RecordedOperation, Rejection, Removal, Reservation, ReservationKey,
     RevenueLine, RevenueReport, Service, ServiceId, ServiceName, ServiceStatus, State, Timestamp, UserId,
     ports::{ApiKeyRepo, RepoError, ReportRepo, ServiceRepo},
 };
 
 /// The decider, or a sabotaged one.
-pub(crate) type Decider = fn(&State, &Command, Timestamp) -> Result<Decision, Rejection>;
+pub(crate) type Decider = fn(&State, &Command, Actor, Timestamp) -> Result<Decision, Rejection>;
 
 /// Maps behind one lock.
 #[derive(Clone)]
@@ -175,7 +175,7 @@ impl ApiKeyRepo for DecidedStore {
         if tables.api_keys.values().any(|kept| kept.id == key.id) {
             return Err(RepoError::Internal("the id is taken".into()));
         }
-        tables.api_keys.insert((key.created_at, key.id.clone()), key);
+        tables.api_keys.insert((key.created_at, key.id), key);
         Ok(())
     }
 

@@ -70,7 +70,7 @@ pub(super) fn each_failed(submissions: &[Submission], error: &RepoError) -> impl
 }
 
 fn users_of(submission: &Submission) -> impl Iterator<Item = UserId> {
-    submission.0.iter().flat_map(Command::user_ids)
+    submission.commands.iter().flat_map(Command::user_ids)
 }
 
 #[cfg(test)]

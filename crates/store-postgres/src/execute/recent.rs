@@ -181,7 +181,7 @@ impl Recent {
         let inner = self.lock();
         let is_awake = inner.resting.is_none_or(|(until, _)| now >= until) && !inner.accounts.is_empty();
         is_awake.then_some(move |submission: &Submission| {
-            submission.0.iter().all(|command| inner.knows_enough_for(command))
+            submission.commands.iter().all(|command| inner.knows_enough_for(command))
         })
     }
 
@@ -189,7 +189,7 @@ impl Recent {
     pub(super) fn take(&self, submissions: &[Submission]) -> Option<Taken> {
         let mut inner = self.lock();
         let mut taken = Taken { era: inner.era, ..Taken::default() };
-        for command in submissions.iter().flat_map(|submission| &submission.0) {
+        for command in submissions.iter().flat_map(|submission| &submission.commands) {
             for user_id in command.user_ids() {
                 if !taken.known.contains_key(&user_id) {
                     let Some(known) = inner.accounts.remove(&user_id) else {

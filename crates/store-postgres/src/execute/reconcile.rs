@@ -28,17 +28,18 @@ pub(super) fn reconcile(
 fn reconcile_one(submission: &Submission, reply: &mut Reply, earlier: Vec<Accepted>) {
     match reply {
         Ok(now) => {
-            for ((command, now), earlier) in submission.0.iter().zip(now).zip(earlier) {
+            for ((command, now), earlier) in submission.commands.iter().zip(now).zip(earlier) {
                 let came_too_late = now.is_replay && !is_money(command);
                 if now.receipt == earlier.receipt || came_too_late {
                     *now = earlier;
                 }
             }
         }
-        Err(SubmitError::Rejected { index, rejection }) => match (submission.0.get(*index), rejection) {
+        Err(SubmitError::Rejected { index, rejection }) => match (submission.commands.get(*index), rejection)
+        {
             (Some(Command::Close { .. }), Rejection::AccountClosed(_)) => *reply = Ok(earlier),
             // With keys it has not happened before: it would be a repeat.
-            (Some(Command::Extend { .. }), _) if !submission.0.iter().any(is_money) => {
+            (Some(Command::Extend { .. }), _) if !submission.commands.iter().any(is_money) => {
                 let cause = "nobody knows whether a deadline was moved before its reservation ended";
                 *reply = Err(SubmitError::Failed(RepoError::Unknown(cause.into())));
             }
@@ -108,8 +109,8 @@ mod tests {
             || Err(SubmitError::Rejected { index: 0, rejection: Rejection::ReservationNotFound(key) });
         let alone = one(extend.clone().into(), vec![vec![answered(0, false)]], refused());
         assert!(alone.contains("Unknown"), "{alone}");
-        let Command::Money(deposit) = deposit().0.remove(0) else { unreachable!() };
-        let with_a_key = Submission(vec![extend, Command::Money(deposit)]);
+        let Command::Money(deposit) = deposit().commands.remove(0) else { unreachable!() };
+        let with_a_key = Submission::from(vec![extend, Command::Money(deposit)]);
         let twice = || answered(0, false).map(|accepted| [accepted.clone(), accepted].concat());
         let with_a_key = one(with_a_key, vec![vec![twice()]], refused());
         assert_eq!(with_a_key, format!("{:?}", vec![refused()]), "it would have been a repeat");

@@ -60,7 +60,7 @@ SELECT count(*) FROM (
 
 /// Columns of a page; see [`rows::operation`](crate::rows::operation).
 const COLUMNS: &str = "o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, o.service_id, \
-    o.order_id, o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at";
+    o.order_id, o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at, o.actor";
 
 /// One page: `$1` bucket, `$2` user, `$3` first and `$4` end seq, `$5` least and `$6` most amount, `$7` kinds,
 /// `$8` service, `$9` order, `$10` amount and `$11` seq of the position to start behind, `$12` rows.

@@ -25,12 +25,12 @@ fn long_history(database: &Database) {
     database.sql(&format!(
         "INSERT INTO accounts VALUES (1, 5, 0, 15000, now(), {bucket}, false); \
          INSERT INTO operations (user_id, seq, amount, available_after, reserved_after, created_at, service_id, \
-                 order_id, bucket, kind) \
+                 order_id, bucket, kind, actor) \
              SELECT 1, n, CASE WHEN n % 500 = 0 THEN 100000 + n % 7 ELSE 1 + n * 7 % 50 END, 1, 0, \
                  timestamptz '{START}' + (n - (n % 10 = 0)::int) * interval '1 second', \
                  CASE WHEN n % 3 = 0 THEN NULL WHEN n BETWEEN 100 AND 400 THEN 2 ELSE 1 END, \
                  CASE WHEN n % 3 = 0 THEN NULL WHEN n % 2 = 0 THEN 7 ELSE n / 10 + 1 END, \
-                 {bucket}, CASE WHEN n % 3 = 0 THEN 'deposit' WHEN n % 3 = 1 THEN 'capture' ELSE 'refund' END \
+                 {bucket}, CASE WHEN n % 3 = 0 THEN 'deposit' WHEN n % 3 = 1 THEN 'capture' ELSE 'refund' END, 'anonymous' \
              FROM generate_series(1, 15000) n",
         bucket = user_id.bucket(),
     ));

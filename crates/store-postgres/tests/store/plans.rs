@@ -31,9 +31,9 @@ async fn fill(client: &Client, users: i64, operations_each: i64) {
          INSERT INTO reservations SELECT u, 1 + o % 50, o, 10, 0, 0, 0, now(), now(), o, u % 256, 'active' \
              FROM generate_series(1, {users}) u, generate_series(1, 3) o ON CONFLICT DO NOTHING; \
          INSERT INTO operations (user_id, seq, amount, available_after, reserved_after, created_at, service_id, \
-                 order_id, bucket, kind, idempotency_key, fingerprint) \
+                 order_id, bucket, kind, idempotency_key, actor, fingerprint) \
              SELECT u, s, 1 + (u * s) % 997, 1, 0, now(), 1 + s % 50, s / 3, u % 256, \
-                 (ARRAY['deposit', 'reserve', 'capture'])[1 + s % 3], 'key-' || s, '\\x00' \
+                 (ARRAY['deposit', 'reserve', 'capture'])[1 + s % 3], 'key-' || s, 'anonymous', '\\x00' \
              FROM generate_series(1, {users}) u, generate_series(1, {operations_each}) s ON CONFLICT DO NOTHING"
     );
     client.batch_execute(&sql).await.unwrap();

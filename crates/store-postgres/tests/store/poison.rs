@@ -109,6 +109,6 @@ async fn empty_batches_and_submissions_have_answers() {
     let database = Database::migrated().await;
     let now = Teller::new(Arc::new(database.store.clone())).now();
     assert_eq!(database.store.execute(Vec::new(), now).await.unwrap().len(), 0);
-    let replies = database.store.execute(vec![Submission(Vec::new())], now).await.unwrap();
+    let replies = database.store.execute(vec![Submission::from(Vec::new())], now).await.unwrap();
     assert!(matches!(replies.as_slice(), [Ok(accepted)] if accepted.is_empty()));
 }

@@ -39,7 +39,9 @@ pub(super) fn miscounted(user_id: UserId) -> RepoError {
 mod tests {
     use std::ops::RangeInclusive;
 
-    use balance_domain::{Account, Amount, Operation, OperationKind, RecordedOperation, Timestamp, UserId};
+    use balance_domain::{
+        Account, Actor, Amount, Operation, OperationKind, RecordedOperation, Timestamp, UserId,
+    };
 
     use super::*;
     use crate::{execute::write, schema};
@@ -65,6 +67,7 @@ mod tests {
             counterparty_user_id: None,
             comment: None,
             idempotency_key: None,
+            actor: Actor::Anonymous,
             created_at: Timestamp::from_micros(0).unwrap(),
         };
         RecordedOperation { operation, fingerprint: None, reservation_after: None }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use balance_domain::{
-    Account, AccountStatus, Changes, Comment, IdempotencyKey, OrderId, RecordedOperation, Reservation,
+    Account, AccountStatus, Actor, Changes, Comment, IdempotencyKey, OrderId, RecordedOperation, Reservation,
     ReservationState, ServiceId, UserId, ports::RepoError,
 };
 use rusqlite::{Connection, params};
@@ -48,10 +48,10 @@ const REPLACE_RESERVATION: &str = concat!(
 
 const INSERT_OPERATION: &str = "
     INSERT INTO operations (user_id, seq, kind, amount, available_after, reserved_after, service_id, order_id,
-                            counterparty_user_id, comment, idempotency_key, created_at, fingerprint,
+                            counterparty_user_id, comment, idempotency_key, created_at, actor, fingerprint,
                             reservation_state, reservation_amount, reservation_captured, reservation_released,
                             reservation_refunded, reservation_created_at, reservation_expires_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
 
 const ERASE_COMMENTS: &str = concat!(
     "UPDATE operations NOT INDEXED SET comment = NULL WHERE comment IS NOT NULL AND id IN ",
@@ -136,6 +136,7 @@ fn append_operations(connection: &Connection, operations: &[RecordedOperation]) 
             operation.comment.as_ref().map(Comment::as_str),
             operation.idempotency_key.as_ref().map(IdempotencyKey::as_str),
             operation.created_at.micros(),
+            operation.actor.write_to(&mut [0; Actor::BYTES_MAX]),
             fingerprint.as_ref().map(|fingerprint| fingerprint.0.as_slice()),
             after.map(|reservation| state_name(reservation.state)),
             after.map(|reservation| reservation.amount.get()),

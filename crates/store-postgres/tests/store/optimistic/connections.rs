@@ -63,7 +63,7 @@ async fn what_was_committed_and_not_answered_is_told_as_done() {
     for (action, left) in [(transfer_of(1, 2, 5), (85, 10)), (capture_of(order(1, 9, 1), None), (85, 0))] {
         gate.lose_next_answer();
         let money = Command::Money(teller.fresh(action));
-        let accepted = teller.submit(Submission(vec![extend(), money])).await.unwrap();
+        let accepted = teller.submit(Submission::from(vec![extend(), money])).await.unwrap();
         assert!(accepted.iter().all(|accepted| !accepted.is_replay), "{accepted:?}");
         assert_eq!(teller.balance(1).await, left);
     }
