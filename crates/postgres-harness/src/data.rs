@@ -21,6 +21,26 @@ pub(crate) struct DataFolder {
 impl DataFolder {
     /// Makes the folder and initialises a cluster in it.
     pub(crate) fn create(bin: &Path, identity: Identity, on_tmpfs: bool) -> Self {
+        let data = Self::empty(identity, on_tmpfs);
+        let mut initdb = Command::new(bin.join("initdb"));
+        initdb
+            .args(["--username=postgres", "--auth=trust", "--no-sync", "--locale=C", "--encoding=UTF8", "-D"])
+            .arg(data.cluster());
+        data.run(initdb, identity);
+        data
+    }
+
+    /// Makes the folder with a copy of a running cluster, which follows that once it is started.
+    pub(crate) fn follow(bin: &Path, identity: Identity, on_tmpfs: bool, primary: &str) -> Self {
+        let data = Self::empty(identity, on_tmpfs);
+        let mut copy = Command::new(bin.join("pg_basebackup"));
+        copy.args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf", "--dbname", primary, "-D"])
+            .arg(data.cluster());
+        data.run(copy, identity);
+        data
+    }
+
+    fn empty(identity: Identity, on_tmpfs: bool) -> Self {
         let parent =
             if on_tmpfs && Path::new(TMPFS).is_dir() { PathBuf::from(TMPFS) } else { std::env::temp_dir() };
         let folder = tempfile::Builder::new()
@@ -28,9 +48,7 @@ impl DataFolder {
             .tempdir_in(&parent)
             .unwrap_or_else(|error| panic!("no folder can be made in {}: {error}", parent.display()));
         identity.own(folder.path());
-        let data = Self { folder };
-        data.initialise(bin, identity);
-        data
+        Self { folder }
     }
 
     /// The folder that holds everything of this server.
@@ -48,15 +66,10 @@ impl DataFolder {
         self.folder.path().join("log")
     }
 
-    fn initialise(&self, bin: &Path, identity: Identity) {
-        let mut command = Command::new(bin.join("initdb"));
-        command
-            .args(["--username=postgres", "--auth=trust", "--no-sync", "--locale=C", "--encoding=UTF8", "-D"])
-            .arg(self.cluster())
-            .current_dir(self.root())
-            .stdin(Stdio::null());
+    fn run(&self, mut command: Command, identity: Identity) {
+        command.current_dir(self.root()).stdin(Stdio::null());
         identity.apply(&mut command);
-        let output = command.output().unwrap_or_else(|error| panic!("initdb does not start: {error}"));
-        assert!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr));
+        let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }

@@ -86,15 +86,76 @@ impl Server {
         let bin = binaries::folder();
         let identity = Identity::choose();
         let data = DataFolder::create(&bin, identity, options.on_tmpfs);
-        let server = Self {
-            bin,
-            identity,
-            options,
-            port: free_port(),
-            databases: AtomicU32::new(0),
-            keeper: Mutex::new(None),
-            data,
-        };
+        Self::launched(bin, identity, options, data)
+    }
+
+    /// A hot standby of this server with the same options: a copy that follows it by streaming replication, under this name for
+    /// `synchronous_standby_names`. Returns when it streams.
+    ///
+    /// # Panics
+    ///
+    /// If the copy cannot be made or does not follow.
+    #[must_use]
+    pub fn standby(&self, name: &str) -> Self {
+        let options = self.options.clone();
+        let primary = format!("host=127.0.0.1 port={} user=postgres application_name={name}", self.port);
+        let data = DataFolder::follow(&self.bin, self.identity, options.on_tmpfs, &primary);
+        let standby = Self::launched(self.bin.clone(), self.identity, options, data);
+        self.await_standby(name);
+        standby
+    }
+
+    /// Waits until the standby of this name streams.
+    ///
+    /// # Panics
+    ///
+    /// If it does not within a minute.
+    pub fn await_standby(&self, name: &str) {
+        let streams = format!(
+            "SELECT count(*) FROM pg_stat_replication WHERE application_name = '{name}' AND state = 'streaming'"
+        );
+        let deadline = Instant::now() + READY_WITHIN;
+        while self.psql("postgres", &streams) != "1" {
+            assert!(Instant::now() < deadline, "the standby {name} does not stream");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Makes a standby a primary of its own, with what it has received; returns when it accepts writes.
+    ///
+    /// # Panics
+    ///
+    /// If it is no standby, or is not promoted within a minute.
+    pub fn promote(&self) {
+        let seconds = READY_WITHIN.as_secs();
+        assert_eq!(
+            self.psql("postgres", &format!("SELECT pg_promote(true, {seconds})")),
+            "t",
+            "not promoted"
+        );
+    }
+
+    /// Changes settings for good and has the running server read them: `ALTER SYSTEM SET …` each.
+    ///
+    /// # Panics
+    ///
+    /// If the server refuses, or has not read them within a minute.
+    pub fn reconfigure(&self, settings: &[&str]) {
+        let loaded = || self.psql("postgres", "SELECT pg_conf_load_time()");
+        let before = loaded();
+        let changes = settings.iter().map(|setting| format!("ALTER SYSTEM SET {setting}"));
+        let changes: Vec<String> = changes.chain(["SELECT pg_reload_conf()".to_owned()]).collect();
+        self.run("postgres", &changes.iter().map(String::as_str).collect::<Vec<_>>());
+        let deadline = Instant::now() + READY_WITHIN;
+        while loaded() == before {
+            assert!(Instant::now() < deadline, "PostgreSQL does not read its settings again");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn launched(bin: PathBuf, identity: Identity, options: Options, data: DataFolder) -> Self {
+        let (port, databases, keeper) = (free_port(), AtomicU32::new(0), Mutex::new(None));
+        let server = Self { bin, identity, options, port, databases, keeper, data };
         server.launch();
         server
     }

@@ -72,6 +72,22 @@ fn a_server_is_restarted_with_its_settings() {
 }
 
 #[test]
+fn a_standby_follows_and_can_be_promoted() {
+    let primary = Server::start(Options { durable: true, ..Options::default() });
+    primary.psql("postgres", "CREATE TABLE t (n int); INSERT INTO t VALUES (7)");
+    let standby = primary.standby("s1");
+    primary.reconfigure(&["synchronous_standby_names = 's1'"]);
+    primary.psql("postgres", "INSERT INTO t VALUES (8)");
+    standby.stop();
+    standby.restart();
+    primary.await_standby("s1");
+    assert_eq!(standby.psql("postgres", "SELECT pg_is_in_recovery()"), "t");
+    primary.kill_9();
+    standby.promote();
+    assert_eq!(standby.psql("postgres", "SELECT sum(n), pg_is_in_recovery() FROM t"), "15|f");
+}
+
+#[test]
 fn a_server_does_not_outlive_a_killed_process() {
     let mut victim =
         Command::new(env!("CARGO_BIN_EXE_private-postgres")).stdout(Stdio::piped()).spawn().unwrap();
