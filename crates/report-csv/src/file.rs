@@ -1,10 +1,20 @@
 //! Replaces a file atomically and durably. Blocking.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
+
+use rustix::fs::OFlags;
+
+/// Revenue is readable for the user that the service runs as, whatever the umask says.
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
+
+/// Links are not followed, and a named pipe is not waited for.
+const AS_IT_IS: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
 
 /// The publishing process holds this file's lock, so that temporary files have fixed names and one that a killed
 /// process left is overwritten by the next.
@@ -16,8 +26,8 @@ const LOCK_NAME: &str = ".revenue.lock";
 pub(crate) fn publish(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let target = folder.join(name);
     if !is_published(&target, bytes)? {
-        fs::create_dir_all(folder)?;
-        let lock = File::options().create(true).write(true).truncate(false).open(folder.join(LOCK_NAME))?;
+        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
+        let lock = options().create(true).write(true).truncate(false).open(folder.join(LOCK_NAME))?;
         lock.lock()?;
         let draft = Draft::write(folder.join(format!(".{name}.tmp")), bytes)?;
         draft.rename(&target)?;
@@ -25,12 +35,23 @@ pub(crate) fn publish(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()>
     File::open(folder)?.sync_all()
 }
 
+/// Something else than a file, a link for instance, is not what was published: it is replaced.
 fn is_published(target: &Path, bytes: &[u8]) -> io::Result<bool> {
-    match fs::read(target) {
-        Ok(published) => Ok(published == bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+    match fs::symlink_metadata(target) {
+        Ok(found) if found.is_file() && found.len() == bytes.len() as u64 => {}
+        Ok(_) => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
     }
+    let mut published = Vec::with_capacity(bytes.len());
+    options().read(true).open(target)?.read_to_end(&mut published)?;
+    Ok(published == bytes)
+}
+
+fn options() -> OpenOptions {
+    let mut options = File::options();
+    options.mode(FILE_MODE).custom_flags(AS_IT_IS);
+    options
 }
 
 /// A temporary file that is removed unless it is renamed.
@@ -42,8 +63,9 @@ impl Draft {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        let mut file = File::create_new(&path)?;
+        let mut file = options().write(true).create_new(true).open(&path)?;
         let draft = Self(path);
+        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
         file.write_all(bytes)?;
         file.sync_all()?;
         Ok(draft)

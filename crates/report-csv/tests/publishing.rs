@@ -4,6 +4,7 @@
 use std::{
     ffi::OsString,
     fs,
+    os::unix::fs::{MetadataExt, symlink},
     path::Path,
     process::Command,
     sync::{
@@ -174,8 +175,6 @@ async fn sums_wider_than_any_balance_are_exact() {
 
 #[tokio::test]
 async fn defect_08_the_same_lines_give_the_same_bytes_and_leave_the_file_alone() {
-    use std::os::unix::fs::MetadataExt;
-
     let root = TempDir::new().unwrap();
     let lines: Vec<_> = NASTY.iter().map(|name| line(name, 1, 0)).collect();
     let first = publish(root.path(), &lines).await.unwrap();
@@ -257,6 +256,63 @@ async fn a_dropped_draft_leaves_nothing_and_a_killed_one_is_overwritten() {
     fs::write(root.path().join(".revenue-2026-11.csv.tmp"), "half of a li").unwrap();
     publish(root.path(), &[line("a", 1, 0)]).await.unwrap();
     assert_eq!(names(root.path()), [".revenue.lock", "revenue-2026-11.csv"]);
+}
+
+/// Revenue is readable for the service's user alone, and a link in the folder must not lead a write elsewhere.
+#[tokio::test]
+async fn reports_are_private_whatever_the_umask_and_not_written_through_links() {
+    const NAME: &str = "reports_are_private_whatever_the_umask_and_not_written_through_links";
+    const FOLDER: &str = "BALANCE_TEST_UMASK";
+
+    let lines = [line("a", 1, 0)];
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        publish(&Path::new(&folder).join("data/reports"), &lines).await.unwrap();
+        return;
+    }
+    let root = TempDir::new().unwrap();
+    let open_to_all = Command::new("sh")
+        .args(["-c", "umask 000; exec \"$0\" --exact \"$1\""])
+        .arg(std::env::current_exe().unwrap())
+        .arg(NAME)
+        .env(FOLDER, root.path())
+        .status()
+        .unwrap();
+    assert!(open_to_all.success());
+    let mode = |path: &Path| fs::symlink_metadata(path).unwrap().mode() & 0o777;
+    let folder = root.path().join("data/reports");
+    for (path, wanted) in [
+        (folder.clone(), 0o700),
+        (root.path().join("data"), 0o700),
+        (folder.join(".revenue.lock"), 0o600),
+        (folder.join("revenue-2026-11.csv"), 0o600),
+    ] {
+        assert_eq!(mode(&path), wanted, "{}", path.display());
+    }
+
+    // The report is a link to a file with the very same bytes.
+    let (report, elsewhere) = (folder.join("revenue-2026-11.csv"), root.path().join("elsewhere"));
+    fs::rename(&report, &elsewhere).unwrap();
+    symlink(&elsewhere, &report).unwrap();
+    publish(&folder, &lines).await.unwrap();
+    assert!(fs::symlink_metadata(&report).unwrap().is_file(), "the link was replaced");
+
+    // So is the lock, and leads to where no file is yet.
+    fs::remove_file(folder.join(".revenue.lock")).unwrap();
+    symlink(root.path().join("nowhere"), folder.join(".revenue.lock")).unwrap();
+    publish(&folder, &[line("b", 1, 0)]).await.unwrap_err();
+    assert!(!root.path().join("nowhere").exists());
+    fs::remove_file(folder.join(".revenue.lock")).unwrap();
+
+    // Nobody ever writes into this pipe.
+    for name in [".revenue.lock", "revenue-2026-11.csv"] {
+        drop(fs::remove_file(folder.join(name)));
+        assert!(Command::new("mkfifo").arg(folder.join(name)).status().unwrap().success());
+        let done =
+            tokio::time::timeout(std::time::Duration::from_secs(5), publish(&folder, &[line("c", 1, 0)]))
+                .await;
+        assert_eq!(done.unwrap().is_ok(), name != ".revenue.lock");
+        drop(fs::remove_file(folder.join(".revenue.lock")));
+    }
 }
 
 /// The origin answered 200 when the disk was full. This test runs itself again in a process that may write

@@ -10,6 +10,7 @@ mod audited;
 mod harness;
 mod memory;
 mod random;
+pub mod small_disk;
 mod snapshot;
 mod suite;
 pub mod teller;

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::error::repo_error;
 
 /// How long to wait for somebody else's lock, an administrator's shell for instance. Nobody of ours competes.
-const BUSY_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Distinct statements per connection; every filter of history is one.
 const STATEMENTS_CACHED: usize = 128;

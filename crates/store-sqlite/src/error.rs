@@ -3,7 +3,7 @@
 use balance_domain::ports::RepoError;
 use rusqlite::{
     Error, ErrorCode,
-    ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC},
+    ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC, SQLITE_IOERR_WRITE},
 };
 
 /// A failure of a statement other than COMMIT: its transaction is rolled back, so nothing was executed.
@@ -24,10 +24,12 @@ pub(crate) fn repo_error(error: Error) -> RepoError {
     }
 }
 
-/// Whether a failed COMMIT, whose transaction is still open, certainly left nothing in the log: it was refused
-/// before its last page was written.
+/// Whether a failed COMMIT certainly left nothing in the log, whether SQLite has rolled it back itself or not: it was refused
+/// before its last page was written. That page carries the mark of the commit, so a write that failed, for lack of space or
+/// of a quota or on a disk that became read-only, was not whole. What fails behind it is in doubt: the flush, and the index
+/// of the log.
 pub(crate) fn is_certain_at_commit(error: &Error) -> bool {
-    matches!(
+    let is_refused = matches!(
         error.sqlite_error_code(),
         Some(
             ErrorCode::DatabaseBusy
@@ -35,14 +37,18 @@ pub(crate) fn is_certain_at_commit(error: &Error) -> bool {
                 | ErrorCode::DiskFull
                 | ErrorCode::ConstraintViolation
         )
-    )
+    );
+    is_refused || extended_code(error) == Some(SQLITE_IOERR_WRITE)
 }
 
 /// Whether a sync failed. The kernel may then have dropped the pages and report success next time, so a
 /// repeat proves nothing.
 pub(crate) fn is_failed_sync(error: &Error) -> bool {
-    let code = error.sqlite_error().map(|error| error.extended_code);
-    matches!(code, Some(SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC))
+    matches!(extended_code(error), Some(SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC))
+}
+
+fn extended_code(error: &Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
 }
 
 #[cfg(test)]
@@ -67,10 +73,13 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_that_failed_to_sync_is_not_certain() {
-        assert!(is_certain_at_commit(&failure(ffi::SQLITE_FULL)));
-        assert!(!is_certain_at_commit(&failure(ffi::SQLITE_IOERR_FSYNC)));
-        assert!(!is_certain_at_commit(&failure(ffi::SQLITE_IOERR_WRITE)));
+    fn a_commit_that_failed_behind_its_last_write_is_not_certain() {
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_CONSTRAINT_FOREIGNKEY] {
+            assert!(is_certain_at_commit(&failure(code)), "{code}");
+        }
+        for code in [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_SHMSIZE, ffi::SQLITE_NOMEM] {
+            assert!(!is_certain_at_commit(&failure(code)), "{code}");
+        }
         assert!(is_failed_sync(&failure(ffi::SQLITE_IOERR_FSYNC)));
         assert!(!is_failed_sync(&failure(ffi::SQLITE_IOERR_READ)));
     }

@@ -6,7 +6,9 @@
 //! decide, and writes what that says. Balances of accounts that were committed last are told from memory (`recent`, ADR 10).
 //!
 //! Durability is write-ahead log, `synchronous=FULL`, read back at open. After a failed sync nobody knows what
-//! is on the disk, so the store refuses all further writes until the file is opened anew.
+//! is on the disk, so the store refuses all further writes until the file is opened anew, which writes and flushes what
+//! it finds before anything is served (`recovery`). A full disk is no such failure: it refuses, and work goes on when there
+//! is space.
 
 mod api_keys;
 mod catalogue;
@@ -19,6 +21,7 @@ mod history;
 mod readers;
 mod reads;
 mod recent;
+mod recovery;
 mod reports;
 mod rows;
 mod scan;

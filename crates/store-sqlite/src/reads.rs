@@ -93,7 +93,7 @@ impl BalanceRepo for SqliteStore {
     }
 
     async fn ready(&self) -> Result<(), RepoError> {
-        self.writer().check()?;
+        self.writer().ready().await?;
         self.readers().run(|connection| schema::check(connection)).await
     }
 }

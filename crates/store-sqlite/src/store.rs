@@ -1,20 +1,21 @@
 //! [`SqliteStore`]: opening, migrating and copying the file.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use balance_domain::ports::RepoError;
+use rusqlite::Connection;
 
 use crate::{
     connection::{open_reader, open_writer},
     error::repo_error,
-    file::{LockedFile, beside, folder_of, sync_folder, unavailable},
+    file::{LedgerFile, beside, create_private, folder_of, sync_folder, unavailable},
     readers::Readers,
     recent::Recent,
-    schema,
+    recovery, schema,
     writer::Writer,
 };
 
@@ -62,8 +63,7 @@ impl SqliteStore {
     /// the one this binary knows.
     pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, RepoError> {
         let SqliteOptions { migrate, readers, recent_accounts_max } = options;
-        let file = LockedFile::take(path)?;
-        let mut connection = open_writer(file.path())?;
+        let (file, mut connection) = open_file(path)?;
         if migrate {
             schema::migrate(&mut connection)?;
         }
@@ -76,8 +76,8 @@ impl SqliteStore {
 
     /// Brings the schema of a file that no process has open up to date, making the file if it is missing.
     pub fn migrate(path: &Path) -> Result<(), RepoError> {
-        let file = LockedFile::take(path)?;
-        schema::migrate(&mut open_writer(file.path())?)
+        let (_file, mut connection) = open_file(path)?;
+        schema::migrate(&mut connection)
     }
 
     /// Writes a copy of the ledger, of one moment. The file may be in use, also by another process: this only
@@ -109,7 +109,16 @@ impl SqliteStore {
     }
 }
 
-fn copy_to(connection: &rusqlite::Connection, to: &Path) -> Result<(), RepoError> {
+/// Takes the file for this process, and makes durable what is found in it. The connection must close before the file.
+fn open_file(path: &Path) -> Result<(LedgerFile, Connection), RepoError> {
+    let mut file = LedgerFile::take(path)?;
+    let connection = open_writer(file.path())?;
+    recovery::settle(&connection, &file)?;
+    file.watch()?;
+    Ok((file, connection))
+}
+
+fn copy_to(connection: &Connection, to: &Path) -> Result<(), RepoError> {
     if to.exists() {
         return Err(RepoError::Unavailable(format!("{} exists already", to.display()).into()));
     }
@@ -117,9 +126,11 @@ fn copy_to(connection: &rusqlite::Connection, to: &Path) -> Result<(), RepoError
     let in_the_way = |error| unavailable(format!("cannot write the copy {}", to.display()), error);
     draft.remove().map_err(in_the_way)?;
     let text = draft.0.to_str().ok_or_else(|| RepoError::Unavailable("the path is not UTF-8".into()))?;
+    // SQLite would make it readable for others. It writes into an empty file as if there were none.
+    let copy = create_private(&draft.0).map_err(in_the_way)?;
     // One read transaction, and pages in order without gaps: smaller than the original.
     connection.execute("VACUUM INTO ?1", [text]).map_err(repo_error)?;
-    File::open(&draft.0).and_then(|file| file.sync_all()).map_err(in_the_way)?;
+    copy.sync_all().map_err(in_the_way)?;
     // Not `rename`: it would replace a file that appeared meanwhile.
     fs::hard_link(&draft.0, to).map_err(in_the_way)?;
     draft.remove().map_err(in_the_way)?;

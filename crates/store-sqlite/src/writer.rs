@@ -2,20 +2,21 @@
 //! one transaction; an answer leaves it only after COMMIT.
 
 mod checkpoint;
+mod health;
 mod session;
 
 use std::{
-    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     thread::JoinHandle,
 };
 
-use balance_domain::ports::{Cause, RepoError};
+use balance_domain::ports::RepoError;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{file::LockedFile, recent::Recent};
+use crate::{file::LedgerFile, recent::Recent};
+use health::Health;
 pub(crate) use session::{Session, Verdict};
 
 /// Work that waits for the thread; a caller past it waits for a place. Each piece may be a whole batch.
@@ -27,36 +28,25 @@ type Work = Box<dyn FnOnce(&mut Session) + Send>;
 pub(crate) struct Writer {
     queue: Option<mpsc::Sender<Work>>,
     thread: Option<JoinHandle<()>>,
-    broken: Broken,
+    /// With the lock on the file, which is released after the thread has closed its connections.
+    health: Arc<Health>,
 }
 
-/// Set once, when a failure left the disk in doubt: from then on nothing is written until the file is opened
-/// anew, which recovers what is really there.
-#[derive(Clone, Default)]
-pub(crate) struct Broken(Arc<OnceLock<Cause>>);
-
 impl Writer {
-    /// Starts the thread. The lock on the file is released after the connection is closed.
+    /// Starts the thread.
     pub(crate) fn start(
         connection: Connection,
-        file: LockedFile,
+        file: LedgerFile,
         recent: Arc<Recent>,
     ) -> Result<Self, RepoError> {
-        let broken = Broken::default();
-        let data = File::open(file.path()).map_err(|error| RepoError::Unavailable(error.into()))?;
-        let data = Arc::new(data);
-        let session = Session::start(file.path(), Arc::clone(&data), connection, recent, broken.clone())?;
+        let health = Arc::new(Health::of(file));
+        let session = Session::start(connection, recent, Arc::clone(&health))?;
         let (queue, work) = mpsc::channel(QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || {
-                serve(session, work);
-                // After the last connection: see `Checkpoints::start`.
-                drop(data);
-                drop(file);
-            })
+            .spawn(move || serve(session, work))
             .map_err(|error| RepoError::Unavailable(error.into()))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), broken })
+        Ok(Self { queue: Some(queue), thread: Some(thread), health })
     }
 
     /// Runs the work on the thread. Once it was queued it runs, whether or not the caller still waits.
@@ -74,9 +64,14 @@ impl Writer {
         answer.await.unwrap_or_else(|_| Err(RepoError::Unknown("the writer panicked in this work".into())))
     }
 
-    /// Whether writes are refused since a failure left the disk in doubt.
-    pub(crate) fn check(&self) -> Result<(), RepoError> {
-        self.broken.check()
+    /// Whether the file can be written. Costs a commit only while the last transaction was refused, so that
+    /// recovery is noticed without a caller.
+    pub(crate) async fn ready(&self) -> Result<(), RepoError> {
+        self.health.check()?;
+        if self.health.is_refused() {
+            self.run(Session::write_nothing).await?;
+        }
+        Ok(())
     }
 }
 
@@ -88,22 +83,6 @@ impl Drop for Writer {
             // Panics of the work were caught; there is nothing to learn from the thread's end.
             let _ = thread.join();
         }
-    }
-}
-
-impl Broken {
-    fn check(&self) -> Result<(), RepoError> {
-        match self.0.get() {
-            None => Ok(()),
-            Some(cause) => Err(RepoError::Unavailable(
-                format!("writes are refused until the file is opened anew: {cause}").into(),
-            )),
-        }
-    }
-
-    fn set(&self, cause: Cause) {
-        tracing::error!(%cause, "the disk is in doubt: no more writes until the file is opened anew");
-        let _ = self.0.set(cause);
     }
 }
 

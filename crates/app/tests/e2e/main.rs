@@ -11,6 +11,7 @@ mod concurrency;
 mod configuration;
 mod defects;
 mod deployment;
+mod disk;
 mod harness;
 mod input;
 mod kills;

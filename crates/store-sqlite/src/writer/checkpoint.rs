@@ -10,20 +10,19 @@
 //! SQLite's own check-points are off: they ignore a failed sync and would let the log, the last good copy, be overwritten.
 
 use std::{
-    fs::File,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
-        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use balance_domain::ports::RepoError;
 use rusqlite::Connection;
 
-use super::Broken;
+use super::Health;
 use crate::{
     connection::open_writer,
     error::{is_failed_sync, repo_error},
@@ -38,6 +37,9 @@ const REST_PAGES_MAX: u32 = 1_024;
 
 /// How often the thread copies in a round at most, should the writer append as quickly.
 const COPIES_MAX: usize = 4;
+
+/// How often the thread looks whether the file is still where it was, should nobody write.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// The writer's side.
 pub(super) struct Checkpoints {
@@ -57,30 +59,27 @@ pub(super) struct Checkpoints {
     /// Pages of the log that have been copied, after every copy; `None` where it failed.
     copied: Receiver<Option<u32>>,
     thread: Option<JoinHandle<()>>,
-    broken: Broken,
+    health: Arc<Health>,
 }
 
 impl Checkpoints {
-    /// Starts the thread, with a connection of its own. `data` is the file at `path`, and must stay open for as long as there
-    /// are connections: closing it takes the locks away that SQLite has on it in this process.
-    pub(super) fn start(
-        path: &Path,
-        data: Arc<File>,
-        writer: &mut Connection,
-        broken: Broken,
-    ) -> Result<Self, RepoError> {
+    /// Starts the thread, with a connection of its own.
+    pub(super) fn start(writer: &mut Connection, health: Arc<Health>) -> Result<Self, RepoError> {
         let log_pages = count_log_pages(writer).map_err(repo_error)?;
-        let connection = open_writer(path)?;
+        let connection = open_writer(health.path())?;
         let (begin, orders) = sync_channel(1);
         let (done, copied) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("sqlite-log".to_owned())
             .spawn({
-                let broken = broken.clone();
+                let health = Arc::clone(&health);
                 move || {
-                    while orders.recv().is_ok() {
-                        if done.send(copy_and_flush(&connection, &data, &broken)).is_err() {
-                            return;
+                    loop {
+                        match orders.recv_timeout(WATCH_EVERY) {
+                            Ok(()) if done.send(copy_and_flush(&connection, &health)).is_ok() => {}
+                            // Says so in the log the first time.
+                            Err(RecvTimeoutError::Timeout) => drop(health.check()),
+                            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
                         }
                     }
                 }
@@ -96,7 +95,7 @@ impl Checkpoints {
             begin: Some(begin),
             copied,
             thread: Some(thread),
-            broken,
+            health,
         })
     }
 
@@ -130,7 +129,7 @@ impl Checkpoints {
         let copied = match self.copied.try_recv() {
             Err(TryRecvError::Empty) => return,
             Err(TryRecvError::Disconnected) => {
-                self.broken.set("the thread that copies the log has ended".into());
+                self.health.set_broken("the thread that copies the log has ended".into());
                 None
             }
             Ok(copied) => copied,
@@ -139,8 +138,8 @@ impl Checkpoints {
         if is_much && self.copies < COPIES_MAX {
             return self.order_copy();
         }
-        if self.broken.check().is_ok() {
-            copy_log(writer, &self.broken);
+        if self.health.check().is_ok() {
+            copy_log(writer, &self.health);
         }
         self.copies = 0;
         self.due_at = log_pages.saturating_add(self.round_pages);
@@ -169,10 +168,10 @@ fn count_log_pages(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicU3
 }
 
 /// Copies, and flushes the file. Tells like [`copy_log`].
-fn copy_and_flush(connection: &Connection, data: &File, broken: &Broken) -> Option<u32> {
-    let copied = copy_log(connection, broken)?;
-    if let Err(error) = data.sync_data() {
-        broken.set(error.into());
+fn copy_and_flush(connection: &Connection, health: &Health) -> Option<u32> {
+    let copied = copy_log(connection, health)?;
+    if let Err(error) = health.flush() {
+        health.set_broken(error.into());
         return None;
     }
     Some(copied)
@@ -180,12 +179,12 @@ fn copy_and_flush(connection: &Connection, data: &File, broken: &Broken) -> Opti
 
 /// Copies, and tells how many pages of the log have been copied by now; `None` if it could not. Waits for nobody: pages
 /// that a reader or the other side still needs stay for the next round.
-fn copy_log(connection: &Connection, broken: &Broken) -> Option<u32> {
+fn copy_log(connection: &Connection, health: &Health) -> Option<u32> {
     // Less than nothing where another process copies at this moment.
     match connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>("checkpointed"))
     {
         Ok(copied) => return copied.try_into().ok(),
-        Err(error) if is_failed_sync(&error) => broken.set(error.into()),
+        Err(error) if is_failed_sync(&error) => health.set_broken(error.into()),
         Err(error) => tracing::warn!(%error, "the log could not be copied back; trying again later"),
     }
     None

@@ -1,20 +1,23 @@
 //! What a piece of work sees of the writer: transactions on its connection, and what their failures mean.
 
 use std::{
-    fs::File,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    path::Path,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use balance_domain::ports::{Cause, RepoError};
 use rusqlite::Connection;
 
-use super::{Broken, checkpoint::Checkpoints};
+use super::{Health, checkpoint::Checkpoints};
 use crate::{
     error::{is_certain_at_commit, repo_error},
     recent::Recent,
 };
+
+/// How long transactions go on between two looks whether the file is still where it was. Looking at three names takes as
+/// long as a tenth of a small transaction.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The writing connection, on its thread.
 pub(crate) struct Session {
@@ -24,7 +27,9 @@ pub(crate) struct Session {
     recent: Arc<Recent>,
     /// What SQLite calls the version of the file: another one each time that a connection other than this one has committed.
     data_version: Option<i64>,
-    broken: Broken,
+    looked_at: Instant,
+    /// Dropped last, after the connections.
+    health: Arc<Health>,
 }
 
 /// What is to become of a transaction whose work went well.
@@ -37,14 +42,12 @@ pub(crate) enum Verdict<T> {
 
 impl Session {
     pub(super) fn start(
-        path: &Path,
-        data: Arc<File>,
         mut connection: Connection,
         recent: Arc<Recent>,
-        broken: Broken,
+        health: Arc<Health>,
     ) -> Result<Self, RepoError> {
-        let checkpoints = Checkpoints::start(path, data, &mut connection, broken.clone())?;
-        Ok(Self { checkpoints, connection, recent, data_version: None, broken })
+        let checkpoints = Checkpoints::start(&mut connection, Arc::clone(&health))?;
+        Ok(Self { checkpoints, connection, recent, data_version: None, looked_at: Instant::now(), health })
     }
 
     /// One write transaction. An error, a panic or [`Verdict::Discard`] leaves no trace of it; any error but
@@ -53,11 +56,30 @@ impl Session {
         &mut self,
         work: impl FnOnce(&Connection) -> Result<Verdict<T>, RepoError>,
     ) -> Result<T, RepoError> {
-        self.broken.check()?;
+        self.check_file()?;
+        let outcome = self.attempt(work);
+        self.health.note(&outcome);
+        outcome
+    }
+
+    /// Commits something without meaning, to see whether the disk takes it.
+    pub(super) fn write_nothing(&mut self) -> Result<(), RepoError> {
+        self.transaction(|connection| {
+            let version: i64 =
+                connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(repo_error)?;
+            connection.pragma_update(None, "user_version", version).map_err(repo_error)?;
+            Ok(Verdict::Commit(()))
+        })
+    }
+
+    fn attempt<T>(
+        &mut self,
+        work: impl FnOnce(&Connection) -> Result<Verdict<T>, RepoError>,
+    ) -> Result<T, RepoError> {
         self.batch("BEGIN IMMEDIATE").map_err(repo_error)?;
-        if let Err(error) = self.notice_others() {
+        if let Err(error) = self.prepare() {
             self.leave_transaction();
-            return Err(repo_error(error));
+            return Err(error);
         }
         match catch_unwind(AssertUnwindSafe(|| work(&self.connection))) {
             Ok(Ok(Verdict::Commit(answer))) => self.commit().map(|()| answer),
@@ -81,6 +103,20 @@ impl Session {
         Arc::clone(&self.recent)
     }
 
+    fn check_file(&mut self) -> Result<(), RepoError> {
+        if self.looked_at.elapsed() < LOOK_EVERY {
+            return self.health.check_known();
+        }
+        self.looked_at = Instant::now();
+        self.health.check()
+    }
+
+    /// What has to be so before anything is read or written.
+    fn prepare(&mut self) -> Result<(), RepoError> {
+        self.notice_others().map_err(repo_error)?;
+        self.health.reserve_index(self.checkpoints.log_pages())
+    }
+
     /// Nobody else is to write; whoever does makes what is remembered wrong.
     fn notice_others(&mut self) -> rusqlite::Result<()> {
         let version: i64 =
@@ -95,13 +131,12 @@ impl Session {
     /// after a crash. Only a refusal before the last page was written is certain.
     fn commit(&mut self) -> Result<(), RepoError> {
         let Err(error) = self.batch("COMMIT") else { return Ok(()) };
-        if !self.connection.is_autocommit() && is_certain_at_commit(&error) {
-            self.leave_transaction();
+        self.leave_transaction();
+        if is_certain_at_commit(&error) {
             return Err(repo_error(error));
         }
         let cause = Cause::from(error);
-        self.broken.set(cause.clone());
-        self.leave_transaction();
+        self.health.set_broken(cause.clone());
         Err(RepoError::Unknown(cause))
     }
 
@@ -111,7 +146,7 @@ impl Session {
             return;
         }
         if let Err(error) = self.batch("ROLLBACK") {
-            self.broken.set(error.into());
+            self.health.set_broken(error.into());
         }
     }
 

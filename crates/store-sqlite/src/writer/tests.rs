@@ -6,7 +6,10 @@ use balance_domain::{
     Action, Amount, Comment, IdempotencyKey, MoneyCommand, Submission, Timestamp, UserId,
     ports::{BalanceRepo, RepoError},
 };
-use rusqlite::ErrorCode;
+use rusqlite::{
+    ErrorCode,
+    hooks::{AuthAction, AuthContext, Authorization, TransactionOperation},
+};
 use tempfile::TempDir;
 
 use super::*;
@@ -72,13 +75,14 @@ async fn a_panic_fails_one_caller_and_is_rolled_back() {
 }
 
 #[tokio::test]
-async fn a_full_disk_executes_nothing_and_work_goes_on_when_there_is_space() {
+async fn a_full_file_executes_nothing_and_work_goes_on_when_there_is_space() {
     let (store, _folder) = store();
     store.execute(deposits("before", 1), NOW).await.unwrap()[0].as_ref().unwrap();
     set_pages_max(&store, 1).await;
     let refused = store.execute(deposits("full", 200), NOW).await;
     assert!(matches!(refused, Err(RepoError::Unavailable(_))), "{refused:?}");
     assert_eq!(recorded(&store).await, 1, "reads go on, and nothing was executed");
+    // A page that is there already can still be written.
     store.ready().await.unwrap();
 
     set_pages_max(&store, 1_000_000).await;
@@ -102,7 +106,7 @@ async fn set_pages_max(store: &SqliteStore, pages: u32) {
 async fn a_disk_in_doubt_refuses_writes_until_the_file_is_opened_anew() {
     let (store, folder) = store();
     store.execute(deposits("before", 1), NOW).await.unwrap()[0].as_ref().unwrap();
-    store.writer().broken.set("a sync failed".into());
+    store.writer().health.set_broken("a sync failed".into());
     let refused = store.execute(deposits("after", 1), NOW).await;
     assert!(matches!(refused, Err(RepoError::Unavailable(_))), "{refused:?}");
     assert!(matches!(store.ready().await, Err(RepoError::Unavailable(_))));
@@ -128,7 +132,14 @@ async fn a_commit_that_fails_leaves_nothing_to_recall() {
                            BEGIN INSERT INTO children VALUES (1); END";
                 session.connection().execute_batch(sql).map_err(repo_error)
             } else {
-                session.connection().commit_hook(Some(|| true)).map_err(repo_error)
+                // SQLite names BEGIN and ROLLBACK apart: this is COMMIT.
+                let forbid = |context: AuthContext<'_>| match context.action {
+                    AuthAction::Transaction { operation: TransactionOperation::Unknown } => {
+                        Authorization::Deny
+                    }
+                    _ => Authorization::Allow,
+                };
+                session.connection().authorizer(Some(forbid)).map_err(repo_error)
             }
         };
         store.writer().run(fail).await.unwrap();

@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod backup;
+mod full_disk;
 mod history;
 mod kill;
 mod ledger;
 mod open;
+mod privacy;
 mod recent;
+mod replaced;
 mod teller;

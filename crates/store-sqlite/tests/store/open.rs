@@ -1,8 +1,11 @@
 //! Opening: the folder, the lock, the schema.
 
+use std::{fs, os::unix::fs::symlink, path::Path};
+
 use balance_domain::ports::{BalanceRepo, RepoError};
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
 
+use crate::kill::Victim;
 use crate::teller::{accept, balance, deposit, money, open};
 
 #[test]
@@ -16,7 +19,7 @@ fn a_missing_folder_is_made() {
 #[test]
 fn a_folder_that_cannot_be_made_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("data"), "a file, not a folder").unwrap();
+    fs::write(folder.path().join("data"), "a file, not a folder").unwrap();
     let refused = SqliteStore::open(&folder.path().join("data/balance.db"), SqliteOptions::default()).err();
     let refused = refused.unwrap();
     assert!(matches!(refused, RepoError::Unavailable(_)), "{refused:?}");
@@ -27,16 +30,66 @@ fn a_folder_that_cannot_be_made_is_named() {
 fn a_file_that_is_open_is_not_opened_again_under_any_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("balance.db");
-    let alias = folder.path().join("alias.db");
+    let (alias, hard_link) = (folder.path().join("alias.db"), folder.path().join("hard.db"));
     let first = open(&path);
-    std::os::unix::fs::symlink(&path, &alias).unwrap();
-    for name in [&path, &alias] {
-        let refused = SqliteStore::open(name, SqliteOptions::default()).err().unwrap();
-        assert!(refused.to_string().contains("is in use by another process"), "{refused}");
+    symlink(&path, &alias).unwrap();
+    fs::hard_link(&path, &hard_link).unwrap();
+    let locks = posix_locks();
+    for name in [&path, &alias, &hard_link] {
+        assert!(refusal(name).contains("is in use by another process"), "{}", refusal(name));
         assert!(SqliteStore::migrate(name).is_err());
+    }
+    assert_eq!(posix_locks(), locks, "a refusal takes no lock of the first away");
+    drop(first);
+    assert!(refusal(&path).contains("more than one name"), "its log would not be found under the other");
+    fs::remove_file(&hard_link).unwrap();
+    drop(open(&path));
+}
+
+/// The byte ranges that this process has locked, of all of its files.
+fn posix_locks() -> usize {
+    let id = std::process::id().to_string();
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    let is_ours = |line: &&str| line.contains("POSIX") && line.split_whitespace().any(|word| word == id);
+    locks.lines().filter(is_ours).count()
+}
+
+/// A volume that is still empty, and a name on it that leads nowhere yet.
+#[test]
+fn a_link_to_a_file_that_does_not_exist_yet_means_that_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("volume/balance.db"), folder.path().join("balance.db"));
+    fs::create_dir(folder.path().join("volume")).unwrap();
+    symlink("volume/balance.db", &link).unwrap();
+    let first = open(&link);
+    assert!(path.is_file() && folder.path().join("volume/balance.db-wal").is_file());
+    for name in [&path, &link] {
+        assert!(refusal(name).contains("is in use by another process"), "{}", refusal(name));
     }
     drop(first);
     drop(open(&path));
+}
+
+#[test]
+fn another_process_is_refused_under_every_name_until_the_first_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("balance.db");
+    let link = folder.path().join("link.db");
+    symlink("balance.db", &link).unwrap();
+    // Under the link, that leads nowhere yet.
+    let mut first = Victim::start(&link);
+    first.answers(20);
+    for name in [&path, &link] {
+        assert!(refusal(name).contains("is in use by another process"), "{}", refusal(name));
+    }
+    let before = first.answers(0);
+    assert!(first.answers(20) > before, "it goes on");
+    first.kill();
+    drop(open(&path));
+}
+
+fn refusal(path: &Path) -> String {
+    SqliteStore::open(path, SqliteOptions::default()).err().unwrap().to_string()
 }
 
 #[test]
@@ -67,7 +120,7 @@ fn without_migrations_an_empty_file_is_refused() {
 fn something_else_than_a_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("balance.db");
-    std::fs::write(&path, "month;service;revenue\n".repeat(100)).unwrap();
+    fs::write(&path, "month;service;revenue\n".repeat(100)).unwrap();
     let refused = SqliteStore::open(&path, SqliteOptions::default()).err().unwrap();
     assert!(matches!(refused, RepoError::Internal(_)), "{refused:?}");
 }

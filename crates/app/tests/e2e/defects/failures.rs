@@ -21,19 +21,18 @@ async fn full_disk(world: World) {
     assert!(server.stop().success());
 
     let world = world.with("BALANCE_LOG_FILE__FOLDER", "off");
-    let server = world.start_with_full_disk(400);
+    // The index of the log takes 288 KiB of it.
+    let server = world.start_with_full_disk(1_000);
     let api = &server.api;
     let (mut done, mut refused) = (1, 0);
     let comment = "x".repeat(1_000);
     for _ in 0..400 {
         let answer = api.post("/users/1/deposits", json!({"amount": 1, "comment": comment})).await;
-        match answer.status {
-            201 => done += 1,
-            status => {
-                assert!(status >= 500, "{answer:?}");
-                assert_eq!(answer.header("content-type"), "application/problem+json");
-                refused += 1;
-            }
+        if answer.status == 201 {
+            done += 1;
+        } else {
+            answer.refused(503, "unavailable");
+            refused += 1;
         }
     }
     assert!(done > 1 && refused > 0, "{done} done, {refused} refused");
