@@ -159,7 +159,7 @@ impl Round {
             write_log(&folder.join(format!("{stem}.history.jsonl")), &records)?;
             std::fs::write(folder.join(format!("{stem}.finals.json")), serde_json::to_vec(&finals)?)?;
         }
-        let rules = Rules { zone: self.scope.zone.clone(), is_faultless: self.shape.is_faultless };
+        let rules = Rules { zone: self.scope.zone, is_faultless: self.shape.is_faultless };
         let checked = tokio::task::spawn_blocking(move || check(&records, &finals, &rules));
         Ok(checked.await?)
     }

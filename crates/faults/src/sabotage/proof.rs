@@ -71,8 +71,8 @@ async fn run(
     let month = Month::new(2026, 11)?;
     let books = Arc::new(ProofLedger::new(bug));
     let ledger = Ledger::new(books.clone(), Arc::new(EdgeClock::new(zone, month)));
-    let target: Arc<dyn Target> = Arc::new(LedgerTarget::new(ledger.clone(), books.clone(), zone.clone()));
-    let scope = Scope { users: (1..=6).collect(), services: vec![1, 2, 3], zone: zone.clone() };
+    let target: Arc<dyn Target> = Arc::new(LedgerTarget::new(ledger.clone(), books.clone(), *zone));
+    let scope = Scope { users: (1..=6).collect(), services: vec![1, 2, 3], zone: *zone };
     target.add_services(&scope.services).await?;
     let load = Load::new(
         vec![Arc::clone(&target)],
@@ -99,7 +99,7 @@ async fn run(
     load.resolve(Duration::from_secs(10)).await;
     let records = load.records();
     let finals = FinalState::read(target.as_ref(), &records, &scope, 100).await;
-    Ok(check(&records, &finals, &Rules { zone: zone.clone(), is_faultless: !has_crashes }))
+    Ok(check(&records, &finals, &Rules { zone: *zone, is_faultless: !has_crashes }))
 }
 
 /// Sweeps now and then, and crashes the machine if requested.
