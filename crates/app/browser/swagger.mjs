@@ -57,13 +57,12 @@ try {
   await page.locator(".auth-container button.btn-done").first().click();
 
   // Executes a call with the body that the page offers; gives the status and the body that the page shows.
-  const execute = async (method, path, parameters = {}) => {
+  const execute = async (method, path, parameters = {}, isOpen = false) => {
     const call = page.locator(`.opblock-${method}:has(.opblock-summary-path[data-path='${path}'])`).first();
-    await call.locator(".opblock-summary").click();
-    // "Try it out" may be on already; then its button says Cancel.
-    const tryOut = call.locator("button.try-out__btn:not(.cancel)");
-    await call.locator("button.try-out__btn").waitFor();
-    if (await tryOut.count()) await tryOut.click();
+    if (!isOpen) {
+      await call.locator(".opblock-summary").click();
+      await call.getByRole("button", { name: "Try it out" }).click();
+    }
     for (const [name, value] of Object.entries(parameters)) {
       await call.locator(`tr[data-param-name='${name}'] input`).fill(value);
     }
@@ -71,8 +70,11 @@ try {
     const row = call.locator(".live-responses-table tbody tr.response").first();
     await row.waitFor({ timeout: 30_000 });
     const status = (await row.locator(".response-col_status").innerText()).trim().slice(0, 3);
-    const body = JSON.parse(await row.locator(".highlight-code code").first().innerText());
-    return { status, body };
+    const shown = row.locator(".highlight-code code").first();
+    // What was shown before stays until the new answer is there.
+    if (isOpen) await call.locator(`.highlight-code code:has-text("${Object.values(parameters)[0]}")`).first().waitFor();
+    const text = await shown.innerText();
+    return { status, text, body: JSON.parse(text) };
   };
   const story = [
     ["post", "/api/v1/services"],
@@ -92,6 +94,34 @@ try {
   const answer = await fetch(`${origin}/api/v1/reservations?${order}`, { headers: { Authorization: `Bearer ${apiKey}` } });
   const kept = await answer.json();
   check("the service says so too", answer.status === 200 && kept.captured === captured && captured > 0, kept);
+
+  // An id of 19 digits, sent and shown without loss.
+  const large = "9223372036854775807";
+  const exact = await execute("post", "/api/v1/users/{user_id}/deposits", { user_id: large, "Idempotency-Key": "page-5" }, true);
+  check("an id above 2^53 is exact on the page", exact.text.includes(`"user_id": ${large},`), exact.text);
+  const bounds = await page.locator("body").innerText();
+  check("no bound on the page is rounded", !bounds.includes("9223372036854776000"));
+
+  const first = page.locator(".opblock").first();
+  check("the page begins with the story", (await first.getAttribute("class")).includes("opblock-post"));
+  check("no bar of somebody else", (await page.locator(".topbar").count()) === 0);
+  check("the page links to the documentation", (await page.locator("header a[href='/docs']").count()) === 1);
+  const answers = page.locator(".opblock-post:has(.opblock-summary-path[data-path='/api/v1/transfers'])").first();
+  await answers.locator(".opblock-summary").click();
+  for (const [status, code] of [["401", "unauthenticated"], ["404", "account_not_found"], ["503", "outcome_unknown"]]) {
+    const shown = await answers.locator(`tr.response[data-code='${status}']`).innerText();
+    check(`${status} shows an example of its own`, shown.includes(`"code": "${code}"`), shown.slice(0, 300));
+  }
+  await page.setViewportSize({ width: 390, height: 844 });
+  const width = await page.evaluate(() => document.documentElement.scrollWidth);
+  check("the page fits a phone", width <= 390, width);
+
+  for (const path of ["/openapi.json", "/swagger/swagger-ui-bundle.js"]) {
+    const plain = await fetch(origin + path, { method: "HEAD", headers: { "Accept-Encoding": "identity" } });
+    check(`${path} is plain for those who do not ask`, !plain.headers.get("content-encoding"), [...plain.headers]);
+    const asked = await fetch(origin + path, { method: "HEAD", headers: { "Accept-Encoding": "gzip" } });
+    check(`${path} is compressed for those who ask`, asked.headers.get("content-encoding") === "gzip", [...asked.headers]);
+  }
 
   const unknown = await fetch(`${origin}/swagger/no-such-file.js`);
   check("an unknown file of the page answers 404", unknown.status === 404, unknown.status);

@@ -144,6 +144,7 @@ impl Parts {
             settings: HttpSettings {
                 body_bytes_max: http.body_bytes_max,
                 batch_bytes_max: http.batch_bytes_max,
+                ids_as_strings: http.ids_as_strings,
                 rate_limit_per_second: http.requests_per_second,
                 ..HttpSettings::new(currency, settings.reservation_ttl)
             },

@@ -100,6 +100,7 @@ pub(crate) struct Http {
     pub(crate) keep_alive: Duration,
     pub(crate) body_bytes_max: usize,
     pub(crate) batch_bytes_max: usize,
+    pub(crate) ids_as_strings: bool,
     pub(crate) requests_per_second: u32,
 }
 
@@ -286,6 +287,7 @@ fn parse_http(parser: &mut Parser) -> Http {
             .value("http.keep_alive_seconds", |text| parser::whole(1, 3_600)(text).map(Duration::from_secs)),
         body_bytes_max: parser.count("http.body_bytes_max", 1024, 16 << 20),
         batch_bytes_max: parser.count("http.batch_bytes_max", 1024, 64 << 20),
+        ids_as_strings: parser.value("http.ids_as_strings", parser::boolean),
         requests_per_second: parser.rate("http.requests_per_second"),
     }
 }

@@ -1,6 +1,8 @@
 //! Answers that say yes.
 
-use actix_web::{HttpRequest, HttpResponse, Responder, body::BoxBody, http::StatusCode, http::header};
+use actix_web::{
+    HttpRequest, HttpResponse, Responder, body::BoxBody, http::StatusCode, http::header, web::Data,
+};
 use paperclip::{
     actix::OperationModifier,
     v2::{
@@ -10,12 +12,11 @@ use paperclip::{
 };
 use serde::Serialize;
 
+use crate::{api::Shared, wire};
+
 /// The header that marks the first answer given again.
 pub(crate) const IDEMPOTENCY_REPLAYED: header::HeaderName =
     header::HeaderName::from_static("idempotency-replayed");
-
-/// Room for a usual answer, in bytes, so that writing it does not grow the buffer step by step.
-const ANSWER_BYTES_USUAL: usize = 512;
 
 /// A JSON body with its status.
 pub(crate) struct Answer<T, const STATUS: u16> {
@@ -51,11 +52,13 @@ impl<T, const STATUS: u16> Answer<T, STATUS> {
 impl<T: Serialize, const STATUS: u16> Responder for Answer<T, STATUS> {
     type Body = BoxBody;
 
-    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
-        let mut bytes = Vec::with_capacity(ANSWER_BYTES_USUAL);
-        if let Err(error) = serde_json::to_writer(&mut bytes, &self.body) {
-            return HttpResponse::from_error(actix_web::error::ErrorInternalServerError(error));
-        }
+    fn respond_to(self, request: &HttpRequest) -> HttpResponse {
+        let shared = request.app_data::<Data<Shared>>();
+        let ids_as_strings = shared.is_some_and(|shared| shared.api.settings.ids_as_strings);
+        let bytes = match wire::json(&self.body, ids_as_strings) {
+            Ok(bytes) => bytes,
+            Err(error) => return HttpResponse::from_error(actix_web::error::ErrorInternalServerError(error)),
+        };
         let mut answer = HttpResponse::build(StatusCode::from_u16(STATUS).unwrap_or(StatusCode::OK));
         answer.insert_header((header::CONTENT_TYPE, header::HeaderValue::from_static("application/json")));
         if let Some(location) = self.location {

@@ -32,6 +32,8 @@ pub struct HttpSettings {
     pub body_bytes_max: usize,
     /// The largest body of a batch, in bytes.
     pub batch_bytes_max: usize,
+    /// Answer ids as strings of digits, for callers whose numbers are exact up to 2^53 only.
+    pub ids_as_strings: bool,
     /// Requests per second and API key, or per peer address while there are no keys; 0 means no limit. As many
     /// may come at once.
     pub rate_limit_per_second: u32,
@@ -45,6 +47,7 @@ impl HttpSettings {
             reservation_ttl_default,
             body_bytes_max: 64 * 1024,
             batch_bytes_max: 1024 * 1024,
+            ids_as_strings: false,
             rate_limit_per_second: 0,
         }
     }

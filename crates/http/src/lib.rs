@@ -7,9 +7,11 @@
 mod access;
 mod answer;
 mod api;
+mod assets;
 mod connection;
 mod context;
 mod cursor;
+mod docs;
 mod extract;
 mod figures;
 mod limits;

@@ -1,5 +1,5 @@
-//! The table of every call: its name, place, scope, and the ways it may be refused beyond those that every
-//! call shares. Access, the OpenAPI document, logs and metrics all read it here.
+//! The table of every call, in the order in which a newcomer meets them: its name, place, scope, and the ways it may be
+//! refused beyond those that every call shares. Access, the OpenAPI document, logs and metrics all read it here.
 
 use balance_domain::Scope;
 
@@ -11,7 +11,6 @@ pub(crate) struct Operation {
     /// The `operationId` of the OpenAPI document.
     pub(crate) id: &'static str,
     /// The method, in capitals.
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests compare it with what is mounted"))]
     pub(crate) method: &'static str,
     /// The path template.
     pub(crate) path: &'static str,
@@ -66,6 +65,14 @@ const REPORT: Needs = Needs::Scope(Scope::Report);
 const SERVICES_WRITE: Needs = Needs::Scope(Scope::ServicesWrite);
 
 operations! {
+    AddServices: POST "/api/v1/services", "addServices", Services, SERVICES_WRITE,
+        [ServiceExists, ServiceNameTaken];
+    ListServices: GET "/api/v1/services", "listServices", Services, BALANCE_READ, [];
+    GetService: GET "/api/v1/services/{service_id}", "getService", Services, BALANCE_READ, [ServiceNotFound];
+    RenameService: PATCH "/api/v1/services/{service_id}", "renameService", Services, SERVICES_WRITE,
+        [ServiceNotFound, ServiceNameTaken];
+    RemoveService: DELETE "/api/v1/services/{service_id}", "removeService", Services, SERVICES_WRITE,
+        [ServiceNotFound];
     PostDeposit: POST "/api/v1/users/{user_id}/deposits", "createDeposit", Money,
         Needs::Scope(Scope::Deposit),
         [IdempotencyKeyReused, AccountClosed, BalanceLimitExceeded];
@@ -103,22 +110,14 @@ operations! {
         HISTORY_READ, [OperationNotFound];
     CloseAccount: DELETE "/api/v1/users/{user_id}", "closeAccount", Accounts, Needs::Scope(Scope::UsersDelete),
         [AccountNotFound, AccountClosed, AccountNotEmpty];
-    PostBatch: POST "/api/v1/batches", "executeBatch", Batches, Needs::ScopesOfCommands,
-        [IdempotencyKeyReused, SameAccount, AccountNotFound, AccountClosed, ServiceNotFound, ServiceRetired,
-         ReservationNotFound, ReservationExists, ReservationCaptured, ReservationReleased, ReservationExpired,
-         NothingToRefund, CaptureExceedsReserved, RefundExceedsCaptured, InsufficientFunds, BalanceLimitExceeded];
-    AddServices: POST "/api/v1/services", "addServices", Services, SERVICES_WRITE,
-        [ServiceExists, ServiceNameTaken];
-    ListServices: GET "/api/v1/services", "listServices", Services, BALANCE_READ, [];
-    GetService: GET "/api/v1/services/{service_id}", "getService", Services, BALANCE_READ, [ServiceNotFound];
-    RenameService: PATCH "/api/v1/services/{service_id}", "renameService", Services, SERVICES_WRITE,
-        [ServiceNotFound, ServiceNameTaken];
-    RemoveService: DELETE "/api/v1/services/{service_id}", "removeService", Services, SERVICES_WRITE,
-        [ServiceNotFound];
     BuildReport: POST "/api/v1/reports/revenue", "buildRevenueReport", Reports, REPORT,
         [MonthNotBegun, ReportNotPublished];
     GetReportFile: GET "/api/v1/reports/revenue/{month}.csv", "getRevenueReportFile", Reports, REPORT,
         [ReportNotFound, ReportNotPublished];
     GetReport: GET "/api/v1/reports/revenue/{month}", "getRevenueReport", Reports, REPORT,
         [ReportNotFound, ReportNotPublished];
+    PostBatch: POST "/api/v1/batches", "executeBatch", Batches, Needs::ScopesOfCommands,
+        [IdempotencyKeyReused, SameAccount, AccountNotFound, AccountClosed, ServiceNotFound, ServiceRetired,
+         ReservationNotFound, ReservationExists, ReservationCaptured, ReservationReleased, ReservationExpired,
+         NothingToRefund, CaptureExceedsReserved, RefundExceedsCaptured, InsufficientFunds, BalanceLimitExceeded];
 }

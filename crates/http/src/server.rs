@@ -18,6 +18,7 @@ use crate::spans;
 use crate::{
     api::{Api, Shared},
     connection::{self, Timeouts, Turned},
+    docs,
     figures::describe,
     limits::RateLimit,
     routes, swagger,
@@ -125,12 +126,14 @@ pub(crate) fn app(
     >,
 > {
     let worker = Worker::default();
+    let ids_as_strings = shared.api.settings.ids_as_strings;
     App::new()
         .app_data(shared)
         .wrap_api()
         .configure(routes::mount)
         .build()
         .configure(|app| routes::mount_health(app, metrics))
-        .configure(swagger::mount)
+        .configure(|app| swagger::mount(app, ids_as_strings))
+        .configure(docs::mount)
         .wrap(from_fn(move |request: ServiceRequest, next: Next<_>| trace(worker.clone(), request, next)))
 }

@@ -1,27 +1,23 @@
 //! The Swagger page and the document it shows: everything from this binary, nothing from other origins.
-//!
-//! Anybody may ask for these files, also callers who never read an answer: a connection holds a piece of a file
-//! at a time, not a copy of it.
 
-use std::{borrow::Cow, convert::Infallible, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use actix_web::{
-    HttpResponse,
-    body::SizedStream,
-    http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ContentEncoding},
+    HttpRequest, HttpResponse,
+    http::header::CONTENT_SECURITY_POLICY,
     middleware::DefaultHeaders,
-    web::{self, Bytes, ServiceConfig},
+    web::{self, ServiceConfig},
 };
-use futures::{Stream, stream};
 use utoipa_swagger_ui::Config;
 
 use crate::{
+    assets::Asset,
     openapi,
     problem::{Code, Problem},
 };
-
-/// How much of a file is handed to a connection at a time.
-const PIECE_BYTES: usize = 16 * 1024;
 
 /// Where the document is.
 const DOCUMENT: &str = "/openapi.json";
@@ -32,51 +28,63 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
     img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
+/// The page's own files; the rest is Swagger UI as it was published.
+const INDEX: &str = include_str!("swagger/index.html");
+const START: &str = include_str!("swagger/start.js");
+const STYLE: &str = include_str!("swagger/page.css");
+
 /// Mounts the document and the page.
-pub(crate) fn mount(app: &mut ServiceConfig) {
-    let document = Bytes::from_static(openapi::document_text().as_bytes());
-    let get_document = move || {
-        let document = in_pieces(document.clone());
-        async move { HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(document) }
+pub(crate) fn mount(app: &mut ServiceConfig, ids_as_strings: bool) {
+    let document = Arc::new(Asset::text("application/json", openapi::document_text(ids_as_strings)));
+    let get_document = move |request: HttpRequest| {
+        let answer = answer(&document, &request);
+        async move { answer }
     };
-    let config = Config::new([DOCUMENT])
-        .validator_url("none")
-        .query_config_enabled(false)
-        .persist_authorization(true)
-        .try_it_out_enabled(true)
-        .display_operation_id(true);
-    let config = Arc::new(config);
-    let get_file = move |path: web::Path<String>| {
-        let file = file(&path, Arc::clone(&config));
-        async move { file }
+    let files = Arc::new(Files::default());
+    let get_file = move |request: HttpRequest, path: web::Path<String>| {
+        let answer = files.get(&path).and_then(|file| answer(&file, &request));
+        async move { answer }
     };
-    let headers =
-        DefaultHeaders::new().add((CONTENT_SECURITY_POLICY, PAGE_POLICY)).add((CACHE_CONTROL, "no-cache"));
+    let headers = DefaultHeaders::new().add((CONTENT_SECURITY_POLICY, PAGE_POLICY));
     app.route(DOCUMENT, web::get().to(get_document))
         .service(web::redirect("/swagger", "/swagger/index.html"))
         .service(web::scope("/swagger").wrap(headers).route("/{path:.*}", web::get().to(get_file)));
 }
 
-/// One file of the page.
-fn file(path: &str, config: Arc<Config<'static>>) -> Result<HttpResponse, Problem> {
-    let found = utoipa_swagger_ui::serve(path, config).map_err(|_| Problem::new(Code::Internal))?;
-    let file = found.ok_or_else(|| Problem::new(Code::RouteNotFound))?;
-    let mut answer = HttpResponse::Ok();
-    answer.content_type(file.content_type);
-    if file.gzpipped {
-        answer.insert_header((CONTENT_ENCODING, ContentEncoding::Gzip));
-    }
-    Ok(answer.body(in_pieces(match file.bytes {
-        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-        Cow::Owned(bytes) => bytes.into(),
-    })))
+fn answer(file: &Asset, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    file.answer(request).map_err(|_| Problem::new(Code::Internal))
 }
 
-fn in_pieces(bytes: Bytes) -> SizedStream<impl Stream<Item = Result<Bytes, Infallible>>> {
-    let length = bytes.len();
-    let pieces = (0..length).step_by(PIECE_BYTES).map(move |from| {
-        let to = length.min(from + PIECE_BYTES);
-        Ok(bytes.slice(from..to))
-    });
-    SizedStream::new(length as u64, stream::iter(pieces))
+/// The files that were asked for, in the forms that were asked for.
+#[derive(Default)]
+struct Files(Mutex<HashMap<String, Arc<Asset>>>);
+
+impl Files {
+    fn get(&self, path: &str) -> Result<Arc<Asset>, Problem> {
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files.get(path) {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(load(path)?);
+        files.insert(path.to_owned(), Arc::clone(&file));
+        Ok(file)
+    }
+}
+
+fn load(path: &str) -> Result<Asset, Problem> {
+    match path {
+        "" | "index.html" => return Ok(Asset::text("text/html; charset=utf-8", INDEX)),
+        "start.js" => return Ok(Asset::text("text/javascript; charset=utf-8", START)),
+        "page.css" => return Ok(Asset::text("text/css; charset=utf-8", STYLE)),
+        // Starts Swagger UI with an API of its authors.
+        "swagger-initializer.js" => return Err(Problem::new(Code::RouteNotFound)),
+        _ => {}
+    }
+    let found = utoipa_swagger_ui::serve(path, Arc::new(Config::default()));
+    let file = found.map_err(|_| Problem::new(Code::Internal))?;
+    let file = file.ok_or_else(|| Problem::new(Code::RouteNotFound))?;
+    match file.bytes {
+        std::borrow::Cow::Borrowed(bytes) if file.gzpipped => Ok(Asset::compressed(file.content_type, bytes)),
+        _ => Err(Problem::new(Code::Internal)),
+    }
 }

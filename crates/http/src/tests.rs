@@ -8,6 +8,7 @@ mod bodies;
 mod contract;
 mod failures;
 mod frame;
+mod ids;
 mod money;
 mod paging;
 mod reports;

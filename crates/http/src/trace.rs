@@ -3,11 +3,11 @@
 //!
 //! Never logged: bodies, keys, comments, query strings.
 
-use std::{fmt, panic::AssertUnwindSafe, rc::Rc, time::Instant};
+use std::{convert::Infallible, fmt, panic::AssertUnwindSafe, pin::Pin, rc::Rc, task, time::Instant};
 
 use actix_web::{
     Error, HttpMessage, HttpResponse, ResponseError,
-    body::{BoxBody, MessageBody},
+    body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
         Method, StatusCode,
@@ -16,6 +16,7 @@ use actix_web::{
         },
     },
     middleware::Next,
+    web::Bytes,
 };
 use futures::FutureExt;
 
@@ -37,7 +38,7 @@ pub(crate) struct Worker {
 /// Runs a request inside its context.
 pub(crate) async fn trace(
     worker: Worker,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<Turned<BoxBody>>, Error> {
     let started = Instant::now();
@@ -47,6 +48,11 @@ pub(crate) async fn trace(
     request.extensions_mut().insert(Rc::clone(&context));
     // The router needs the request for itself alone; what is kept here are two small copies.
     let (method, uri) = (request.method().clone(), request.uri().clone());
+    let is_head = method == Method::HEAD;
+    if is_head {
+        // HEAD works wherever GET does and answers the same, without the body.
+        request.head_mut().method = Method::GET;
+    }
 
     let outcome = AssertUnwindSafe(worker.mailbox.receive(next.call(request))).catch_unwind().await;
     let problem = match outcome {
@@ -58,7 +64,10 @@ pub(crate) async fn trace(
             };
             set_headers(response.headers_mut(), &context);
             worker.record(&method, response.status(), &context, started);
-            return Ok(response.map_body(|_, body| Turned::new(body, turn)));
+            return Ok(response.map_body(|_, body| {
+                let body = if is_head { Unsent(body.size()).boxed() } else { body };
+                Turned::new(body, turn)
+            }));
         }
         Ok(Err(error)) => Problem::of_status(error.as_response_error().status_code()),
         Err(_) => Problem::panicked(),
@@ -86,6 +95,24 @@ impl Worker {
             key_id = context.key.get().map(|key| key.id.as_str()),
             "request"
         );
+    }
+}
+
+/// The body of an answer to HEAD: only its length is said.
+struct Unsent(BodySize);
+
+impl MessageBody for Unsent {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        self.0
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+    ) -> task::Poll<Option<Result<Bytes, Infallible>>> {
+        task::Poll::Ready(None)
     }
 }
 
@@ -129,9 +156,18 @@ fn complete(response: ServiceResponse, context: &Context) -> ServiceResponse {
     log_cause(problem, context);
     let mut answer = problem.answer(request.path(), context.request_id());
     if let Some(allow) = response.headers().get(ALLOW) {
-        answer.headers_mut().insert(ALLOW, allow.clone());
+        answer.headers_mut().insert(ALLOW, with_head(allow));
     }
     ServiceResponse::new(request, answer)
+}
+
+/// HEAD is allowed wherever GET is.
+fn with_head(allow: &HeaderValue) -> HeaderValue {
+    let mut methods = allow.to_str().unwrap_or_default().to_owned();
+    if methods.split(", ").any(|method| method == "GET") {
+        methods.push_str(", HEAD");
+    }
+    HeaderValue::from_str(&methods).unwrap_or_else(|_| allow.clone())
 }
 
 /// What a driver said, for the operator.

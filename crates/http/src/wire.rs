@@ -21,7 +21,7 @@ pub(crate) use report::{ReportBody, ReportRequest, RevenueBody};
 pub(crate) use reservation::{
     ReservationBody, ReservationPage, ReservationParameters, ReservationsParameters, reservation_location,
 };
-pub(crate) use scalar::{Cursor, Scalar, Wire, present};
+pub(crate) use scalar::{Cursor, Scalar, Wire, json, present};
 pub(crate) use service::{
     AddServicesRequest, RenameServiceRequest, ServiceBody, ServicePage, ServiceParameters, ServicesBody,
 };

@@ -4,11 +4,19 @@
 // request with the *same* idempotency key again: the service executes it once and answers every repeat alike. It
 // repeats nothing that a rule has refused.
 //
-// Amounts are exact in JavaScript. Ids may be as large as 2^63-1: choose smaller ones than 2^53, or read them as text.
+// Amounts are exact in JavaScript. Ids may be as large as 2^63-1, and a number is exact up to 2^53: an id above that is a
+// string of digits here, and may be sent as one.
 
 // Answers after which the same request may be sent again: the body came too late, too many requests, and a service
 // or a proxy before it that cannot work just now.
 const TRY_AGAIN = new Set([408, 429, 502, 503, 504]);
+
+// Fields that hold an id of sixteen digits or more. Inside of a text every quote has a backslash before it, so that none matches.
+const LARGE_ID = /"((?:user|from_user|to_user|counterparty_user|service|order)_id|id)":\s*(\d{16,})/g;
+
+/** Reads JSON whose ids may be larger than a number is exact. */
+export const readExactly = (text) =>
+  JSON.parse(text.replace(LARGE_ID, (field, name, id) => (Number.isSafeInteger(Number(id)) ? field : `"${name}":"${id}"`)));
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -90,7 +98,7 @@ export class Balance {
     }
     return {
       status: response.status,
-      body: type.startsWith('application/json') ? await response.json() : await response.text(),
+      body: type.startsWith('application/json') ? readExactly(await response.text()) : await response.text(),
       isReplay: response.headers.get('idempotency-replayed') === 'true',
     };
   }

@@ -71,6 +71,11 @@ expect(history.map(({ kind }) => kind), ['deposit', 'reserve', 'capture', 'relea
 expect(history.map(({ seq }) => seq), [1, 2, 3, 4, 5]);
 expect(history.at(-1).available_after, now.available);
 
+// An id above 2^53 is a string of digits here, and exact.
+const large = String(2n ** 62n + BigInt(user));
+const { body: exact } = await balance.post(`/users/${large}/deposits`, topUp, `payment-${payment}`);
+expect(exact.user_id, large);
+
 const month = history.at(-1).created_at.slice(0, 7);
 const { body: report } = await balance.post('/reports/revenue', { month });
 expect(report.url, `/api/v1/reports/revenue/${month}.csv`);

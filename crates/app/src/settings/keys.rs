@@ -109,6 +109,12 @@ pub(crate) const KEYS: &[Key] = &[
     key("http.body_bytes_max", "65536", "Largest request body in bytes."),
     key("http.batch_bytes_max", "1048576", "Largest body of POST /batches in bytes."),
     key(
+        "http.ids_as_strings",
+        "false",
+        "Answer ids as strings of digits, for callers whose numbers are exact up to 2^53 only (JavaScript).\n\
+         Requests may send them either way.",
+    ),
+    key(
         "http.requests_per_second",
         "0",
         "Requests per second of one API key before 429, as many at once; 0 is no limit.",

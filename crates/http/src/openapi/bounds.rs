@@ -49,20 +49,20 @@ fn apply(name: &str, schema: &mut Value) {
     }
 }
 
+/// Whether a field or parameter of this name holds an id, if it holds an integer at all.
+pub(super) fn is_id(name: &str) -> bool {
+    matches!(
+        name,
+        "user_id" | "from_user_id" | "to_user_id" | "counterparty_user_id" | "service_id" | "order_id" | "id"
+    )
+}
+
 fn bounds(name: &str) -> Value {
     match name {
         "amount" | "min_amount" | "max_amount" => {
             json!({ "minimum": Amount::MIN.get(), "maximum": Amount::MAX.get() })
         }
-        "user_id"
-        | "from_user_id"
-        | "to_user_id"
-        | "counterparty_user_id"
-        | "service_id"
-        | "order_id"
-        | "id" => {
-            json!({ "minimum": 1, "maximum": i64::MAX })
-        }
+        name if is_id(name) => json!({ "minimum": 1, "maximum": i64::MAX }),
         "available" | "reserved" | "total" | "available_after" | "reserved_after" | "captured"
         | "released" | "refunded" => json!({ "minimum": 0, "maximum": Amount::MAX.get() }),
         "seq" | "version" | "operation_seq" => json!({ "minimum": 1 }),

@@ -1,13 +1,13 @@
 //! What the generator cannot say, added by rule: problems, headers, bounds, closed request types, security.
 //! Pure functions on the document; the rules know operations by the table and fields by their names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use crate::{
     extract::SCHEME,
-    openapi::bounds,
+    openapi::{bounds, examples},
     operations::{self, Documented, GetReportFile, Operation},
     problem::{Code, PROBLEM_JSON},
     wire::command_kinds,
@@ -37,8 +37,10 @@ pub(super) fn finish(mut document: Value) -> Value {
     document["security"] = json!([{ "bearer": [] }, { "apiKey": [] }]);
     document["components"]["securitySchemes"] = security_schemes();
     document["components"]["headers"] = headers();
+    document["components"]["examples"] = examples::of_all_codes();
+    let types = document["components"]["schemas"].clone();
     for operation in each_operation(&mut document) {
-        finish_operation(operation);
+        finish_operation(operation, &types);
     }
     split_batch_commands(&mut document);
     let requests = request_types(&document);
@@ -68,7 +70,7 @@ fn each_operation(document: &mut Value) -> impl Iterator<Item = &mut Value> {
         })
 }
 
-fn finish_operation(operation: &mut Value) {
+fn finish_operation(operation: &mut Value, types: &Value) {
     let id = operation["operationId"].as_str().unwrap_or_default();
     let Some(row) = operations::ALL.iter().find(|row| row.id == id) else { return };
     name_scopes(operation);
@@ -79,7 +81,57 @@ fn finish_operation(operation: &mut Value) {
         bounds::apply_to_parameter(parameter);
     }
     finish_successes(operation, row, is_repeatable);
-    document_refusals(operation, row);
+    document_refusals(operation, row, types);
+}
+
+/// The codes of a malformed request: those of every call, of every body, and of what this call is sent.
+fn codes_of_input(operation: &Value, types: &Value) -> Vec<Code> {
+    let mut names = BTreeSet::new();
+    for parameter in operation["parameters"].as_array().into_iter().flatten() {
+        names.extend(parameter["name"].as_str().map(str::to_owned));
+    }
+    let has_query =
+        operation["parameters"].as_array().into_iter().flatten().any(|parameter| parameter["in"] == "query");
+    let body = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+    if let Some(name) = body.as_str().and_then(|reference| reference.rsplit('/').next()) {
+        add_field_names(&types[name], &mut names);
+    }
+    let mut codes = Vec::new();
+    if body.is_string() {
+        codes.extend([
+            Code::InvalidJson,
+            Code::UnknownField,
+            Code::DuplicateField,
+            Code::MissingField,
+            Code::InvalidType,
+        ]);
+    }
+    codes.push(Code::UnknownParameter);
+    if has_query {
+        codes.push(Code::DuplicateParameter);
+    }
+    for name in &names {
+        codes.extend(examples::codes_of(name));
+    }
+    codes.push(Code::BadRequest);
+    let mut seen = Vec::new();
+    codes.retain(|code| {
+        !seen.contains(code) && {
+            seen.push(*code);
+            true
+        }
+    });
+    codes
+}
+
+fn add_field_names(schema: &Value, names: &mut BTreeSet<String>) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        names.insert(name.clone());
+        add_field_names(property, names);
+    }
+    if let Some(items) = schema.get("items") {
+        add_field_names(items, names);
+    }
 }
 
 /// Moves the scope, which a key in OpenAPI 3.0 cannot have, to where people and tools find it.
@@ -119,7 +171,7 @@ fn finish_successes(operation: &mut Value, row: &Operation, is_repeatable: bool)
 }
 
 /// One response per status, which names every code that it may carry.
-fn document_refusals(operation: &mut Value, row: &Operation) {
+fn document_refusals(operation: &mut Value, row: &Operation, types: &Value) {
     let has_body = operation.get("requestBody").is_some();
     let moves_money = has_body && row.tag != "Services" && row.tag != "Reports";
     let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
@@ -134,17 +186,18 @@ fn document_refusals(operation: &mut Value, row: &Operation) {
     for code in codes {
         by_status.entry(code.status()).or_default().push(code);
     }
+    let malformed = codes_of_input(operation, types);
     let responses = &mut operation["responses"];
-    responses["400"] =
-        problem("The request is malformed; `errors` tells everything that is wrong with it.", 400);
+    let description = "The request is malformed; `errors` lists everything that is wrong with it.";
+    responses["400"] = problem(description, 400, &malformed);
     for (status, codes) in by_status {
         let lines: Vec<String> =
             codes.iter().map(|code| format!("`{}`: {}.", code.as_str(), code.title())).collect();
-        responses[status.to_string()] = problem(&lines.join(" "), status);
+        responses[status.to_string()] = problem(&lines.join(" "), status, &codes);
     }
 }
 
-fn problem(description: &str, status: u16) -> Value {
+fn problem(description: &str, status: u16, codes: &[Code]) -> Value {
     let mut headers = json!({ "X-Request-Id": header_of("X-Request-Id") });
     match status {
         401 => headers["WWW-Authenticate"] = header_of("WWW-Authenticate"),
@@ -154,7 +207,10 @@ fn problem(description: &str, status: u16) -> Value {
     json!({
         "description": description,
         "headers": headers,
-        "content": { PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/Problem" } } },
+        "content": { PROBLEM_JSON: {
+            "schema": { "$ref": "#/components/schemas/Problem" },
+            "examples": examples::references(codes),
+        } },
     })
 }
 

@@ -13,7 +13,6 @@ macro_rules! codes {
 
         impl Code {
             /// Every code, in the order of the documentation.
-            #[cfg(test)]
             pub(crate) const ALL: &[Self] = &[$(Self::$name),+];
 
             /// The code as callers see it.
@@ -32,7 +31,6 @@ macro_rules! codes {
             }
 
             /// What a caller should do about it.
-            #[cfg(test)]
             pub(crate) const fn remedy(self) -> &'static str {
                 match self { $(Self::$name => $remedy,)+ }
             }

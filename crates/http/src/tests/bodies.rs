@@ -85,7 +85,7 @@ async fn bytes_that_are_not_utf_8_are_no_body() {
 async fn every_request_type_tells_its_faults() {
     let world = World::new().await;
     let app = world.app().await;
-    let three = r#""user_id":0,"service_id":"7","order_id":1.5"#;
+    let three = r#""user_id":0,"service_id":"07","order_id":1.5"#;
     let ids = [("/user_id", "invalid_id"), ("/service_id", "invalid_id"), ("/order_id", "invalid_id")];
     for path in ["release", "capture", "refund"] {
         expect(&app, &format!("/api/v1/reservations/{path}"), &format!("{{{three}}}"), &ids).await;

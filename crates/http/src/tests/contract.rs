@@ -25,7 +25,7 @@ fn operations_of(document: &Value) -> Vec<(String, String, Value)> {
 #[test]
 fn the_committed_document_is_the_generated_one() {
     assert!(
-        COMMITTED == document_text(),
+        COMMITTED == document_text(false),
         "docs/openapi.json is not what the code says: read the difference, then run `just openapi`"
     );
 }
@@ -182,4 +182,45 @@ fn the_page_lists_every_code_and_every_scope() {
     for row in operations::ALL {
         assert!(API_PAGE.contains(&format!("`{} {}`", row.method, row.path)), "{}", row.id);
     }
+}
+
+/// A reader of one refusal is shown that refusal, not the same one everywhere.
+#[test]
+fn every_code_has_an_example_of_its_own_where_it_may_be_answered() {
+    let document = document();
+    let examples = document["components"]["examples"].as_object().unwrap();
+    assert_eq!(examples.len(), Code::ALL.len());
+    for code in Code::ALL {
+        let problem = &examples[code.as_str()]["value"];
+        assert_eq!(problem["code"], code.as_str());
+        assert_eq!(problem["status"], code.status());
+        assert_eq!(
+            problem["errors"].is_array(),
+            code.status() == 400 && *code != Code::BadRequest,
+            "{code:?}"
+        );
+    }
+    for (path, method, operation) in operations_of(&document) {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            if status.starts_with('2') {
+                continue;
+            }
+            let shown = response["content"]["application/problem+json"]["examples"].as_object().unwrap();
+            assert!(!shown.is_empty(), "{method} {path} {status}");
+            for (name, reference) in shown {
+                assert_eq!(reference["$ref"], format!("#/components/examples/{name}"));
+                let code = Code::ALL.iter().find(|code| code.as_str() == name).unwrap();
+                assert_eq!(&code.status().to_string(), status, "{name} of {method} {path}");
+            }
+        }
+    }
+}
+
+/// The page begins with what a newcomer does first, and ends no account before there is one.
+#[test]
+fn calls_stand_in_the_order_of_the_story() {
+    let at = |text: &str| document_text(false).find(text).unwrap_or_else(|| panic!("{text}"));
+    let story = ["addServices", "createDeposit", "createReservation", "captureReservation", "closeAccount"];
+    assert!(story.map(|id| at(&format!("\"operationId\": \"{id}\""))).is_sorted());
+    assert!(at("\"info\": {") < at("\"paths\": {") && at("\"paths\": {") < at("\"components\": {"));
 }

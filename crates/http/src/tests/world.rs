@@ -9,7 +9,13 @@ use std::{
     },
 };
 
-use actix_web::{body::to_bytes, dev::Service, http::header::HeaderMap, test::TestRequest, web::Data};
+use actix_web::{
+    body::{BodySize, MessageBody, to_bytes},
+    dev::Service,
+    http::header::HeaderMap,
+    test::TestRequest,
+    web::Data,
+};
 use balance_domain::{
     AccountingZone, Ledger, Month, Reports, RevenueLine, ServiceId, ServiceName, Timestamp, Ttl,
     ports::{
@@ -140,8 +146,11 @@ impl World {
                     Err(error) => error.error_response(),
                 };
                 let (status, headers) = (response.status().as_u16(), response.headers().clone());
+                let BodySize::Sized(length) = response.body().size() else {
+                    panic!("a body without a length")
+                };
                 let bytes = to_bytes(response.into_body()).await.unwrap();
-                Reply { status, headers, text: String::from_utf8_lossy(&bytes).into_owned() }
+                Reply { status, headers, length, text: String::from_utf8_lossy(&bytes).into_owned() }
             }
             .boxed_local()
         }))
@@ -156,6 +165,8 @@ pub(super) struct TestApp(Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, Rep
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
+    /// What the answer says that its body has.
+    pub(super) length: u64,
     pub(super) text: String,
 }
 

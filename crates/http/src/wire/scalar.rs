@@ -132,11 +132,87 @@ macro_rules! integer {
 
 integer! {
     Amount: Invalid::Amount, |number| Self::new(number).ok(), |amount| amount.get();
-    UserId: Invalid::Id, |number| Self::new(number).ok(), |id| id.get();
-    ServiceId: Invalid::Id, |number| Self::new(number).ok(), |id| id.get();
-    OrderId: Invalid::Id, |number| Self::new(number).ok(), |id| id.get();
     Ttl: Invalid::Ttl, |number| Self::from_seconds(u32::try_from(number).ok()?).ok(), |ttl| ttl.seconds().into();
     Limit: Invalid::Limit, |number| Self::new(u16::try_from(number).ok()?).ok(), |limit| limit.get().into();
+}
+
+/// Reads an id from a number or from a string of digits: not every caller's numbers are exact above 2^53.
+struct Id<T>(fn(i64) -> Option<T>);
+
+impl<T> Visitor<'_> for Id<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an integer or a string of digits")
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<T, E> {
+        (self.0)(number).ok_or_else(|| E::custom(Invalid::Id))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<T, E> {
+        let number = i64::try_from(number).map_err(|_| E::custom(Invalid::Id))?;
+        self.visit_i64(number)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        read_integer(text).and_then(self.0).ok_or_else(|| E::custom(Invalid::Id))
+    }
+}
+
+/// Ids are the only values that are written as unsigned numbers: that is how [`json`] knows them.
+macro_rules! id {
+    ($($type:ty;)+) => {$(
+        impl Scalar for $type {
+            fn from_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(Id(|number| Self::new(number).ok()))
+            }
+
+            fn from_text(text: &str) -> Option<Self> {
+                read_integer(text).and_then(|number| Self::new(number).ok())
+            }
+
+            fn to_json<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_u64(self.get().unsigned_abs())
+            }
+
+            fn fault() -> (Code, String) {
+                (Invalid::Id.into(), Invalid::Id.to_string())
+            }
+
+            fn schema() -> DefaultSchemaRaw {
+                typed(DataType::Integer, Some(DataTypeFormat::Int64))
+            }
+        }
+    )+};
+}
+
+id! {
+    UserId;
+    ServiceId;
+    OrderId;
+}
+
+/// Writes ids as strings of digits.
+struct IdsAsStrings;
+
+impl serde_json::ser::Formatter for IdsAsStrings {
+    fn write_u64<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, id: u64) -> std::io::Result<()> {
+        write!(writer, "\"{id}\"")
+    }
+}
+
+/// A body as JSON, its ids as numbers or as strings of digits.
+pub(crate) fn json(body: &impl Serialize, ids_as_strings: bool) -> serde_json::Result<Vec<u8>> {
+    /// Room for a usual answer, in bytes, so that writing it does not grow the buffer step by step.
+    const BYTES_USUAL: usize = 512;
+    let mut bytes = Vec::with_capacity(BYTES_USUAL);
+    if ids_as_strings {
+        body.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, IdsAsStrings))?;
+    } else {
+        serde_json::to_writer(&mut bytes, body)?;
+    }
+    Ok(bytes)
 }
 
 macro_rules! text {
