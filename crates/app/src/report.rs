@@ -12,7 +12,7 @@ use crate::{clock::SystemClock, settings::Settings, stores::Stores};
 
 /// Builds, publishes and describes the report of a month.
 pub(crate) async fn run(month: Month, settings: &Settings, stores: &Stores) -> anyhow::Result<()> {
-    let sink = Arc::new(CsvReports::new(settings.report_folder.clone()));
+    let sink = Arc::new(CsvReports::new(settings.report_folder.clone(), settings.currency.as_str()));
     let zone = settings.accounting_zone;
     let reports = Reports::new(Arc::clone(&stores.reports), sink, Arc::new(SystemClock), zone);
     let built = reports.build(month).await?;

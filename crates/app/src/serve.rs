@@ -112,7 +112,7 @@ impl Parts {
         balance_group_commit::describe();
         let group_commit = Arc::new(GroupCommit::new(Arc::clone(&stores.balances), options));
         let ledger = Ledger::new(Arc::clone(&group_commit) as Arc<dyn BalanceRepo>, Arc::clone(&clock));
-        let sink = Arc::new(CsvReports::new(settings.report_folder.clone()));
+        let sink = Arc::new(CsvReports::new(settings.report_folder.clone(), settings.currency.as_str()));
         let zone = settings.accounting_zone;
         let reports = Reports::new(Arc::clone(&stores.reports), sink, Arc::clone(&clock), zone);
         let is_exposed = !settings.listen.ip().is_loopback();

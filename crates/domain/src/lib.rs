@@ -54,4 +54,4 @@ pub use reports::{PublishedReport, ReportError, Reports};
 pub use reservation::{Reservation, ReservationKey, ReservationState};
 pub use revenue::{RevenueLine, RevenueReport};
 pub use text::{Comment, IdempotencyKey, ServiceName};
-pub use time::{AccountingZone, Month, Period, Timestamp};
+pub use time::{AccountingZone, Month, Period, Timestamp, WallClock};

@@ -13,7 +13,7 @@ pub use clock::Clock;
 pub use error::{Cause, RepoError};
 pub use figures::{AccountReads, Connections, OptimisticBatches, StoreFigures};
 pub use repo::{BalanceRepo, LedgerSink, Reply, ReportRepo, ServiceRepo, SubmitError};
-pub use report::{Published, ReportDraft, ReportSink, SinkError};
+pub use report::{Published, ReportDraft, ReportSink, SinkError, Spreadsheet, SpreadsheetLanguage};
 
 #[cfg(feature = "mock")]
 pub use {

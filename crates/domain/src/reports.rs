@@ -1,10 +1,15 @@
 //! Building and publishing the monthly revenue report.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use crate::{
     AccountingZone, Month, RevenueReport, Timestamp,
-    ports::{Clock, Published, RepoError, ReportRepo, ReportSink, SinkError},
+    ports::{
+        Clock, Published, RepoError, ReportRepo, ReportSink, SinkError, Spreadsheet, SpreadsheetLanguage,
+    },
 };
 
 /// How long after its end a month becomes final, in microseconds: longer than any batch may take from being
@@ -47,7 +52,19 @@ pub struct Reports {
     sink: Arc<dyn ReportSink>,
     clock: Arc<dyn Clock>,
     zone: AccountingZone,
+    preliminary: Arc<Mutex<HashMap<Month, Preliminary>>>,
 }
+
+/// The figures of a month that is not final, and until when they are good enough for those who only look.
+#[derive(Clone, Debug)]
+struct Preliminary {
+    report: RevenueReport,
+    stale_at: Timestamp,
+}
+
+/// How much longer figures of a month that is not final are shown than it took to add them up: looking at them takes a tenth of
+/// the store's time at most, however large the month is.
+const SHOWN_TIMES_LONGER: i64 = 9;
 
 impl Reports {
     /// Reports of months in `zone`.
@@ -57,7 +74,7 @@ impl Reports {
         clock: Arc<dyn Clock>,
         zone: AccountingZone,
     ) -> Self {
-        Self { repo, sink, clock, zone }
+        Self { repo, sink, clock, zone, preliminary: Arc::default() }
     }
 
     /// Builds the month's report and publishes it. A final report is not built again.
@@ -79,6 +96,53 @@ impl Reports {
     pub async fn get(&self, month: Month) -> Result<PublishedReport, ReportError> {
         let report = self.repo.report(month).await?.ok_or(ReportError::NotBuilt(month))?;
         self.publish(report).await
+    }
+
+    /// The figures of months, for those who look at them: nothing is published. Those of a final month are kept by the store;
+    /// those of another are as of `built_at`, at most ten times as old as it takes to add them up.
+    pub async fn months(&self, months: &[Month]) -> Result<Vec<RevenueReport>, ReportError> {
+        let mut reports = Vec::with_capacity(months.len());
+        for month in months {
+            reports.push(self.shown(*month).await?);
+        }
+        Ok(reports)
+    }
+
+    /// A month's report as a spreadsheet of people of this language opens it.
+    pub fn spreadsheet(
+        &self,
+        report: &RevenueReport,
+        language: SpreadsheetLanguage,
+    ) -> Result<Spreadsheet, ReportError> {
+        Ok(self.sink.spreadsheet(report, language)?)
+    }
+
+    async fn shown(&self, month: Month) -> Result<RevenueReport, ReportError> {
+        let now = self.clock.now();
+        if now < self.zone.period(month).start {
+            return Err(ReportError::NotBegun(month));
+        }
+        if let Some(kept) = self.repo.report(month).await?.filter(|report| report.is_final) {
+            return Ok(kept);
+        }
+        let known = self.preliminary().get(&month).cloned();
+        if let Some(known) = known.filter(|known| now < known.stale_at) {
+            return Ok(known.report);
+        }
+        let report = self.compute(month, now).await?;
+        if report.is_final {
+            self.preliminary().remove(&month);
+            return Ok(self.repo.save_report(report).await?);
+        }
+        let took = self.clock.now().micros().saturating_sub(now.micros()).max(0);
+        let shown_until = now.micros().saturating_add(took.saturating_mul(SHOWN_TIMES_LONGER));
+        let stale_at = Timestamp::from_micros(shown_until).unwrap_or(now);
+        self.preliminary().insert(month, Preliminary { report: report.clone(), stale_at });
+        Ok(report)
+    }
+
+    fn preliminary(&self) -> std::sync::MutexGuard<'_, HashMap<Month, Preliminary>> {
+        self.preliminary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn compute(&self, month: Month, now: Timestamp) -> Result<RevenueReport, RepoError> {

@@ -36,6 +36,16 @@ pub struct RevenueReport {
 }
 
 impl RevenueReport {
+    /// All captures, in minor units.
+    pub fn captured(&self) -> i128 {
+        self.lines.iter().map(|line| line.captured).sum()
+    }
+
+    /// All refunds, in minor units.
+    pub fn refunded(&self) -> i128 {
+        self.lines.iter().map(|line| line.refunded).sum()
+    }
+
     /// The net revenue of all services, in minor units.
     pub fn total(&self) -> i128 {
         self.lines.iter().map(RevenueLine::net).sum()

@@ -133,6 +133,26 @@ impl Month {
         Ok(Self { year, month })
     }
 
+    /// Year and month, from 1.
+    pub const fn parts(self) -> (i16, u8) {
+        (self.year, self.month.unsigned_abs())
+    }
+
+    /// The months from this one to `last`, both included, but no more than `count_max` and one.
+    pub fn up_to(self, last: Self, count_max: usize) -> Vec<Self> {
+        let months = std::iter::successors(Some(self), |month| Some(month.next()));
+        months.take_while(|month| *month <= last).take(count_max + 1).collect()
+    }
+
+    /// The month so many months earlier, at the earliest the first there is.
+    #[must_use]
+    pub fn earlier(self, count: u16) -> Self {
+        let months = i32::from(self.year) * 12 + i32::from(self.month) - 1 - i32::from(count);
+        let year = i16::try_from(months.div_euclid(12)).unwrap_or(i16::MIN);
+        let month = i8::try_from(months.rem_euclid(12) + 1).unwrap_or(1);
+        Self::new(year, month).unwrap_or(Self::FIRST)
+    }
+
     /// The month after this one; its year may be 9999.
     const fn next(self) -> Self {
         if self.month == 12 {
@@ -166,6 +186,23 @@ impl FromStr for Month {
     }
 }
 
+/// A date and a time of the day, as the clocks of a zone show them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WallClock {
+    /// The year.
+    pub year: i32,
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31.
+    pub day: u8,
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 to 59.
+    pub minute: u8,
+    /// 0 to 60.
+    pub second: u8,
+}
+
 /// The one time zone in which months begin and end.
 #[derive(Clone, Copy, Debug)]
 pub struct AccountingZone(TimeZoneRef<'static>);
@@ -195,11 +232,43 @@ impl AccountingZone {
         if next.year < 10_000 && self.first_instant(next) <= instant { next } else { month }
     }
 
+    /// What the clocks of the zone show at an instant.
+    pub fn wall_clock(&self, instant: Timestamp) -> WallClock {
+        let seconds = instant.0.div_euclid(1_000_000);
+        // Outside of the years 1 to 9999 there is no instant of ours.
+        let shown = DateTime::from_timespec(seconds, 0, self.0).ok();
+        shown.map_or(WallClock { year: 1, month: 1, day: 1, hour: 0, minute: 0, second: 0 }, |shown| {
+            WallClock {
+                year: shown.year(),
+                month: shown.month(),
+                day: shown.month_day(),
+                hour: shown.hour(),
+                minute: shown.minute(),
+                second: shown.second(),
+            }
+        })
+    }
+
+    /// The first instant of a day of the zone's calendar; `None` if there is no such day.
+    pub fn first_of_day(&self, year: i32, month: u8, day: u8) -> Option<Timestamp> {
+        // The calendar says which days there are; the zone may skip midnight, and then the day begins with the jump.
+        time::Date::from_calendar_date(year, month.try_into().ok()?, day).ok()?;
+        self.midnight(year, month, day).filter(|first| *first >= Timestamp::MIN && *first <= Timestamp::MAX)
+    }
+
+    /// The first instant of the day after.
+    pub fn end_of_day(&self, year: i32, month: u8, day: u8) -> Option<Timestamp> {
+        let date = time::Date::from_calendar_date(year, month.try_into().ok()?, day).ok()?.next_day()?;
+        self.first_of_day(date.year(), date.month().into(), date.day())
+    }
+
     fn first_instant(&self, month: Month) -> Timestamp {
-        let (year, number) = (i32::from(month.year), month.month.unsigned_abs());
-        let first =
-            DateTime::find(year, number, 1, 0, 0, 0, 0, self.0).ok().and_then(|found| found.earliest());
-        let seconds = first.map_or(i64::MIN, |first| first.unix_time());
-        Timestamp(seconds.saturating_mul(1_000_000)).clamp(Timestamp::MIN, Timestamp::MAX)
+        let first = self.midnight(i32::from(month.year), month.month.unsigned_abs(), 1);
+        first.unwrap_or(Timestamp(i64::MIN)).clamp(Timestamp::MIN, Timestamp::MAX)
+    }
+
+    fn midnight(&self, year: i32, month: u8, day: u8) -> Option<Timestamp> {
+        let found = DateTime::find(year, month, day, 0, 0, 0, 0, self.0).ok()?.earliest()?;
+        Some(Timestamp(found.unix_time().saturating_mul(1_000_000)))
     }
 }

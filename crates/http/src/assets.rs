@@ -83,13 +83,11 @@ impl Asset {
 }
 
 fn filled(cell: &OnceLock<Bytes>, make: impl FnOnce() -> io::Result<Bytes>) -> io::Result<Bytes> {
-    match cell.get() {
-        Some(bytes) => Ok(bytes.clone()),
-        None => {
-            let made = make()?;
-            Ok(cell.get_or_init(|| made).clone())
-        }
+    if let Some(bytes) = cell.get() {
+        return Ok(bytes.clone());
     }
+    let bytes = make()?;
+    Ok(cell.get_or_init(|| bytes).clone())
 }
 
 fn all_of(mut reader: impl Read) -> io::Result<Bytes> {

@@ -60,12 +60,13 @@ async fn page(request: HttpRequest, name: web::Path<String>) -> Result<HttpRespo
 
 /// The page with its frame.
 fn whole(page: &Page) -> String {
-    let links: String =
-        PAGES.iter().map(|page| format!("<a href=\"/docs/{}\">{}</a> ", page.name, page.title)).collect();
+    let links: Vec<String> =
+        PAGES.iter().map(|page| format!("<a href=\"/docs/{}\">{}</a>", page.name, page.title)).collect();
+    let links = links.join(" ");
     let mut text = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>balance: {}</title>\
-         <link rel=\"stylesheet\" href=\"/docs/style.css\"></head><body><header><strong>balance</strong><nav>{links}\
+         <link rel=\"stylesheet\" href=\"/docs/style.css\"></head><body><header><strong>balance</strong><nav>{links} \
          <a href=\"/swagger/index.html\">Try the API</a></nav></header><main>\n",
         page.title
     );

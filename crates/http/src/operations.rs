@@ -110,6 +110,7 @@ operations! {
         HISTORY_READ, [OperationNotFound];
     CloseAccount: DELETE "/api/v1/users/{user_id}", "closeAccount", Accounts, Needs::Scope(Scope::UsersDelete),
         [AccountNotFound, AccountClosed, AccountNotEmpty];
+    ListRevenue: GET "/api/v1/reports/revenue", "listRevenue", Reports, REPORT, [MonthNotBegun];
     BuildReport: POST "/api/v1/reports/revenue", "buildRevenueReport", Reports, REPORT,
         [MonthNotBegun, ReportNotPublished];
     GetReportFile: GET "/api/v1/reports/revenue/{month}.csv", "getRevenueReportFile", Reports, REPORT,

@@ -56,7 +56,11 @@ pub(crate) fn mount(app: &mut ServiceConfig<'_>) {
                 .route(web::patch().to(services::rename))
                 .route(web::delete().to(services::remove)),
         )
-        .service(path(BuildReport::OPERATION).route(web::post().to(reports::build)))
+        .service(
+            path(BuildReport::OPERATION)
+                .route(web::post().to(reports::build))
+                .route(web::get().to(reports::months)),
+        )
         // The file first: `{month}` alone would match `2026-11.csv` too.
         .service(path(GetReportFile::OPERATION).route(web::get().to(reports::file)))
         .service(path(GetReport::OPERATION).route(web::get().to(reports::get)));

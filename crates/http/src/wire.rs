@@ -17,11 +17,13 @@ pub(crate) use commands::{
     TransferRequest, WithdrawalRequest,
 };
 pub(crate) use operation::{OperationBody, OperationPage, OperationParameters};
-pub(crate) use report::{ReportBody, ReportRequest, RevenueBody};
+pub(crate) use report::{
+    FileParameters, MonthsBody, MonthsParameters, ReportBody, ReportRequest, RevenueBody,
+};
 pub(crate) use reservation::{
     ReservationBody, ReservationPage, ReservationParameters, ReservationsParameters, reservation_location,
 };
-pub(crate) use scalar::{Cursor, Scalar, Wire, json, present};
+pub(crate) use scalar::{Cursor, FileFor, Scalar, Wire, json, present};
 pub(crate) use service::{
     AddServicesRequest, RenameServiceRequest, ServiceBody, ServicePage, ServiceParameters, ServicesBody,
 };

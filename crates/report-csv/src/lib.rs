@@ -5,13 +5,14 @@
 
 mod cell;
 mod file;
+mod spreadsheet;
 
 use std::path::PathBuf;
 
 use async_trait::async_trait;
 use balance_domain::{
-    Month, RevenueLine,
-    ports::{Published, ReportDraft, ReportSink, SinkError},
+    Month, RevenueLine, RevenueReport,
+    ports::{Published, ReportDraft, ReportSink, SinkError, Spreadsheet, SpreadsheetLanguage},
 };
 use csv::{QuoteStyle, Terminator, Writer, WriterBuilder};
 use sha2::{Digest, Sha256};
@@ -20,12 +21,14 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Debug)]
 pub struct CsvReports {
     folder: PathBuf,
+    currency: String,
 }
 
 impl CsvReports {
-    /// Reports go into `folder`. Nothing is touched before the first report is finished.
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    /// Reports go into `folder`. Nothing is touched before the first report is finished. Files for spreadsheets name the
+    /// currency.
+    pub fn new(folder: PathBuf, currency: impl Into<String>) -> Self {
+        Self { folder, currency: currency.into() }
     }
 }
 
@@ -42,6 +45,14 @@ impl ReportSink for CsvReports {
         };
         draft.row(["service", "revenue"])?;
         Ok(Box::new(draft))
+    }
+
+    fn spreadsheet(
+        &self,
+        report: &RevenueReport,
+        language: SpreadsheetLanguage,
+    ) -> Result<Spreadsheet, SinkError> {
+        spreadsheet::write(report, &self.currency, language).map_err(|error| SinkError(error.into()))
     }
 }
 

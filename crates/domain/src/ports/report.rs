@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Month, RevenueLine, ports::Cause};
+use crate::{Month, RevenueLine, RevenueReport, ports::Cause};
 
 /// The report could not be published; no partial file is left where readers look.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -20,11 +20,36 @@ pub struct Published {
     pub sha256: String,
 }
 
+/// Whose spreadsheet a file is for: it decides on words, separators and decimal signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpreadsheetLanguage {
+    /// Semicolons, decimal commas.
+    Russian,
+    /// Commas, decimal points.
+    English,
+}
+
+/// A file that a spreadsheet opens as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spreadsheet {
+    /// The file's name, without a folder.
+    pub file_name: String,
+    /// All of it, its byte order mark included.
+    pub bytes: Vec<u8>,
+}
+
 /// Publishes reports. The same month with the same lines gives the same bytes, for ever.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait ReportSink: Send + Sync + 'static {
     /// Starts a report. Nothing is visible to readers before [`ReportDraft::finish`].
     fn begin(&self, month: Month) -> Result<Box<dyn ReportDraft>, SinkError>;
+
+    /// The report as a file for a spreadsheet; nothing is published. The same report gives the same bytes, for ever.
+    fn spreadsheet(
+        &self,
+        report: &RevenueReport,
+        language: SpreadsheetLanguage,
+    ) -> Result<Spreadsheet, SinkError>;
 }
 
 /// A report in the making. Dropping it leaves nothing behind.

@@ -1,6 +1,6 @@
 //! Months touch exactly, in zones that jump at midnight, change their offset or skip a day.
 
-use balance_domain::{AccountingZone, Month, Period, Timestamp};
+use balance_domain::{AccountingZone, Month, Period, Timestamp, WallClock};
 
 const ZONES: [&str; 16] = [
     "UTC",
@@ -141,4 +141,34 @@ fn the_first_and_the_last_months_have_periods_within_the_bounds_of_time() {
         zone(name).month_of(Timestamp::MAX);
         zone(name).month_of(Timestamp::MIN);
     }
+}
+
+#[test]
+fn months_follow_each_other_over_years() {
+    let month = |text: &str| text.parse::<Month>().unwrap();
+    let all = month("2025-11").up_to(month("2026-02"), 12);
+    assert_eq!(all, ["2025-11", "2025-12", "2026-01", "2026-02"].map(month));
+    assert!(month("2026-02").up_to(month("2025-11"), 12).is_empty());
+    assert_eq!(month("0001-01").up_to(month("9998-12"), 12).len(), 13, "one more says that there are more");
+    assert_eq!(month("2026-03").earlier(11), month("2025-04"));
+    assert_eq!(month("0001-02").earlier(5), month("0001-01"));
+    assert_eq!(month("2026-11").parts(), (2026, 11));
+}
+
+#[test]
+fn days_begin_and_end_as_the_zone_says() {
+    let moscow = AccountingZone::new("Europe/Moscow").unwrap();
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    assert_eq!(moscow.first_of_day(2026, 11, 24), Some(at("2026-11-23T21:00:00Z")));
+    assert_eq!(moscow.end_of_day(2026, 12, 31), Some(at("2026-12-31T21:00:00Z")));
+    for (year, month, day) in [(2026, 2, 29), (2026, 13, 1), (2026, 0, 1), (2026, 1, 32), (0, 1, 1)] {
+        assert_eq!(moscow.first_of_day(year, month, day), None, "{year}-{month}-{day}");
+    }
+    // In Beirut clocks went from 23:59:59 to 01:00:00: the day began with the jump.
+    let beirut = AccountingZone::new("Asia/Beirut").unwrap();
+    let jump = beirut.first_of_day(2022, 3, 27).unwrap();
+    assert_eq!((jump, beirut.wall_clock(jump).hour), (at("2022-03-26T22:00:00Z"), 1));
+    let shown = moscow.wall_clock(at("2026-11-24T09:30:05.999999Z"));
+    let expected = WallClock { year: 2026, month: 11, day: 24, hour: 12, minute: 30, second: 5 };
+    assert_eq!(shown, expected);
 }

@@ -21,7 +21,7 @@ pub(super) fn apply_to_parameter(parameter: &mut Value) {
     if parameter.get("description").is_none() {
         parameter["description"] = json!(described(&name));
     }
-    apply(&name, &mut parameter["schema"]);
+    apply(meant(&name, &parameter["schema"]), &mut parameter["schema"]);
 }
 
 /// Adds what the names of an object's fields say, inside of nested ones too.
@@ -34,6 +34,12 @@ pub(super) fn apply_to_schema(schema: &mut Value) {
     if let Some(items) = schema.get_mut("items") {
         apply_to_schema(items);
     }
+}
+
+/// What a parameter is bounded as: a period of months has the names of a period of instants.
+pub(super) fn meant<'a>(name: &'a str, schema: &Value) -> &'a str {
+    let is_month = matches!(name, "from" | "to") && schema.get("format").is_none();
+    if is_month { "month" } else { name }
 }
 
 fn apply(name: &str, schema: &mut Value) {

@@ -88,7 +88,8 @@ fn finish_operation(operation: &mut Value, types: &Value) {
 fn codes_of_input(operation: &Value, types: &Value) -> Vec<Code> {
     let mut names = BTreeSet::new();
     for parameter in operation["parameters"].as_array().into_iter().flatten() {
-        names.extend(parameter["name"].as_str().map(str::to_owned));
+        let name = parameter["name"].as_str().map(|name| bounds::meant(name, &parameter["schema"]));
+        names.extend(name.map(str::to_owned));
     }
     let has_query =
         operation["parameters"].as_array().into_iter().flatten().any(|parameter| parameter["in"] == "query");

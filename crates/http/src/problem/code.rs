@@ -69,6 +69,8 @@ codes! {
         "Use active, captured, released or expired.";
     InvalidSort: 400 "invalid_sort", "A sort order is not valid",
         "Use -created_at, created_at, -amount or amount.";
+    InvalidFor: 400 "invalid_for", "The purpose of a file is not valid",
+        "Send for=excel, or leave it out.";
     InvalidMode: 400 "invalid_mode", "A batch mode is not valid",
         "Use independent or atomic.";
     InvalidItems: 400 "invalid_items", "A list is not valid",

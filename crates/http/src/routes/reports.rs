@@ -1,14 +1,18 @@
 //! What accounting reads.
 
+use balance_domain::ports::SpreadsheetLanguage;
 use paperclip::actix::api_v2_operation;
 
 use crate::{
     answer::{Created, CsvFile, Ok as Answered},
-    extract::{Body, Caller, MonthInPath, NoQuery},
-    operations::{BuildReport, GetReport, GetReportFile},
-    problem::Problem,
-    wire::{ReportBody, ReportRequest, RevenueBody},
+    extract::{Body, Caller, MonthInPath, NoQuery, Query},
+    operations::{BuildReport, GetReport, GetReportFile, ListRevenue},
+    problem::{Code, Problem},
+    wire::{FileFor, FileParameters, MonthsBody, MonthsParameters, ReportBody, ReportRequest, RevenueBody},
 };
+
+/// Months that one call lists at most.
+const MONTHS_MAX: usize = 36;
 
 /// Build the revenue report of a month.
 ///
@@ -28,15 +32,43 @@ pub(super) async fn build(
 
 /// Get a month's revenue report as CSV.
 ///
-/// As it was built last. Header `service;revenue`, separator `;`, amounts in major units with two decimals.
+/// As it was built last. Header `service;revenue`, separator `;`, amounts in major units with two decimals. With
+/// `for=excel` a file that a Russian Excel opens as it is: a byte order mark, decimal commas, and columns for the period, the
+/// state, the service's number and name, captured, refunded, net and the currency, with a total.
 #[api_v2_operation]
 pub(super) async fn file(
     caller: Caller<GetReportFile>,
     month: MonthInPath,
-    _query: NoQuery,
+    query: Query<FileParameters>,
 ) -> Result<CsvFile, Problem> {
-    let published = caller.api().reports.get(month.0).await?;
-    Ok(CsvFile { name: published.file.file_name, bytes: published.file.bytes })
+    let reports = &caller.api().reports;
+    let published = reports.get(month.0).await?;
+    match query.0.purpose.map(|purpose| purpose.0) {
+        Some(FileFor::Excel) => {
+            let file = reports.spreadsheet(&published.report, SpreadsheetLanguage::Russian)?;
+            Ok(CsvFile { name: file.file_name, bytes: file.bytes })
+        }
+        None => Ok(CsvFile { name: published.file.file_name, bytes: published.file.bytes }),
+    }
+}
+
+/// List months with their revenue.
+///
+/// From the first month to the last, both included, 36 at most. The figures of a month that is not final are as of its
+/// `built_at`. Nothing is published: build a month's report for its file.
+#[api_v2_operation]
+pub(super) async fn months(
+    caller: Caller<ListRevenue>,
+    query: Query<MonthsParameters>,
+) -> Result<Answered<MonthsBody>, Problem> {
+    let MonthsParameters { from, to } = query.0;
+    let months = from.0.up_to(to.0, MONTHS_MAX);
+    if months.is_empty() || months.len() > MONTHS_MAX {
+        let detail = "from and to name 1 to 36 months, the earlier one first";
+        return Err(Problem::at("to", Code::InvalidMonth, detail));
+    }
+    let reports = caller.api().reports.months(&months).await?;
+    Ok(Answered::new(MonthsBody { months: reports.into_iter().map(Into::into).collect() }))
 }
 
 /// Get a month's revenue report.

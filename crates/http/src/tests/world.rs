@@ -17,10 +17,11 @@ use actix_web::{
     web::Data,
 };
 use balance_domain::{
-    AccountingZone, Ledger, Month, Reports, RevenueLine, ServiceId, ServiceName, Timestamp, Ttl,
+    AccountingZone, Ledger, Month, Reports, RevenueLine, RevenueReport, ServiceId, ServiceName, Timestamp,
+    Ttl,
     ports::{
         ApiKeyRepo, BalanceRepo, Clock, Published, RepoError, ReportDraft, ReportRepo, ReportSink,
-        ServiceRepo, SinkError,
+        ServiceRepo, SinkError, Spreadsheet, SpreadsheetLanguage,
     },
 };
 use balance_store_conformance::MemoryStore;
@@ -53,6 +54,11 @@ struct TestDraft(Month, String);
 impl ReportSink for TestSink {
     fn begin(&self, month: Month) -> Result<Box<dyn ReportDraft>, SinkError> {
         Ok(Box::new(TestDraft(month, "service;revenue\n".to_owned())))
+    }
+
+    fn spreadsheet(&self, report: &RevenueReport, _: SpreadsheetLanguage) -> Result<Spreadsheet, SinkError> {
+        let bytes = format!("\u{feff}{};{}", report.month, report.total()).into_bytes();
+        Ok(Spreadsheet { file_name: format!("{}-excel.csv", report.month), bytes })
     }
 }
 

@@ -1,14 +1,14 @@
 //! Revenue reports.
 
-use balance_domain::{Month, PublishedReport, RevenueLine, ServiceId, ServiceName, Timestamp};
+use balance_domain::{Month, PublishedReport, RevenueLine, RevenueReport, ServiceId, ServiceName, Timestamp};
 use paperclip::actix::Apiv2Schema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
     api::HttpSettings,
-    extract::{Faults, Request, check_object, required},
-    wire::Wire,
+    extract::{Faults, Pairs, QueryParameters, Request, check_object, required},
+    wire::{FileFor, Wire},
 };
 
 /// Which month to report on.
@@ -115,6 +115,77 @@ impl From<PublishedReport> for RevenueBody {
             built_at: Wire(report.built_at),
             total: Wire(report.total()),
             sha256: file.sha256,
+            services: report.lines.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// Which months.
+#[derive(Apiv2Schema)]
+pub(crate) struct MonthsParameters {
+    /// The first month.
+    pub(crate) from: Wire<Month>,
+    /// The last month, included.
+    pub(crate) to: Wire<Month>,
+}
+
+impl QueryParameters for MonthsParameters {
+    fn take(pairs: &mut Pairs) -> Option<Self> {
+        let (from, to) = (pairs.required("from"), pairs.required("to"));
+        Some(Self { from: Wire(from?), to: Wire(to?) })
+    }
+}
+
+/// Which file of a month.
+#[derive(Apiv2Schema)]
+pub(crate) struct FileParameters {
+    /// `excel`: a file that Excel opens as it is.
+    #[openapi(rename = "for")]
+    pub(crate) purpose: Option<Wire<FileFor>>,
+}
+
+impl QueryParameters for FileParameters {
+    fn take(pairs: &mut Pairs) -> Option<Self> {
+        Some(Self { purpose: pairs.optional("for").map(Wire) })
+    }
+}
+
+/// Months with their revenue.
+#[derive(Serialize, Apiv2Schema)]
+pub(crate) struct MonthsBody {
+    /// In the order of time.
+    pub(crate) months: Vec<MonthBody>,
+}
+
+/// A month's revenue, amounts in minor units.
+#[derive(Serialize, Apiv2Schema)]
+pub(crate) struct MonthBody {
+    /// The month.
+    month: Wire<Month>,
+    /// The month is over and its figures will never change.
+    #[serde(rename = "final")]
+    is_final: bool,
+    /// When the figures were added up.
+    built_at: Wire<Timestamp>,
+    /// All captures.
+    captured: Wire<i128>,
+    /// All refunds.
+    refunded: Wire<i128>,
+    /// Captures minus refunds; negative when more was refunded.
+    net: Wire<i128>,
+    /// One line per service with a capture or refund in the month, by name, then id.
+    services: Vec<ReportLineBody>,
+}
+
+impl From<RevenueReport> for MonthBody {
+    fn from(report: RevenueReport) -> Self {
+        Self {
+            month: Wire(report.month),
+            is_final: report.is_final,
+            built_at: Wire(report.built_at),
+            captured: Wire(report.captured()),
+            refunded: Wire(report.refunded()),
+            net: Wire(report.total()),
             services: report.lines.into_iter().map(Into::into).collect(),
         }
     }

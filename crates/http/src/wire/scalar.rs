@@ -318,8 +318,17 @@ impl Cursor {
     const BYTES_MAX: usize = 100;
 }
 
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileFor {
+    /// A spreadsheet that opens it by a double click.
+    Excel,
+}
+
 text! {
     Actor: invalid(Invalid::Actor), |text| text.parse().ok(), as_is, typed(DataType::String, None);
+    FileFor: unlisted(Code::InvalidFor, &["excel"]), |text| (text == "excel").then_some(Self::Excel),
+        |_: &Self| "excel", one_of(&["excel"]);
     Comment: invalid(Invalid::Comment), |text| Self::new(text).ok(), as_is, typed(DataType::String, None);
     IdempotencyKey: invalid(Invalid::IdempotencyKey), |text| Self::new(text).ok(), as_is,
         typed(DataType::String, None);
