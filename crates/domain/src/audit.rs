@@ -200,7 +200,7 @@ impl Books {
     }
 }
 
-/// The same for both halves of a transfer, whoever tells of it.
+/// The same for both halves of a transfer.
 fn transfer_hash(sides: (Option<UserId>, Option<UserId>), operation: &Operation) -> u64 {
     let mut hasher = DefaultHasher::new();
     (sides, operation.amount, operation.created_at).hash(&mut hasher);

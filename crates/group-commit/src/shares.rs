@@ -1,5 +1,4 @@
-//! Divides a call of many submissions among the lanes of their accounts: what goes to which lane, and how the lanes'
-//! answers become the call's.
+//! Splits a call of many submissions by the lanes of their accounts, and merges the lanes' answers into the call's.
 //!
 //! A batch that held accounts of several lanes would wait for rows that the batch beside it writes. Submissions that
 //! share no account commute; those that do share one are in the same lane, in their order. So it makes no difference to
@@ -14,7 +13,7 @@ use balance_domain::{
 
 use crate::{division::Outcome, writes};
 
-/// Which way a call takes.
+/// The route of a call.
 pub(crate) enum Course {
     /// All of it through one lane.
     Whole(usize),
@@ -23,8 +22,9 @@ pub(crate) enum Course {
 }
 
 impl Course {
-    /// A call goes in shares if every submission has all of its accounts in one lane. A submission with accounts of more (a
-    /// transfer, an atomic one) keeps its call whole, in its order, in the lane of the first command's user.
+    /// A call is split by lane if every submission has all of its accounts in one lane. A submission with accounts
+    /// of several (a transfer, an atomic one) keeps its call whole and in order, in the lane of the first command's
+    /// user.
     pub(crate) fn of(submissions: &[Submission], lanes_count: usize) -> Self {
         let whole = || {
             let commands = submissions.iter().flat_map(|submission| &submission.commands);

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::repo_error;
 
-/// How long to wait for somebody else's lock, an administrator's shell for instance. Nobody of ours competes.
+/// How long to wait for the lock of another process, an administrator's shell for instance. We do not compete.
 pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Distinct statements per connection; every filter of history is one.
@@ -47,13 +47,13 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     // On Apple systems a plain sync stops at the drive's cache. No effect elsewhere.
     set(connection, "fullfsync", "ON")?;
     set(connection, "foreign_keys", "ON")?;
-    // 32 MiB: holds the dirty pages of a large batch and the upper levels of every B-tree. Not more: after a page was split,
-    // the end of the transaction walks the whole cache (docs/performance.md).
+    // 32 MiB: holds the dirty pages of a large batch and the upper levels of every B-tree. Not more: after a page
+    // split, the end of the transaction walks the whole cache (docs/lab/2026-11-26-sqlite-writer.md).
     set(connection, "cache_size", "-32768")?;
     // Check-points are ours (see writer/checkpoint.rs): SQLite's own ignore a failed sync.
     set(connection, "wal_autocheckpoint", "0")?;
-    // The log shrinks back to 256 MiB after a long read has held it up. Not to the length of a round: what is cut off has to
-    // be found on the disk again, at every round.
+    // The log shrinks back to 256 MiB after a long read. Not to the length of a round: the disk would have to
+    // allocate the rest again in every round.
     set(connection, "journal_size_limit", "268435456")?;
     // Erased comments are overwritten with zeros in the pages that are written anyway.
     set(connection, "secure_delete", "FAST")
@@ -72,7 +72,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     set(connection, "temp_store", "MEMORY")?;
     // A read error on a mapped page kills the process instead of failing one read.
     set(connection, "mmap_size", "0")?;
-    // Functions and tables with side effects do not run from a schema that somebody tampered with.
+    // Functions and tables with side effects do not run from a schema that was tampered with.
     set(connection, "trusted_schema", "OFF")?;
     // A page with cells outside of its bounds is reported as damage when it is read.
     set(connection, "cell_size_check", "ON")

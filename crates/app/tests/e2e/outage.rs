@@ -1,4 +1,4 @@
-//! A PostgreSQL that is away, or of which a part is held by somebody else: who is told what, and when.
+//! A PostgreSQL that is unreachable or partly locked by another session: which calls get which answer, and when.
 
 use std::time::{Duration, Instant};
 

@@ -208,7 +208,7 @@ fn another_kind_of_any_operation_is_found() {
         for kind in OperationKind::ALL.into_iter().filter(|kind| *kind != recorded.operation.kind) {
             let mut store = store.clone();
             store.operations.get_mut(place).unwrap().operation.kind = kind;
-            is_found(&store, &format!("{kind:?} in the place of {:?}", recorded.operation));
+            is_found(&store, &format!("{kind:?} instead of {:?}", recorded.operation));
         }
     }
 }

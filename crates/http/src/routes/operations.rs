@@ -43,7 +43,7 @@ pub(super) async fn list(
 
 /// Get the operation that answers for an idempotency key.
 ///
-/// Tells what became of a request whose answer was lost: 200 if it happened, 404 if it had no effect so far.
+/// Returns what became of a request whose answer was lost: 200 if it happened, 404 if it had no effect so far.
 /// Answers for closed accounts too. A key with characters that mean something in a path is percent-encoded.
 #[api_v2_operation]
 pub(super) async fn by_key(

@@ -154,7 +154,7 @@ pub async fn keys_of_two_users_are_apart(teller: Teller) {
     assert_eq!((teller.balance(1).await, teller.balance(2).await), ((100, 0), (100, 0)));
 }
 
-/// Keys are told apart to the last bit: case, length, trailing signs.
+/// Keys differ to the last bit: case, length, trailing signs.
 pub async fn similar_keys_are_different_keys(teller: Teller) {
     let long = "k".repeat(255);
     let keys = ["k", "K", "kk", "k ", "k%", "k_", "k'", "k\\", "k\"", &long, &long[1..]];
@@ -229,7 +229,8 @@ pub async fn a_repeat_comes_before_every_rule(teller: Teller) {
     }
 }
 
-/// A submission whose keys were all answered happened as a whole: what has no key in it is not refused because it is over.
+/// A submission whose keys were all answered happened as a whole: a command without a key in it is not refused
+/// because its reservation has ended.
 pub async fn a_submission_repeats_as_a_whole(teller: Teller) {
     teller.add_services(&[7]).await;
     let key = order(1, 7, 1);

@@ -1,6 +1,6 @@
-//! The second line for the numbers of operations, since no index refuses a number that an early operation has already: in a
-//! batch they count on from one to the next up to the number in the account's new row, and what precedes the first of
-//! them is the number that the row must have when it is written over.
+//! The second line for the numbers of operations, since no index refuses a number that an early operation has
+//! already: in a batch they must be consecutive up to the number in the account's new row, and what precedes the
+//! first of them is the number that the row must have when it is written over.
 
 use std::collections::HashMap;
 

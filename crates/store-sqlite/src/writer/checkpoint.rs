@@ -1,13 +1,14 @@
 //! Copies the log back into the file: the bulk of it on a thread of its own, beside the writer.
 //!
-//! The log can only begin anew when all of it has been copied, and while the thread copies, the writer appends. So
-//! a round has two parts: the thread copies what is there, and what has come since, until that is little or was tried often
-//! enough; then the writer copies the rest, and the next commit starts the log from its beginning.
+//! The log can only restart when all of it has been copied, and while the thread copies, the writer appends. So a
+//! round has two parts: the thread copies what is there, repeatedly, until little is left or the bound is reached;
+//! then the writer copies the rest, and the next commit starts the log from its beginning.
 //!
-//! SQLite flushes the file only at the end of a copy that reaches the end of the log, which under load is the writer's. So
-//! the thread flushes what it has copied, lest all of that is left to the writer.
+//! SQLite flushes the file only at the end of a copy that reaches the end of the log, which under load is the
+//! writer's. So the thread flushes what it has copied, and little of that is left to the writer.
 //!
-//! SQLite's own check-points are off: they ignore a failed sync and would let the log, the last good copy, be overwritten.
+//! SQLite's own checkpoints are off: they ignore a failed sync and would let the log, the last good copy, be
+//! overwritten.
 
 use std::{
     sync::{
@@ -43,17 +44,17 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// The writer's side.
 pub(super) struct Checkpoints {
-    /// Pages in the log after the last commit, told by SQLite.
+    /// Pages in the log after the last commit, reported by SQLite.
     log_pages: Arc<AtomicU32>,
     log_pages_before: u32,
-    /// The length of the log at which the next round begins. Past [`LOG_PAGES_MAX`] while somebody reads an
-    /// old moment: the log cannot begin anew before that read is over.
+    /// The length of the log at which the next round begins. Past [`LOG_PAGES_MAX`] during a long read: the log
+    /// cannot restart before that read is over.
     pub(super) due_at: u32,
     /// [`LOG_PAGES_MAX`], less in tests.
     pub(super) round_pages: u32,
     /// [`REST_PAGES_MAX`], less in tests.
     pub(super) rest_pages: u32,
-    /// How many copies the thread has been told to make in this round; 0 between rounds.
+    /// How many copies the thread was asked to make in this round; 0 between rounds.
     copies: usize,
     begin: Option<SyncSender<()>>,
     /// Pages of the log that have been copied, after every copy; `None` where it failed.
