@@ -1,5 +1,6 @@
-// Uses the Swagger page as a person would, in a real headless Chromium: opens it, enters an API key, and executes the
-// page's own examples from a new service to a captured order, as README says. Fails on a console error and on any request that leaves the origin.
+// Uses the Swagger page as a person would, in a real headless Chromium: opens it, enters an API key, and executes
+// the page's own examples from a new service to a captured order. Fails on a console error and on any request that
+// leaves the origin.
 //
 //   node swagger.mjs http://127.0.0.1:8080 bal_0123456789ab_…
 import { existsSync } from "node:fs";

@@ -4,9 +4,10 @@
 //! The fold does not use the rules of [`decide`](crate::decide()), only which way each kind of operation moves
 //! money, so that a mistake in a rule shows as a difference instead of being repeated here.
 //!
-//! What it cannot see, because nothing else that is stored depends on it: another text of a key or of a comment, another
-//! caller, another time of an operation between those of its neighbours (but of transfers, reserves and expiries), another
-//! deadline of an active reservation (or of one that was reserved again), the status of an empty account.
+//! What it cannot see, because nothing else that is stored depends on it: another text of a key or of a comment,
+//! another caller, another time of an operation between those of its neighbours (except transfers, reserves and
+//! expiries), another deadline of an active reservation (or of one that was reserved again), the status of an empty
+//! account.
 
 mod folded;
 mod request;

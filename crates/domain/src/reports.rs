@@ -62,8 +62,8 @@ struct Preliminary {
     stale_at: Timestamp,
 }
 
-/// How much longer figures of a month that is not final are shown than it took to add them up: looking at them takes a tenth of
-/// the store's time at most, however large the month is.
+/// How long the figures of a month that is not final are reused, as a multiple of the time it took to compute them:
+/// displaying them takes at most a tenth of the store's time, however large the month is.
 const SHOWN_TIMES_LONGER: i64 = 9;
 
 impl Reports {
@@ -98,8 +98,8 @@ impl Reports {
         self.publish(report).await
     }
 
-    /// The figures of months, for those who look at them: nothing is published. Those of a final month are kept by the store;
-    /// those of another are as of `built_at`, at most ten times as old as it takes to add them up.
+    /// The figures of months, for display: nothing is published. Those of a final month are stored; those of
+    /// another are as of `built_at`, at most ten times as old as it takes to compute them.
     pub async fn months(&self, months: &[Month]) -> Result<Vec<RevenueReport>, ReportError> {
         let mut reports = Vec::with_capacity(months.len());
         for month in months {

@@ -144,7 +144,7 @@ impl Month {
         months.take_while(|month| *month <= last).take(count_max + 1).collect()
     }
 
-    /// The month so many months earlier, at the earliest the first there is.
+    /// The month `count` months earlier, at the earliest the first one.
     #[must_use]
     pub fn earlier(self, count: u16) -> Self {
         let months = i32::from(self.year) * 12 + i32::from(self.month) - 1 - i32::from(count);

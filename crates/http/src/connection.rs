@@ -1,9 +1,10 @@
 //! The stream between a socket and the HTTP/1 decoder: it gives the decoder one request at a time.
 //!
-//! The decoder of actix-http turns every byte it gets into requests, however many wait already, and lets whoever was
-//! answered early take as long as they like to send the rest. Both let a stranger hold memory and connections. So
-//! this stream finds where a request ends ([`framing`]), keeps what comes behind it until the request was answered and
-//! the answer has left, and holds every connection to its deadlines ([`deadlines`]), whatever was answered. See ADR 12.
+//! The decoder of actix-http turns every byte it gets into requests, however many wait already, and gives a client
+//! that was answered early unlimited time to send the rest. Both let a stranger hold memory and connections. So
+//! this stream finds where a request ends ([`framing`]), keeps what comes behind it until the request was answered
+//! and the answer has left, and holds every connection to its deadlines ([`deadlines`]), whatever was answered. See
+//! ADR 12.
 //!
 //! What one connection can make the service keep before anybody has looked at a key: one head of at most
 //! [`HEAD_BYTES_MAX`], one read of the socket behind it, and two buffers of the decoder.

@@ -1,10 +1,9 @@
-//! Wakes that come from other threads, gathered.
+//! Coalesces wake-ups from other threads.
 //!
-//! A request is answered by the store's threads, and each worker has a runtime of its own. Such a runtime makes a
-//! system call for every task that another thread wakes, also when it is awake already. A batch of a hundred
-//! commands, committed together, would cost a hundred of them. So whoever answers leaves the wake in the mailbox of
-//! the worker: the first rouses the worker's clerk, the others only join, and the clerk wakes all of them from the
-//! worker's own thread, which costs nothing.
+//! A request is answered by the store's threads, and each worker has a current-thread runtime. Such a runtime makes
+//! a system call for every task that another thread wakes, even if it is awake already: a batch of a hundred
+//! commands would cost a hundred of them. Here a worker's pending wakers are collected; the first one wakes the
+//! worker's draining task, and that wakes all of them from the worker's own thread, which costs nothing.
 
 use std::{
     future::poll_fn,
@@ -18,19 +17,19 @@ use std::{
 use actix_web::rt;
 use futures::task::AtomicWaker;
 
-/// The mailbox of one worker: of the thread that first uses it.
+/// The pending wakers of one worker: of the thread that first uses it.
 #[derive(Clone, Default)]
 pub(crate) struct Mailbox(Arc<OnceLock<Arc<Post>>>);
 
-/// What other threads see of a worker.
+/// What other threads share with a worker.
 struct Post {
     worker: ThreadId,
     woken: Mutex<Vec<Waker>>,
-    clerk: AtomicWaker,
+    drain: AtomicWaker,
 }
 
 impl Mailbox {
-    /// Runs the future so that wakes from other threads go through the mailbox. Only for the worker's own thread.
+    /// Runs the future so that wake-ups from other threads are coalesced. Only for the worker's own thread.
     pub(crate) async fn receive<T>(&self, future: impl Future<Output = T>) -> T {
         let relay = Arc::new(Relay { post: Arc::clone(self.post()), task: AtomicWaker::new() });
         let waker = Waker::from(Arc::clone(&relay));
@@ -42,26 +41,26 @@ impl Mailbox {
         .await
     }
 
-    /// The clerk lives as long as the worker's runtime: all that he could wake ends with it too.
+    /// The draining task lives as long as the worker's runtime: everything it could wake ends with it too.
     fn post(&self) -> &Arc<Post> {
         self.0.get_or_init(|| {
             let post = Arc::new(Post {
                 worker: thread::current().id(),
                 woken: Mutex::default(),
-                clerk: AtomicWaker::new(),
+                drain: AtomicWaker::new(),
             });
-            rt::spawn(clerk(Arc::clone(&post)));
+            rt::spawn(drain(Arc::clone(&post)));
             post
         })
     }
 }
 
-/// Wakes on the worker's own thread whatever was left for it.
-async fn clerk(post: Arc<Post>) {
+/// The draining task: wakes the collected wakers on the worker's own thread.
+async fn drain(post: Arc<Post>) {
     let mut round = Vec::new();
     poll_fn(|context| {
-        // Before looking: what comes right after rouses the clerk once more.
-        post.clerk.register(context.waker());
+        // Registered before draining: what arrives right after wakes this task again.
+        post.drain.register(context.waker());
         mem::swap(&mut *post.woken(), &mut round);
         round.drain(..).for_each(Waker::wake);
         Poll::<()>::Pending
@@ -72,17 +71,17 @@ async fn clerk(post: Arc<Post>) {
 impl Post {
     fn leave(&self, task: Waker) {
         self.woken().push(task);
-        // Without effect, and without a system call, if that was done since the clerk last looked.
-        self.clerk.wake();
+        // Without effect, and without a system call, if the task was woken since it last drained.
+        self.drain.wake();
     }
 
-    /// Held for a push or a swap; a poisoned lock is as good as any.
+    /// Held for a push or a swap, so poisoning does not matter.
     fn woken(&self) -> MutexGuard<'_, Vec<Waker>> {
         self.woken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The waker that a future is polled with in the place of its task's own.
+/// The waker that a future is polled with instead of its task's own.
 struct Relay {
     post: Arc<Post>,
     /// Taken by the first wake after a poll: the others have nothing to add.
@@ -162,15 +161,15 @@ mod tests {
     }
 
     #[test]
-    fn the_clerk_is_roused_once_for_many() {
+    fn the_draining_task_is_woken_once_for_many() {
         let post =
-            Post { worker: thread::current().id(), woken: Mutex::default(), clerk: AtomicWaker::new() };
-        let roused = Arc::new(Counting::default());
-        post.clerk.register(&Waker::from(Arc::clone(&roused)));
+            Post { worker: thread::current().id(), woken: Mutex::default(), drain: AtomicWaker::new() };
+        let woken_task = Arc::new(Counting::default());
+        post.drain.register(&Waker::from(Arc::clone(&woken_task)));
         for _ in 0..5 {
             post.leave(Waker::noop().clone());
         }
         assert_eq!(post.woken().len(), 5);
-        assert_eq!(roused.0.load(Ordering::Relaxed), 1);
+        assert_eq!(woken_task.0.load(Ordering::Relaxed), 1);
     }
 }

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_told_apart_by_code() {
+    fn failures_are_distinguished_by_code() {
         for code in [ffi::SQLITE_BUSY, ffi::SQLITE_BUSY_SNAPSHOT, ffi::SQLITE_FULL, ffi::SQLITE_IOERR_READ] {
             assert!(matches!(repo_error(failure(code)), RepoError::Unavailable(_)), "{code}");
         }

@@ -14,7 +14,7 @@ pub(super) type Lost = Arc<AtomicU64>;
 
 /// A place that lines are written to.
 pub(super) trait Place: Send + 'static {
-    /// The file that takes the next line, of so many bytes.
+    /// The file for the next line, of `line_bytes` bytes.
     fn file(&mut self, line_bytes: usize) -> io::Result<&mut File>;
 }
 
@@ -59,7 +59,7 @@ impl<P: Place> Lines<P> {
     }
 }
 
-/// Whoever logs is never told of a failure: there is nothing to be done about it.
+/// A caller never gets a failure: it could not do anything about it.
 impl<P: Place> Write for Lines<P> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.put(line).is_err() {

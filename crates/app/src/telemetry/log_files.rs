@@ -194,7 +194,7 @@ mod tests {
         let bound = 3 * FILE_BYTES_MIN;
         let line = format!("{}\n", "x".repeat(999));
         for _ in 0..3 {
-            // Begun anew in between, as by a restart.
+            // Reopened in between, as by a restart.
             let files = LogFiles::open(&settings(folder.path(), 3, bound)).unwrap();
             let mut lines = Lines::new(files, Lost::default());
             for _ in 0..300 {

@@ -22,7 +22,7 @@ async fn deposits(api: &Api, users: i64) -> Vec<Answer> {
 
 /// Most of them wait longer than a queue may age, behind a batch that looks for the database until its deadline.
 #[tokio::test]
-async fn while_the_database_is_away_everybody_is_told_so_and_nobody_of_overload() {
+async fn an_unreachable_database_is_unavailable_and_never_overloaded() {
     let database = Server::start(Options::default());
     let world = World::new(Store::Postgres)
         .with("BALANCE_DATABASE_URL", &database.url("postgres"))

@@ -336,7 +336,7 @@ fn two_transfers_that_change_partners_are_found() {
 }
 
 #[test]
-fn differences_are_told_in_words_and_counted_beyond_their_limit() {
+fn differences_are_listed_in_words_and_counted_beyond_their_limit() {
     let mut store = Store::new();
     let many = i64::try_from(balance_domain::Audit::DIFFERENCES_MAX).unwrap() + 5;
     run(&mut store, 0, (1..=many).map(|id| deposit("d", id, 1)));

@@ -24,7 +24,7 @@ pub(crate) struct Timeouts {
 
 /// Runs the dispatcher of a connection until it ends or is out of time; then everything of the connection is dropped.
 ///
-/// The timer is only set anew where a deadline lies before the one that it waits for, or once it has gone off. So a
+/// The timer is only reset where a deadline lies before the one that it waits for, or once it has fired. So a
 /// connection on which everything goes well sets it once per `keep_alive`, not once per request.
 pub(super) async fn keep<T>(dispatcher: impl Future<Output = T>, gate: &Gate) -> Option<T> {
     let mut dispatcher = pin!(dispatcher);

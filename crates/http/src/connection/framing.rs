@@ -8,7 +8,7 @@
 pub(super) enum Head {
     /// Its end is still to come.
     Partial,
-    /// So many bytes, and the body behind them.
+    /// The length in bytes, and the body behind them.
     Whole(usize, Framing),
     /// A line does not end in CR LF. The decoder would let that pass.
     Malformed,
@@ -19,7 +19,7 @@ pub(super) enum Head {
 /// How much of a body is still to come.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// So many bytes.
+    /// This many bytes.
     Length(u64),
     /// Chunks, as far as they were read.
     Chunked(Chunked),

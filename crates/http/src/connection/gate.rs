@@ -77,7 +77,7 @@ impl Gate {
         gauge!("balance_http_connections").increment(1.0);
         Self {
             timeouts,
-            // Whoever connects has something to say.
+            // A client that connects is expected to send something.
             awaited: Cell::new(Awaited::Head),
             input_until: Cell::new(Some(Instant::now() + timeouts.head)),
             output_until: Cell::new(None),

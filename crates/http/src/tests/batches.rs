@@ -141,7 +141,7 @@ async fn a_command_has_the_fields_of_its_kind_and_no_others() {
 }
 
 #[actix_web::test]
-async fn malformed_batches_are_told_apart() {
+async fn malformed_batches_are_distinguished() {
     let world = World::new().await;
     let app = world.app().await;
     let one = json!({ "kind": "deposit", "idempotency_key": "1", "user_id": 1, "amount": 1 });

@@ -1,4 +1,4 @@
-//! What is and what is not one JSON object of a request, and how precisely that is told.
+//! What is and what is not one JSON object of a request, and how precisely that is reported.
 
 use actix_web::test::TestRequest;
 use serde_json::{Value, json};

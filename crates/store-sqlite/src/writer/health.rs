@@ -16,8 +16,8 @@ use crate::file::LedgerFile;
 /// The file of the store, and its state.
 pub(crate) struct Health {
     file: LedgerFile,
-    /// Set once, when a failure left the disk in doubt, or the file was taken away: from then on nothing is written until
-    /// the file is opened anew.
+    /// Set once, when a failure left the state of the disk unknown, or the file was removed: from then on nothing
+    /// is written until the file is reopened.
     broken: OnceLock<Cause>,
     /// The last transaction was refused, by a full disk for instance. The next one is tried all the same.
     is_refused: AtomicBool,
@@ -43,13 +43,13 @@ impl Health {
         match self.broken.get() {
             None => Ok(()),
             Some(cause) => Err(RepoError::Unavailable(
-                format!("writes are refused until the file is opened anew: {cause}").into(),
+                format!("writes are refused until the file is reopened: {cause}").into(),
             )),
         }
     }
 
     pub(super) fn set_broken(&self, cause: Cause) {
-        tracing::error!(%cause, "no more writes until the file is opened anew");
+        tracing::error!(%cause, "no more writes until the file is reopened");
         let _ = self.broken.set(cause);
     }
 
