@@ -37,6 +37,7 @@ CREATE TABLE reservations (
     refunded   INTEGER NOT NULL CHECK (refunded BETWEEN 0 AND captured),
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
+    is_listed  INTEGER NOT NULL DEFAULT 0 CHECK (is_listed IN (0, 1)),
     PRIMARY KEY (user_id, service_id, order_id),
     -- Money is set aside exactly while the reservation is active.
     CHECK (CASE state WHEN 'active' THEN captured + released < amount ELSE captured + released = amount END)
@@ -49,8 +50,9 @@ CREATE INDEX reservations_active ON reservations (user_id, expires_at) WHERE sta
 -- and deletes share few leaves.
 CREATE INDEX reservations_due ON reservations (expires_at) WHERE state = 'active';
 
--- A user's reservations, latest made first, page by page. (The rest of the key follows.)
-CREATE INDEX reservations_by_time ON reservations (user_id, created_at);
+-- A user's reservations, latest made first, page by page. (The rest of the key follows.) Those of a short history are all
+-- read and sorted; they enter this index with the account's 1,000th operation.
+CREATE INDEX reservations_by_time ON reservations (user_id, created_at) WHERE is_listed = 1;
 
 -- Append-only, but for comments, which are erased when the account is closed. Rows may carry a kilobyte of comment,
 -- so they have a rowid: they are appended densely at the end, and the B-trees that are hit at random stay small.
@@ -84,19 +86,35 @@ CREATE TABLE operations (
     CHECK ((idempotency_key IS NULL) = (fingerprint IS NULL))
 ) STRICT;
 
+-- An account's first 1,000 operations. They are in none of the indexes of history, so that most commands write to fewer
+-- B-trees: as long as there are no more, the index of keys, which every command writes to anyway, leads to all of them but
+-- those without a key, which have an index of their own. When the 1,000th comes, all of them are listed here, once.
+CREATE TABLE early_operations (
+    user_id      INTEGER NOT NULL REFERENCES accounts (user_id),
+    seq          INTEGER NOT NULL CHECK (seq BETWEEN 1 AND 1000),
+    operation_id INTEGER NOT NULL,
+    PRIMARY KEY (user_id, seq)
+) STRICT, WITHOUT ROWID;
+
 -- The order of an account's history, without gaps or doubles.
-CREATE UNIQUE INDEX operations_by_seq ON operations (user_id, seq);
+CREATE UNIQUE INDEX operations_by_seq ON operations (user_id, seq) WHERE seq > 1000;
+
+-- Nobody sent a key for an incoming transfer, an expiry, or the rest that a final capture gives back. (The key, NULL in
+-- all of them, is there so that SQLite need not fetch a row to see that it has none.)
+CREATE INDEX operations_without_key ON operations (user_id, idempotency_key) WHERE idempotency_key IS NULL;
 
 -- A key is answered once, for ever: the backstop under the look-up that precedes every decision.
 CREATE UNIQUE INDEX operations_by_key ON operations (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 -- The other orders and the filters of history. An account's first 1,000 operations are not in these indexes: reading
 -- them by seq takes a millisecond, and nearly every account stays below, so that most commands need not touch
--- these four B-trees at all. The same 1,000 stands in the queries (crates/store-sqlite/src/history.rs).
+-- these B-trees at all. The same 1,000 stands in the queries (crates/store-sqlite/src/history.rs).
 -- By amount carries what else may be filtered, so that rows which do not pass are skipped without being fetched.
 CREATE INDEX operations_by_amount  ON operations (user_id, amount, seq, kind, service_id) WHERE seq > 1000;
 CREATE INDEX operations_by_kind    ON operations (user_id, kind, seq)       WHERE seq > 1000;
 CREATE INDEX operations_by_service ON operations (user_id, service_id, seq) WHERE seq > 1000 AND service_id IS NOT NULL;
+CREATE INDEX operations_by_kind_amount    ON operations (user_id, kind, amount, seq)             WHERE seq > 1000;
+CREATE INDEX operations_by_service_amount ON operations (user_id, service_id, amount, seq, kind) WHERE seq > 1000 AND service_id IS NOT NULL;
 CREATE INDEX operations_by_order   ON operations (user_id, order_id, seq)   WHERE seq > 1000 AND order_id IS NOT NULL;
 
 -- Revenue of a month is summed from this index alone. Time grows, so it is appended to.

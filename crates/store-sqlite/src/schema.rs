@@ -10,17 +10,11 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::error::repo_error;
 
 /// Every migration, in order, by the name that it is recorded under.
-const MIGRATIONS: [(&str, &str); 3] = [
-    ("V1__ledger", include_str!("../../../migrations/sqlite/V1__ledger.sql")),
-    ("V2__add_history_indexes", include_str!("../../../migrations/sqlite/V2__add_history_indexes.sql")),
-    (
-        "V3__leave_short_histories_out_of_indexes",
-        include_str!("../../../migrations/sqlite/V3__leave_short_histories_out_of_indexes.sql"),
-    ),
-];
+const MIGRATIONS: [(&str, &str); 1] =
+    [("V1__ledger", include_str!("../../../migrations/sqlite/V1__ledger.sql"))];
 
 /// The schema version that this binary knows: the number of the last migration.
-const VERSION: i64 = 3;
+const VERSION: i64 = 1;
 
 /// How the names of migrations begin that older binaries can live with. PostgreSQL's begin the same way.
 const ADDITIVE: &str = "add_";

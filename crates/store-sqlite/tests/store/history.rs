@@ -202,35 +202,6 @@ async fn histories_become_long_side_by_side() {
     audited(&store).await;
 }
 
-/// A file as version 2 of the schema left it.
-#[tokio::test]
-async fn long_histories_are_listed_by_the_upgrade() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("balance.db");
-    let store = open(&path);
-    add_service(&store).await;
-    grow_to(&store, 1_500, &mut 0).await;
-    let before = checked(&store, 1_500).await;
-    drop(store);
-    let connection = rusqlite::Connection::open(&path).unwrap();
-    let listed = listed(&connection);
-    assert_eq!(listed.len(), 1_000);
-    let back_to_version_2 = "
-        DROP TABLE early_operations; DROP INDEX operations_without_key; DROP INDEX operations_by_seq;
-        DROP INDEX reservations_by_time; ALTER TABLE reservations DROP COLUMN is_listed;
-        CREATE INDEX reservations_by_time ON reservations (user_id, created_at);
-        CREATE UNIQUE INDEX operations_by_seq ON operations (user_id, seq);
-        DELETE FROM refinery_schema_history WHERE version > 2";
-    connection.execute_batch(back_to_version_2).unwrap();
-    drop(connection);
-
-    let store = open(&path);
-    assert_eq!(checked(&store, 1_500).await, before);
-    audited(&store).await;
-    drop(store);
-    assert_eq!(self::listed(&rusqlite::Connection::open(&path).unwrap()), listed);
-}
-
 #[tokio::test]
 async fn the_audit_finds_lists_that_are_not_whole() {
     let wrong = [
@@ -250,11 +221,4 @@ async fn the_audit_finds_lists_that_are_not_whole() {
         assert_eq!(found.len(), 1, "{sql}: {found:?}");
         assert!(found[0].what.contains("not listed"), "{sql}: {found:?}");
     }
-}
-
-fn listed(connection: &rusqlite::Connection) -> Vec<(i64, i64, i64)> {
-    let mut statement =
-        connection.prepare("SELECT user_id, seq, operation_id FROM early_operations").unwrap();
-    let rows = statement.query_map([], |row| row.try_into()).unwrap();
-    rows.collect::<Result<_, _>>().unwrap()
 }
