@@ -46,32 +46,26 @@ struct Store;
 
 #[async_trait]
 impl BalanceRepo for Store {
-    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
-        Ok(decide_batch(Rows::default(), &submissions, now).replies)
+    async fn execute(&self, submissions: Vec<Submission>) -> Result<Vec<Reply>, RepoError> {
+        Ok(decide_batch(Rows::default(), &submissions, NOW.moment()?).replies)
     }
 
-    async fn accounts(
-        &self,
-        user_ids: Vec<UserId>,
-        now: Timestamp,
-    ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+    async fn accounts(&self, user_ids: Vec<UserId>) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
         let account = |user_id| AccountAsOf {
-            at: now,
+            at: NOW,
             recorded: Account { available: 1_000_000, seq: 17, ..Account::unopened(user_id) },
-            due_count: 0,
-            due_remaining: 0,
+            has_due: false,
         };
         Ok(user_ids.into_iter().map(|user_id| Some(account(user_id))).collect())
     }
 
-    async fn reservation(&self, _: ReservationKey, _: Timestamp) -> Result<Option<Reservation>, RepoError> {
+    async fn reservation(&self, _: ReservationKey) -> Result<Option<Reservation>, RepoError> {
         Err(RepoError::Overloaded)
     }
 
     async fn reservations(
         &self,
         _: ReservationQuery,
-        _: Timestamp,
     ) -> Result<Page<Reservation, ReservationPosition>, RepoError> {
         Err(RepoError::Overloaded)
     }
@@ -84,7 +78,7 @@ impl BalanceRepo for Store {
         Err(RepoError::Overloaded)
     }
 
-    async fn due_users(&self, _: Timestamp, _: u32) -> Result<Vec<UserId>, RepoError> {
+    async fn due_users(&self, _: u32) -> Result<Vec<UserId>, RepoError> {
         Err(RepoError::Overloaded)
     }
 
@@ -98,13 +92,7 @@ impl BalanceRepo for Store {
 }
 
 /// Always the same time: the wall clock belongs to the service.
-struct Stopped;
-
-impl Clock for Stopped {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(1_795_512_600_000_000).unwrap()
-    }
-}
+const NOW: Timestamp = Timestamp::MIN;
 
 fn key() -> ApiKey {
     ApiKey {
@@ -119,7 +107,7 @@ fn key() -> ApiKey {
 }
 
 async fn api(is_grouped: bool) -> Api {
-    let clock: Arc<dyn Clock> = Arc::new(Stopped);
+    let clock: Arc<dyn Clock> = Arc::new(NOW);
     let mut repo: Arc<dyn BalanceRepo> = Arc::new(Store);
     if is_grouped {
         repo = Arc::new(GroupCommit::new(repo, GroupCommitOptions::default()));
@@ -130,7 +118,7 @@ async fn api(is_grouped: bool) -> Api {
     access.refresh().await.unwrap();
     let zone = AccountingZone::new("Europe/Moscow").unwrap();
     Api {
-        ledger: Ledger::new(repo, Arc::clone(&clock)),
+        ledger: Ledger::new(repo),
         services: Arc::new(MockServiceRepo::new()),
         reports: Reports::new(Arc::new(MockReportRepo::new()), Arc::new(MockReportSink::new()), clock, zone),
         access,

@@ -18,12 +18,14 @@ mod traces;
 use std::{
     io::{self, Write},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::Parser;
 
 use crate::{
     cli::{Cli, Command},
+    clock::SystemClock,
     settings::{Settings, Source},
     stores::Stores,
 };
@@ -70,7 +72,7 @@ async fn run_once(command: Command, settings: &Settings) -> anyhow::Result<ExitC
         eprintln!("the schema is up to date");
         return Ok(ExitCode::SUCCESS);
     }
-    let stores = Stores::open(settings)?;
+    let stores = Stores::open(settings, Arc::new(SystemClock))?;
     match command {
         Command::Audit => return audit::run(stores.balances.as_ref()).await,
         Command::Report { month } => report::run(month, settings, &stores).await?,

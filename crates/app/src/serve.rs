@@ -99,8 +99,8 @@ struct Parts {
 
 impl Parts {
     fn assemble(settings: &Settings) -> anyhow::Result<Self> {
-        let stores = Stores::open(settings)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let stores = Stores::open(settings, Arc::clone(&clock))?;
         let batching = &settings.batching;
         let options = GroupCommitOptions {
             lanes: batching.lanes,
@@ -111,7 +111,7 @@ impl Parts {
         };
         balance_group_commit::describe();
         let group_commit = Arc::new(GroupCommit::new(Arc::clone(&stores.balances), options));
-        let ledger = Ledger::new(Arc::clone(&group_commit) as Arc<dyn BalanceRepo>, Arc::clone(&clock));
+        let ledger = Ledger::new(Arc::clone(&group_commit) as Arc<dyn BalanceRepo>);
         let sink = Arc::new(CsvReports::new(settings.report_folder.clone(), settings.currency.as_str()));
         let zone = settings.accounting_zone;
         let reports = Reports::new(Arc::clone(&stores.reports), sink, Arc::clone(&clock), zone);

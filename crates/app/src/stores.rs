@@ -3,12 +3,17 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use balance_domain::ports::{ApiKeyRepo, BalanceRepo, RepoError, ReportRepo, ServiceRepo, StoreFigures};
+use balance_domain::ports::{
+    ApiKeyRepo, BalanceRepo, Clock, RepoError, ReportRepo, ServiceRepo, StoreFigures,
+};
 use balance_store_postgres::{PostgresOptions, PostgresStore};
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
 use secrecy::ExposeSecret;
 
-use crate::settings::{Database, Settings};
+use crate::{
+    clock::SystemClock,
+    settings::{Database, Settings},
+};
 
 /// One store behind all of its ports.
 #[derive(Clone)]
@@ -24,7 +29,7 @@ pub(crate) struct Stores {
 
 impl Stores {
     /// Opens the file, or gets ready to connect to the server, which need not be there yet.
-    pub(crate) fn open(settings: &Settings) -> anyhow::Result<Self> {
+    pub(crate) fn open(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         match &settings.database {
             Database::Sqlite(path) => {
                 let options = SqliteOptions {
@@ -32,9 +37,11 @@ impl Stores {
                     readers: settings.pool.connections_max.min(64),
                     recent_accounts_max: settings.pool.recent_accounts_max,
                 };
-                Ok(Self::over_sqlite(SqliteStore::open(path, options).map_err(explained)?))
+                Ok(Self::over_sqlite(SqliteStore::open(path, options, clock).map_err(explained)?))
             }
-            Database::Postgres(url) => Ok(Self::over_postgres(open_postgres(settings, url.expose_secret())?)),
+            Database::Postgres(url) => {
+                Ok(Self::over_postgres(open_postgres(settings, url.expose_secret(), clock)?))
+            }
         }
     }
 
@@ -78,7 +85,9 @@ impl Stores {
 pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     match &settings.database {
         Database::Sqlite(path) => SqliteStore::migrate(path).map_err(explained),
-        Database::Postgres(url) => Ok(open_postgres(settings, url.expose_secret())?.migrate().await?),
+        Database::Postgres(url) => {
+            Ok(open_postgres(settings, url.expose_secret(), Arc::new(SystemClock))?.migrate().await?)
+        }
     }
 }
 
@@ -92,7 +101,7 @@ pub(crate) fn backup(settings: &Settings, to: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn open_postgres(settings: &Settings, url: &str) -> anyhow::Result<PostgresStore> {
+fn open_postgres(settings: &Settings, url: &str, clock: Arc<dyn Clock>) -> anyhow::Result<PostgresStore> {
     let pool = &settings.pool;
     let options = PostgresOptions {
         ca_file: pool.ca_file.clone(),
@@ -106,7 +115,7 @@ fn open_postgres(settings: &Settings, url: &str) -> anyhow::Result<PostgresStore
         allow_unsafe_durability: settings.allow_unsafe_durability,
         ..PostgresOptions::new(url)
     };
-    PostgresStore::new(options).context("the database cannot be used")
+    PostgresStore::new(options, clock).context("the database cannot be used")
 }
 
 /// What to do about a file that another process has.

@@ -31,29 +31,15 @@ pub struct Account {
     pub last_at: Timestamp,
 }
 
-/// An account as it was read at some time: as recorded, and what is due on top of that.
+/// An account as it was read at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountAsOf {
     /// When this was so. Not before the reader asked; later where reads were merged.
     pub at: Timestamp,
     /// The account after its last recorded operation.
     pub recorded: Account,
-    /// How many of its reservations are past their deadline but not yet recorded as expired.
-    pub due_count: i64,
-    /// What is left of those, summed, in minor units.
-    pub due_remaining: i64,
-}
-
-impl AccountAsOf {
-    /// The account as it is once the due reservations have expired: what a reader must be told, whether or
-    /// not the sweeper has come by.
-    pub const fn settled(&self) -> Account {
-        let mut account = self.recorded;
-        account.available += self.due_remaining;
-        account.reserved -= self.due_remaining;
-        account.seq += self.due_count;
-        account
-    }
+    /// Some reservation of it is past its deadline but not yet recorded as expired: this is no state to return.
+    pub has_due: bool,
 }
 
 impl Account {

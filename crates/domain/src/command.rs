@@ -191,16 +191,15 @@ impl MoneyCommand {
 pub enum Command {
     /// Moves money.
     Money(MoneyCommand),
-    /// Moves the deadline of an active reservation, counted from now. Moves no money, leaves no operation and
-    /// needs no key: doing it twice is harmless.
+    /// Moves the deadline of an active reservation on, counted from now, but never back. Moves no money, leaves no
+    /// operation and needs no key: doing it twice is harmless, in any order.
     Extend {
         /// Which reservation.
         reservation: ReservationKey,
         /// From now.
         ttl: Ttl,
     },
-    /// Writes down the expiry of the user's due reservations: the sweeper's command. Answers stay right
-    /// without it.
+    /// Records the expiry of the user's due reservations: the sweeper's command, and that of a read which finds some.
     Expire {
         /// Whose reservations.
         user_id: UserId,

@@ -13,10 +13,10 @@ mod state;
 
 pub use batch::{Accepted, Decided, decide_batch, decide_batch_by};
 pub use needs::Needs;
-pub use state::{Changes, LoadedService, Rows, State};
+pub use state::{Changes, EXPIRIES_MAX, LoadedService, Rows, State};
 
 use crate::{
-    Account, AccountStatus, Action, Actor, Amount, Command, MoneyCommand, Operation, OperationKind,
+    Account, AccountStatus, Action, Actor, Amount, Command, Moment, MoneyCommand, Operation, OperationKind,
     Rejection, Reservation, ReservationKey, ReservationState, ServiceStatus, TimeLimit, Timestamp, Ttl,
     UserId,
 };
@@ -47,18 +47,18 @@ pub enum Decision {
     Commit(Changes, Receipt),
 }
 
-/// Decides one command of `actor` on the state at `now`. Pure: the state is not changed.
-pub fn decide(state: &State, command: &Command, actor: Actor, now: Timestamp) -> Result<Decision, Rejection> {
+/// Decides one command of `actor` on the state at this moment. Pure: the state is not changed.
+pub fn decide(state: &State, command: &Command, actor: Actor, moment: Moment) -> Result<Decision, Rejection> {
     match command {
-        Command::Money(command) => money(state, command, actor, now),
-        Command::Extend { reservation, ttl } => extend(state, *reservation, *ttl, now),
+        Command::Money(command) => money(state, command, actor, moment),
+        Command::Extend { reservation, ttl } => extend(state, *reservation, *ttl, moment),
         Command::Expire { user_id } => expire(state, *user_id),
         Command::Close { user_id } => close(state, *user_id),
     }
 }
 
 /// Repeats are recognised before any money rule.
-fn money(state: &State, command: &MoneyCommand, actor: Actor, now: Timestamp) -> Result<Decision, Rejection> {
+fn money(state: &State, command: &MoneyCommand, actor: Actor, moment: Moment) -> Result<Decision, Rejection> {
     let fingerprint = command.fingerprint();
     if let Some(first) = state.answered(command.action.user_id(), &command.key) {
         if !first.has_meaning_of(command, fingerprint) {
@@ -66,7 +66,7 @@ fn money(state: &State, command: &MoneyCommand, actor: Actor, now: Timestamp) ->
         }
         return Ok(Decision::Replay(first.receipt.clone()));
     }
-    let posting = Posting { state, command, fingerprint, actor, now };
+    let posting = Posting { state, command, fingerprint, actor, moment };
     match command.action {
         Action::Deposit { user_id, amount } => deposit(&posting, user_id, amount),
         Action::Withdraw { user_id, amount } => withdraw(&posting, user_id, amount),
@@ -115,7 +115,7 @@ fn reserve(
         Some(ReservationState::Captured) => return Err(Rejection::ReservationCaptured),
         Some(ReservationState::Released | ReservationState::Expired) | None => {}
     }
-    let created_at = account.next_at(posting.now);
+    let created_at = posting.next_at(&account);
     let reservation = Reservation {
         key,
         state: ReservationState::Active,
@@ -142,7 +142,7 @@ fn capture(
     is_final: bool,
 ) -> Result<Decision, Rejection> {
     let account = open_account(posting.state, key.user_id)?;
-    let mut reservation = active_reservation(posting.state, key, account.next_at(posting.now))?;
+    let mut reservation = active_reservation(posting.state, key, posting.next_at(&account))?;
     let remaining = reservation.remaining();
     let amount = amount.unwrap_or(posting::held(remaining));
     if amount.get() > remaining {
@@ -166,7 +166,7 @@ fn capture(
 
 fn release(posting: &Posting<'_>, key: ReservationKey) -> Result<Decision, Rejection> {
     let account = open_account(posting.state, key.user_id)?;
-    let reservation = active_reservation(posting.state, key, account.next_at(posting.now))?;
+    let reservation = active_reservation(posting.state, key, posting.next_at(&account))?;
 
     let rest = posting::held(reservation.remaining());
     let reservation = reservation.ended(ReservationState::Released);
@@ -189,18 +189,21 @@ fn refund(posting: &Posting<'_>, key: ReservationKey, amount: Option<Amount>) ->
 
 /// The account stays as it is and is written all the same: nothing of a user changes without their account's row, so
 /// that the row's version tells whether anything did.
-fn extend(state: &State, key: ReservationKey, ttl: Ttl, now: Timestamp) -> Result<Decision, Rejection> {
+///
+/// A deadline never moves back: it needs no key, so a late repeat of an earlier call may come behind a later one.
+fn extend(state: &State, key: ReservationKey, ttl: Ttl, moment: Moment) -> Result<Decision, Rejection> {
     let account = open_account(state, key.user_id)?;
-    let mut reservation = active_reservation(state, key, account.next_at(now))?;
+    let at = moment.next(account.last_at);
+    let mut reservation = active_reservation(state, key, at)?;
 
-    reservation.expires_at = account.next_at(now).after(ttl);
+    reservation.expires_at = reservation.expires_at.max(at.after(ttl));
     let changes = Changes { accounts: vec![account], reservations: vec![reservation], ..Changes::default() };
     Ok(Decision::Commit(changes, Receipt::Reservation { reservation, operation_seq: None }))
 }
 
-/// What is due was expired when the state was made; here it is only answered for.
+/// What is due was expired when the state was made; here it is only answered for. Nothing of a closed account is due.
 fn expire(state: &State, user_id: UserId) -> Result<Decision, Rejection> {
-    let account = open_account(state, user_id)?;
+    let account = known_account(state, user_id)?;
     Ok(Decision::Commit(Changes::default(), Receipt::Account(account)))
 }
 
@@ -218,11 +221,13 @@ fn close(state: &State, user_id: UserId) -> Result<Decision, Rejection> {
 
 /// An account that something happened to and that was not closed.
 fn open_account(state: &State, user_id: UserId) -> Result<Account, Rejection> {
+    not_closed(known_account(state, user_id)?)
+}
+
+/// An account that something happened to.
+fn known_account(state: &State, user_id: UserId) -> Result<Account, Rejection> {
     let account = state.account(user_id);
-    if account.seq == 0 {
-        return Err(Rejection::AccountNotFound(user_id));
-    }
-    not_closed(account)
+    if account.seq == 0 { Err(Rejection::AccountNotFound(user_id)) } else { Ok(account) }
 }
 
 /// An account that may receive money: it appears with the first.

@@ -1,6 +1,6 @@
 //! What a store can remember of a user: enough to tell the balance at any time, and to decide most commands.
 
-use crate::{Account, AccountAsOf, Reservation, ReservationKey, ReservationState, Timestamp, UserId};
+use crate::{Account, AccountAsOf, Moment, Reservation, ReservationKey, ReservationState, UserId};
 
 /// An account with all of its active reservations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,12 +53,10 @@ impl KnownAccount {
         self.active
     }
 
-    /// The account as it is at `now`, provided that nothing was written since.
-    pub fn as_of(&self, now: Timestamp) -> AccountAsOf {
-        let due = self.active.iter().filter(|reservation| reservation.is_due(now));
-        let (due_count, due_remaining) =
-            due.fold((0, 0), |(count, remaining), due| (count + 1, remaining + due.remaining()));
-        AccountAsOf { at: now, recorded: self.account, due_count, due_remaining }
+    /// The account as it is at this moment, provided that nothing was written since.
+    pub fn as_of(&self, moment: Moment) -> AccountAsOf {
+        let has_due = self.active.iter().any(|reservation| reservation.is_due(moment.now()));
+        AccountAsOf { at: moment.now(), recorded: self.account, has_due }
     }
 
     /// Whether this one is active, due or not.
@@ -77,7 +75,7 @@ pub fn reservations_of(reservations: &[Reservation], user_id: UserId) -> &[Reser
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AccountStatus, Amount, OrderId, ServiceId};
+    use crate::{AccountStatus, Amount, OrderId, ServiceId, Timestamp};
 
     fn user(id: i64) -> UserId {
         UserId::new(id).unwrap()
@@ -132,13 +130,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_is_told_at_every_time() {
+    fn what_is_due_is_known_at_every_time() {
         let active = [1, 2, 3].map(|order| reservation(1, order, ReservationState::Active));
         let known = KnownAccount::of(account(30), active.to_vec(), &[]).unwrap();
-        for (now, due) in [(0, 0), (1, 1), (2, 2), (3, 3), (9, 3)] {
-            let told = known.as_of(at(now));
-            assert_eq!((told.due_count, told.due_remaining), (due, 10 * due), "at {now}");
-            assert_eq!((told.at, told.recorded), (at(now), account(30)));
+        for (now, has_due) in [(0, false), (1, true), (3, true), (9, true)] {
+            let read = known.as_of(Moment::new(at(now), Moment::TOLERANCE));
+            assert_eq!((read.at, read.recorded, read.has_due), (at(now), account(30), has_due));
         }
     }
 }

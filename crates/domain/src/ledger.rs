@@ -3,16 +3,22 @@
 use std::sync::Arc;
 
 use crate::{
-    Account, AccountAsOf, Actor, Command, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page,
-    Reservation, ReservationKey, ReservationPosition, ReservationQuery, Submission, Timestamp, UserId,
-    ports::{BalanceRepo, Clock, Reply, RepoError, SubmitError},
+    AccountAsOf, Actor, Command, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page,
+    Reservation, ReservationKey, ReservationPosition, ReservationQuery, Submission, UserId,
+    ports::{BalanceRepo, Reply, RepoError, SubmitError},
 };
+
+/// How often a call is submitted again while more of its users' reservations are due than expire at once, and how
+/// often a read looks again for what has become due meanwhile.
+const ROUNDS_MAX: usize = 16;
 
 /// What a sweep found and could not do.
 #[derive(Clone, Debug)]
 pub struct Swept {
     /// Users with something due, at most as many as were asked for.
     pub due: usize,
+    /// Those of them of whom more is due than expires at once.
+    pub postponed: usize,
     /// Why it failed, for each of them that it failed for.
     pub failures: Vec<RepoError>,
 }
@@ -20,26 +26,42 @@ pub struct Swept {
 impl Swept {
     /// Users of whom nothing is due any more.
     pub fn done(&self) -> usize {
-        self.due.saturating_sub(self.failures.len())
+        self.due.saturating_sub(self.failures.len() + self.postponed)
     }
 }
 
-/// A ledger in some store, at the time of some clock.
+/// A ledger in some store.
+///
+/// What it returns is recorded: a read that finds something due has the expiry recorded first, so that every version
+/// of an account, its balances and the states of its reservations are those of the operation with this number.
 #[derive(Clone)]
 pub struct Ledger {
     repo: Arc<dyn BalanceRepo>,
-    clock: Arc<dyn Clock>,
 }
 
 impl Ledger {
     /// A ledger kept by `repo`.
-    pub fn new(repo: Arc<dyn BalanceRepo>, clock: Arc<dyn Clock>) -> Self {
-        Self { repo, clock }
+    pub fn new(repo: Arc<dyn BalanceRepo>) -> Self {
+        Self { repo }
     }
 
     /// Decides and records the submissions; one reply each, in order.
     pub async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Reply>, RepoError> {
-        self.repo.execute(submissions, self.clock.now()).await
+        let mut replies = self.repo.execute(submissions).await?;
+        for _ in 0..ROUNDS_MAX {
+            let (places, postponed) = postponed(&replies);
+            if places.is_empty() {
+                return Ok(replies);
+            }
+            // Some of the call may be done: what fails now is answered for itself.
+            let count = places.len();
+            let again = self.repo.execute(postponed).await;
+            let again = again.unwrap_or_else(|error| vec![Err(error.into()); count]);
+            places.into_iter().zip(again).for_each(|(place, reply)| replies[place] = reply);
+        }
+        let is_postponed = |reply: &&mut Reply| matches!(reply, Err(SubmitError::Postponed(_)));
+        replies.iter_mut().filter(is_postponed).for_each(|reply| *reply = Err(RepoError::Overloaded.into()));
+        Ok(replies)
     }
 
     /// One submission.
@@ -50,16 +72,26 @@ impl Ledger {
     }
 
     /// The account as it is now, and when that is; `None` for a user whom nothing has happened to.
-    pub async fn account(&self, user_id: UserId) -> Result<(Option<Account>, Timestamp), RepoError> {
-        let now = self.clock.now();
-        let account = self.account_as_of(user_id, now).await?;
-        let as_of = account.map_or(now, |account| account.at);
-        Ok((account.map(|account| account.settled()), as_of))
+    pub async fn account(&self, user_id: UserId) -> Result<Option<AccountAsOf>, RepoError> {
+        for _ in 0..ROUNDS_MAX {
+            match self.recorded(user_id).await? {
+                Some(account) if account.has_due => {}
+                account => return Ok(account),
+            }
+            if let Err(SubmitError::Failed(error)) = self.submit_one(expiry(user_id)).await {
+                return Err(error);
+            }
+        }
+        // Deadlines that pass between each expiry and the look behind it: what was due when the call began is recorded.
+        self.recorded(user_id).await
     }
 
     /// One reservation.
     pub async fn reservation(&self, key: ReservationKey) -> Result<Option<Reservation>, RepoError> {
-        self.repo.reservation(key, self.clock.now()).await
+        match self.account(key.user_id).await? {
+            Some(_) => self.repo.reservation(key).await,
+            None => Ok(None),
+        }
     }
 
     /// A page of a user's reservations; `None` for a user whom nothing has happened to.
@@ -67,13 +99,10 @@ impl Ledger {
         &self,
         query: ReservationQuery,
     ) -> Result<Option<Page<Reservation, ReservationPosition>>, RepoError> {
-        let now = self.clock.now();
-        let user_id = query.user_id;
-        let page = self.repo.reservations(query, now).await?;
-        if page.items.is_empty() && self.account_as_of(user_id, now).await?.is_none() {
-            return Ok(None);
+        match self.account(query.user_id).await? {
+            Some(_) => self.repo.reservations(query).await.map(Some),
+            None => Ok(None),
         }
-        Ok(Some(page))
     }
 
     /// A page of a user's history, expiries up to now included; `None` for a user whom nothing has happened
@@ -82,13 +111,10 @@ impl Ledger {
         &self,
         query: OperationQuery,
     ) -> Result<Option<Page<Operation, OperationPosition>>, RepoError> {
-        let now = self.clock.now();
-        let Some(account) = self.account_as_of(query.user_id, now).await? else { return Ok(None) };
-        if account.due_count > 0 {
-            let failures = self.expire(vec![query.user_id], now).await?;
-            failures.into_iter().next().map_or(Ok(()), Err)?;
+        match self.account(query.user_id).await? {
+            Some(_) => self.repo.operations(query).await.map(Some),
+            None => Ok(None),
         }
-        self.repo.operations(query).await.map(Some)
     }
 
     /// The operation that answers for a key of this user.
@@ -100,14 +126,23 @@ impl Ledger {
         self.repo.operation_by_key(user_id, key).await
     }
 
-    /// Writes down the expiry of due reservations of up to `users_max` users. Tidies only: every answer is right
-    /// without it. What fails for one user is told and does not keep it from the others.
+    /// Records the expiry of due reservations of up to `users_max` users, of each as many as expire at once. What
+    /// fails for one user does not keep it from the others.
     pub async fn sweep(&self, users_max: u32) -> Result<Swept, RepoError> {
-        let now = self.clock.now();
-        let users = self.repo.due_users(now, users_max).await?;
-        let due = users.len();
-        let failures = if due > 0 { self.expire(users, now).await? } else { Vec::new() };
-        Ok(Swept { due, failures })
+        let users = self.repo.due_users(users_max).await?;
+        let mut swept = Swept { due: users.len(), postponed: 0, failures: Vec::new() };
+        if users.is_empty() {
+            return Ok(swept);
+        }
+        let submissions = users.into_iter().map(expiry).collect();
+        for reply in self.repo.execute(submissions).await? {
+            match reply {
+                Err(SubmitError::Failed(error)) => swept.failures.push(error),
+                Err(SubmitError::Postponed(_)) => swept.postponed += 1,
+                Ok(_) | Err(SubmitError::Rejected { .. }) => {}
+            }
+        }
+        Ok(swept)
     }
 
     /// Whether the store can be reached and has the schema that this binary knows.
@@ -115,22 +150,21 @@ impl Ledger {
         self.repo.ready().await
     }
 
-    async fn account_as_of(&self, user_id: UserId, now: Timestamp) -> Result<Option<AccountAsOf>, RepoError> {
-        Ok(self.repo.accounts(vec![user_id], now).await?.into_iter().next().flatten())
+    async fn recorded(&self, user_id: UserId) -> Result<Option<AccountAsOf>, RepoError> {
+        Ok(self.repo.accounts(vec![user_id]).await?.into_iter().next().flatten())
     }
+}
 
-    /// What failed for single users. One who was closed in between has nothing due: such a rejection is no
-    /// failure.
-    async fn expire(&self, users: Vec<UserId>, now: Timestamp) -> Result<Vec<RepoError>, RepoError> {
-        let submissions = users
-            .into_iter()
-            .map(|user_id| Submission::from(Command::Expire { user_id }).by(Actor::Expiry))
-            .collect();
-        let replies = self.repo.execute(submissions, now).await?;
-        let failure = |reply| match reply {
-            Err(SubmitError::Failed(error)) => Some(error),
-            Ok(_) | Err(SubmitError::Rejected { .. }) => None,
-        };
-        Ok(replies.into_iter().filter_map(failure).collect())
-    }
+/// Records what is due; nobody asked for it.
+fn expiry(user_id: UserId) -> Submission {
+    Submission::from(Command::Expire { user_id }).by(Actor::Expiry)
+}
+
+/// What is to be submitted again, and whose reply is to be replaced.
+fn postponed(replies: &[Reply]) -> (Vec<usize>, Vec<Submission>) {
+    let found = replies.iter().enumerate().filter_map(|(place, reply)| match reply {
+        Err(SubmitError::Postponed(submission)) => Some((place, submission.clone())),
+        _ => None,
+    });
+    found.unzip()
 }

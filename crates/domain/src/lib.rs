@@ -19,6 +19,7 @@ mod ids;
 mod invalid;
 mod known;
 mod ledger;
+mod moment;
 mod operation;
 pub mod ports;
 mod query;
@@ -37,13 +38,14 @@ pub use audit::{Audit, AuditSummary, Difference};
 pub use catalogue::{CatalogueError, Removal, Service, ServiceStatus};
 pub use command::{Action, Command, Fingerprint, MoneyCommand, Submission, TimeLimit, Ttl};
 pub use decide::{
-    Accepted, Changes, Decided, Decision, LoadedService, Needs, Receipt, Rows, State, decide, decide_batch,
-    decide_batch_by,
+    Accepted, Changes, Decided, Decision, EXPIRIES_MAX, LoadedService, Needs, Receipt, Rows, State, decide,
+    decide_batch, decide_batch_by,
 };
 pub use ids::{OrderId, ServiceId, UserId};
 pub use invalid::Invalid;
 pub use known::{KnownAccount, reservations_of};
 pub use ledger::{Ledger, Swept};
+pub use moment::Moment;
 pub use operation::{Operation, OperationKind, RecordedOperation};
 pub use query::{
     LIMIT_DEFAULT, LIMIT_MAX, Limit, OperationFilter, OperationPosition, OperationQuery, OperationSort, Page,

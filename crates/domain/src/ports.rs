@@ -9,7 +9,7 @@ mod repo;
 mod report;
 
 pub use access::ApiKeyRepo;
-pub use clock::Clock;
+pub use clock::{Clock, ClockUnsafe};
 pub use error::{Cause, RepoError};
 pub use figures::{AccountReads, Connections, OptimisticBatches, StoreFigures};
 pub use repo::{BalanceRepo, LedgerSink, Reply, ReportRepo, ServiceRepo, SubmitError};

@@ -124,7 +124,7 @@ pub struct ReservationPosition {
 pub struct ReservationQuery {
     /// Whose reservations.
     pub user_id: UserId,
-    /// Only those that are in this state at the time of asking.
+    /// Only those that are in this state.
     pub state: Option<ReservationState>,
     /// Start behind this place.
     pub after: Option<ReservationPosition>,

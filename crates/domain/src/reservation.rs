@@ -61,12 +61,6 @@ impl Reservation {
         self.state == ReservationState::Active && now >= self.expires_at
     }
 
-    /// The reservation as a reader must be told at `now`, whether or not the sweeper has come by.
-    #[must_use]
-    pub fn as_of(self, now: Timestamp) -> Self {
-        if self.is_due(now) { self.ended(ReservationState::Expired) } else { self }
-    }
-
     /// Gives the rest back. `cause` is the state of a reservation that nothing was captured of.
     #[must_use]
     pub(crate) const fn ended(mut self, cause: ReservationState) -> Self {

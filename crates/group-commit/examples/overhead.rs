@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use balance_domain::{
     Accepted, Account, AccountAsOf, Action, Amount, Comment, IdempotencyKey, MoneyCommand, Operation,
     OperationPosition, OperationQuery, Page, Receipt, Reservation, ReservationKey, ReservationPosition,
-    ReservationQuery, Submission, Timestamp, UserId,
+    ReservationQuery, Submission, UserId,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError},
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
@@ -63,29 +63,24 @@ impl Store {
 
 #[async_trait]
 impl BalanceRepo for Store {
-    async fn execute(&self, submissions: Vec<Submission>, _: Timestamp) -> Result<Vec<Reply>, RepoError> {
+    async fn execute(&self, submissions: Vec<Submission>) -> Result<Vec<Reply>, RepoError> {
         self.pass(submissions.len()).await;
         let receipt = || Receipt::Account(Account::unopened(user(1)));
         Ok(submissions.iter().map(|_| Ok(vec![Accepted { receipt: receipt(), is_replay: false }])).collect())
     }
 
-    async fn accounts(
-        &self,
-        user_ids: Vec<UserId>,
-        _: Timestamp,
-    ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+    async fn accounts(&self, user_ids: Vec<UserId>) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
         self.pass(user_ids.len()).await;
         Ok(vec![None; user_ids.len()])
     }
 
-    async fn reservation(&self, _: ReservationKey, _: Timestamp) -> Result<Option<Reservation>, RepoError> {
+    async fn reservation(&self, _: ReservationKey) -> Result<Option<Reservation>, RepoError> {
         Err(RepoError::Overloaded)
     }
 
     async fn reservations(
         &self,
         _: ReservationQuery,
-        _: Timestamp,
     ) -> Result<Page<Reservation, ReservationPosition>, RepoError> {
         Err(RepoError::Overloaded)
     }
@@ -98,7 +93,7 @@ impl BalanceRepo for Store {
         Err(RepoError::Overloaded)
     }
 
-    async fn due_users(&self, _: Timestamp, _: u32) -> Result<Vec<UserId>, RepoError> {
+    async fn due_users(&self, _: u32) -> Result<Vec<UserId>, RepoError> {
         Err(RepoError::Overloaded)
     }
 
@@ -134,8 +129,8 @@ async fn client(repo: Arc<dyn BalanceRepo>, id: i64, load: Load, stop: Arc<Atomi
     let mut calls = 0;
     while !stop.load(Ordering::Relaxed) {
         match load {
-            Load::Write => drop(black_box(repo.execute(deposit(id), Timestamp::MIN).await.unwrap())),
-            Load::Read => drop(black_box(repo.accounts(vec![user(id)], Timestamp::MIN).await.unwrap())),
+            Load::Write => drop(black_box(repo.execute(deposit(id)).await.unwrap())),
+            Load::Read => drop(black_box(repo.accounts(vec![user(id)]).await.unwrap())),
         }
         calls += 1;
         if calls % 16 == 0 {

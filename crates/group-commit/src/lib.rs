@@ -5,7 +5,7 @@
 //! a call that finds its lane idle leaves at once.
 //!
 //! ```text
-//! execute ──► lane of each submission's users ──► queue ──► runner ──► inner.execute(all, latest now) ──► replies
+//! execute ──► lane of each submission's users ──► queue ──► runner ──► inner.execute(all) ──► replies
 //! accounts ─► one that the store recalls: answered at once, and not counted as a batch
 //!          ─► read lane ─► idle: straight through; busy: queue ──► runner ──► inner.accounts(each user once)
 //! the rest ─► straight through
@@ -43,7 +43,7 @@ use std::sync::{
 use async_trait::async_trait;
 use balance_domain::{
     AccountAsOf, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page, Reservation,
-    ReservationKey, ReservationPosition, ReservationQuery, Submission, Timestamp, UserId,
+    ReservationKey, ReservationPosition, ReservationQuery, Submission, UserId,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError},
 };
 use tokio::runtime::Handle;
@@ -103,7 +103,6 @@ impl GroupCommit {
         &self,
         submissions: Vec<Submission>,
         lanes: &[usize],
-        now: Timestamp,
     ) -> Result<Vec<Reply>, RepoError> {
         let shares = shares::dealt(submissions, lanes, self.writes.len());
         let shares: Vec<_> =
@@ -114,7 +113,7 @@ impl GroupCommit {
         }
         // All are queued before any is waited for: they run side by side, even if the caller goes away.
         let queue = |(lane, size, submissions): (usize, _, _)| {
-            (lane, self.writes[lane].queue(WriteRequest { submissions, now }, size))
+            (lane, self.writes[lane].queue(WriteRequest { submissions }, size))
         };
         let waiting: Vec<_> = shares.into_iter().map(queue).collect();
         let mut answers = vec![Ok(Vec::new()); self.writes.len()];
@@ -127,51 +126,42 @@ impl GroupCommit {
 
 #[async_trait]
 impl BalanceRepo for GroupCommit {
-    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
+    async fn execute(&self, submissions: Vec<Submission>) -> Result<Vec<Reply>, RepoError> {
         if submissions.is_empty() {
             return Ok(Vec::new());
         }
         match Course::of(&submissions, self.writes.len()) {
             Course::Whole(lane) => {
                 let size = writes::size_of(&submissions);
-                self.writes[lane].submit(WriteRequest { submissions, now }, size).await
+                self.writes[lane].submit(WriteRequest { submissions }, size).await
             }
-            Course::InShares(lanes) => self.execute_in_shares(submissions, &lanes, now).await,
+            Course::InShares(lanes) => self.execute_in_shares(submissions, &lanes).await,
         }
     }
 
-    async fn accounts(
-        &self,
-        user_ids: Vec<UserId>,
-        now: Timestamp,
-    ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+    async fn accounts(&self, user_ids: Vec<UserId>) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
         if let [user_id] = user_ids[..]
-            && let Some(account) = self.recall_account(user_id, now)
+            && let Some(account) = self.recall_account(user_id)
         {
             return Ok(vec![Some(account)]);
         }
         let size = reads::size_of(&user_ids);
-        self.reads.direct_or_submit(ReadRequest { user_ids, now }, size).await
+        self.reads.direct_or_submit(ReadRequest { user_ids }, size).await
     }
 
-    fn recall_account(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
-        if self.is_draining.load(Ordering::Relaxed) { None } else { self.inner.recall_account(user_id, now) }
+    fn recall_account(&self, user_id: UserId) -> Option<AccountAsOf> {
+        if self.is_draining.load(Ordering::Relaxed) { None } else { self.inner.recall_account(user_id) }
     }
 
-    async fn reservation(
-        &self,
-        key: ReservationKey,
-        now: Timestamp,
-    ) -> Result<Option<Reservation>, RepoError> {
-        self.inner.reservation(key, now).await
+    async fn reservation(&self, key: ReservationKey) -> Result<Option<Reservation>, RepoError> {
+        self.inner.reservation(key).await
     }
 
     async fn reservations(
         &self,
         query: ReservationQuery,
-        now: Timestamp,
     ) -> Result<Page<Reservation, ReservationPosition>, RepoError> {
-        self.inner.reservations(query, now).await
+        self.inner.reservations(query).await
     }
 
     async fn operations(
@@ -189,8 +179,8 @@ impl BalanceRepo for GroupCommit {
         self.inner.operation_by_key(user_id, key).await
     }
 
-    async fn due_users(&self, now: Timestamp, users_max: u32) -> Result<Vec<UserId>, RepoError> {
-        self.inner.due_users(now, users_max).await
+    async fn due_users(&self, users_max: u32) -> Result<Vec<UserId>, RepoError> {
+        self.inner.due_users(users_max).await
     }
 
     async fn scan(&self, sink: Arc<dyn LedgerSink>) -> Result<(), RepoError> {

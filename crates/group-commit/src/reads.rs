@@ -1,12 +1,9 @@
 //! Runs merged reads of balances: every user is looked up once, every caller gets its own in its own order.
-//!
-//! A reader may be told the state at a caller's later time than its own; that time lies within its own wait, so
-//! the answer is one that a slightly slower read would have got. The account says which time that is.
 
 use std::{collections::HashMap, sync::Arc};
 
 use balance_domain::{
-    AccountAsOf, Timestamp, UserId,
+    AccountAsOf, UserId,
     ports::{BalanceRepo, RepoError},
 };
 
@@ -20,7 +17,6 @@ use crate::{
 /// One call of `accounts`.
 pub(crate) struct ReadRequest {
     pub(crate) user_ids: Vec<UserId>,
-    pub(crate) now: Timestamp,
 }
 
 type Accounts = Vec<Option<AccountAsOf>>;
@@ -40,9 +36,9 @@ impl Reads {
         Self { inner }
     }
 
-    async fn run_once(&self, user_ids: Vec<UserId>, now: Timestamp) -> Result<Accounts, Failure> {
+    async fn run_once(&self, user_ids: Vec<UserId>) -> Result<Accounts, Failure> {
         let expected = user_ids.len();
-        let accounts = caught(async { self.inner.accounts(user_ids, now).await }).await;
+        let accounts = caught(async { self.inner.accounts(user_ids).await }).await;
         // A panic while reading has at least executed nothing.
         let accounts = accounts.map_err(|panic| internal(format!("the store panicked: {panic}")))?;
         let accounts = accounts.map_err(Failure::Error)?;
@@ -52,7 +48,7 @@ impl Reads {
         Ok(accounts)
     }
 
-    async fn run_merged(&self, requests: &[ReadRequest], now: Timestamp) -> Result<Vec<Accounts>, Failure> {
+    async fn run_merged(&self, requests: &[ReadRequest]) -> Result<Vec<Accounts>, Failure> {
         let mut places = HashMap::with_capacity(requests.len());
         let mut user_ids = Vec::with_capacity(requests.len());
         for user_id in requests.iter().flat_map(|request| &request.user_ids) {
@@ -61,21 +57,16 @@ impl Reads {
                 user_ids.len() - 1
             });
         }
-        let accounts = self.run_once(user_ids, now).await?;
+        let accounts = self.run_once(user_ids).await?;
         let account_of = |user_id| places.get(user_id).and_then(|place: &usize| accounts[*place]);
         Ok(requests.iter().map(|request| request.user_ids.iter().map(account_of).collect()).collect())
     }
 
     /// Finishes a read that, as a whole, failed.
-    async fn divide(
-        &self,
-        requests: &[ReadRequest],
-        now: Timestamp,
-        failure: Failure,
-    ) -> Vec<Outcome<Accounts>> {
+    async fn divide(&self, requests: &[ReadRequest], failure: Failure) -> Vec<Outcome<Accounts>> {
         let mut division = Division::new(requests.len(), failure);
         while let Some(part) = division.next_part() {
-            let result = self.run_merged(&requests[part.range()], now).await;
+            let result = self.run_merged(&requests[part.range()]).await;
             division.record(part, result);
         }
         division.into_outcomes()
@@ -93,14 +84,13 @@ impl Work for Reads {
 
     async fn run(&self, mut requests: Vec<ReadRequest>) -> Vec<Outcome<Accounts>> {
         if requests.len() == 1
-            && let Some(ReadRequest { user_ids, now }) = requests.pop()
+            && let Some(ReadRequest { user_ids }) = requests.pop()
         {
-            return vec![self.run_once(user_ids, now).await.map_err(Failure::into_error)];
+            return vec![self.run_once(user_ids).await.map_err(Failure::into_error)];
         }
-        let Some(now) = requests.iter().map(|request| request.now).max() else { return Vec::new() };
-        match self.run_merged(&requests, now).await {
+        match self.run_merged(&requests).await {
             Ok(answers) => answers.into_iter().map(Ok).collect(),
-            Err(failure) => self.divide(&requests, now, failure).await,
+            Err(failure) => self.divide(&requests, failure).await,
         }
     }
 

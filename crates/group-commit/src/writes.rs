@@ -3,7 +3,7 @@
 use std::{iter, sync::Arc};
 
 use balance_domain::{
-    Command, Comment, MoneyCommand, Submission, Timestamp,
+    Command, Comment, MoneyCommand, Submission,
     ports::{BalanceRepo, Reply, RepoError, SubmitError},
 };
 
@@ -17,7 +17,6 @@ use crate::{
 /// One call of `execute`.
 pub(crate) struct WriteRequest {
     pub(crate) submissions: Vec<Submission>,
-    pub(crate) now: Timestamp,
 }
 
 /// Runs calls of `execute` as one.
@@ -51,9 +50,9 @@ impl Writes {
         Self { inner }
     }
 
-    async fn run_once(&self, batch: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, Failure> {
+    async fn run_once(&self, batch: Vec<Submission>) -> Result<Vec<Reply>, Failure> {
         let expected = batch.len();
-        let replies = caught(async { self.inner.execute(batch, now).await }).await;
+        let replies = caught(async { self.inner.execute(batch).await }).await;
         let replies = replies.map_err(Failure::Panic)?.map_err(Failure::Error)?;
         if replies.len() != expected {
             // Nobody can tell which reply belongs to whom.
@@ -64,15 +63,10 @@ impl Writes {
     }
 
     /// Finishes a batch whose first run, as a whole, failed.
-    async fn divide(
-        &self,
-        submissions: &[Submission],
-        now: Timestamp,
-        failure: Failure,
-    ) -> Vec<Outcome<Reply>> {
+    async fn divide(&self, submissions: &[Submission], failure: Failure) -> Vec<Outcome<Reply>> {
         let mut division = Division::new(submissions.len(), failure);
         while let Some(part) = division.next_part() {
-            let result = self.run_once(submissions[part.range()].to_vec(), now).await;
+            let result = self.run_once(submissions[part.range()].to_vec()).await;
             division.record(part, result);
         }
         division.into_outcomes()
@@ -85,17 +79,16 @@ impl Work for Writes {
     const NAME: &'static str = "commit";
 
     async fn run(&self, requests: Vec<WriteRequest>) -> Vec<Result<Vec<Reply>, RepoError>> {
-        let Some(now) = requests.iter().map(|request| request.now).max() else { return Vec::new() };
         let counts: Vec<usize> = requests.iter().map(|request| request.submissions.len()).collect();
         let submissions = merged(requests);
         let total = submissions.len();
         // A single submission cannot be divided, so nothing is kept of it.
         let kept = if total > 1 { submissions.clone() } else { Vec::new() };
-        match self.run_once(submissions, now).await {
+        match self.run_once(submissions).await {
             Ok(replies) => dealt_out(replies, &counts).map(Ok).collect(),
             Err(failure) if total == 1 => vec![Err(failure.into_error())],
             Err(failure) => {
-                let outcomes = self.divide(&kept, now, failure).await;
+                let outcomes = self.divide(&kept, failure).await;
                 dealt_out(outcomes, &counts).map(answer).collect()
             }
         }

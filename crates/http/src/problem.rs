@@ -284,6 +284,9 @@ impl From<RepoError> for Problem {
             RepoError::Unknown(cause) => {
                 (Code::OutcomeUnknown, Executed::Unknown, Some(UNAVAILABLE_RETRY_SECONDS), Some(cause))
             }
+            RepoError::ClockUnsafe(cause) => {
+                (Code::ClockUnsafe, Executed::No, Some(UNAVAILABLE_RETRY_SECONDS), Some(cause.into()))
+            }
             RepoError::Internal(cause) => (Code::Internal, Executed::No, None, Some(cause)),
         };
         let mut problem = Self::new(code);
@@ -299,6 +302,8 @@ impl From<SubmitError> for Problem {
         match error {
             SubmitError::Rejected { rejection, .. } => rejection.into(),
             SubmitError::Failed(error) => error.into(),
+            // The ledger has submitted it again until it gave up.
+            SubmitError::Postponed(_) => RepoError::Overloaded.into(),
         }
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use balance_domain::ports::{ApiKeyRepo, BalanceRepo, ReportRepo, ServiceRepo};
 
+use crate::SetClock;
+
 /// Everything that one store crate implements.
 pub trait Store: BalanceRepo + ServiceRepo + ReportRepo + ApiKeyRepo {}
 
@@ -19,6 +21,9 @@ pub trait Harness: Sized + Send + Sync + 'static {
 
     /// The store that is open now.
     fn store(&self) -> Arc<dyn Store>;
+
+    /// The clock of that store and of all its instances.
+    fn clock(&self) -> SetClock;
 
     /// Closes the store as a process that ends does (connections, files, threads), then opens the same data
     /// again.

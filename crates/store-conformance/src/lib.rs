@@ -7,6 +7,7 @@
 //! A suite speaks through panics: a case that finds a difference panics with what it saw.
 
 mod audited;
+mod clock;
 mod harness;
 mod memory;
 mod random;
@@ -19,6 +20,7 @@ pub mod teller;
 pub mod cases;
 
 pub use audited::audit;
+pub use clock::SetClock;
 pub use harness::{Harness, Store};
 pub use memory::MemoryStore;
 pub use random::{Plan, Tally, differential, metamorphic};

@@ -19,21 +19,38 @@ use std::{
 };
 
 use balance_domain::{
-    ApiKey, IdempotencyKey, MoneyCommand, Month, Receipt, RevenueReport, Service, ServiceId, UserId,
+    ApiKey, IdempotencyKey, Moment, MoneyCommand, Month, Receipt, RevenueReport, Service, ServiceId, UserId,
+    ports::{Clock, RepoError},
 };
 
+use crate::SetClock;
 use book::Book;
 
 /// A ledger that lives as long as the last of its clones.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     world: Arc<Mutex<World>>,
+    clock: SetClock,
 }
 
 impl MemoryStore {
-    /// An empty one.
+    /// An empty one with a clock of its own.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty one with this clock.
+    pub fn with_clock(clock: SetClock) -> Self {
+        Self { world: Arc::default(), clock }
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> SetClock {
+        self.clock.clone()
+    }
+
+    fn moment(&self) -> Result<Moment, RepoError> {
+        Ok(self.clock.moment()?)
     }
 
     /// One lock for everything: every call is one moment.

@@ -200,7 +200,7 @@ macro_rules! conformance {
         )*
     };
     (@run store $harness:ident, $case:path) => {
-        $case($crate::Teller::new($crate::Harness::store(&$harness))).await;
+        $case($crate::Teller::new($crate::Harness::store(&$harness), $crate::Harness::clock(&$harness))).await;
         drop($harness);
     };
     (@run harness $harness:ident, $case:path) => {
@@ -233,7 +233,8 @@ macro_rules! random_histories {
                 let mut tally = $crate::Tally::default();
                 for part in plan().parts() {
                     let harness = <$harness as $crate::Harness>::fresh().await;
-                    tally += $crate::differential($crate::Harness::store(&harness), &part).await;
+                    let (store, clock) = ($crate::Harness::store(&harness), $crate::Harness::clock(&harness));
+                    tally += $crate::differential(store, clock, &part).await;
                 }
                 println!("{tally:?}");
             }
@@ -249,7 +250,8 @@ macro_rules! random_histories {
                     ];
                     let mut ways = Vec::new();
                     for (harness, count) in harnesses.iter().zip([1, 1, 3]) {
-                        ways.push($crate::Harness::instances(harness, count).await);
+                        let instances = $crate::Harness::instances(harness, count).await;
+                        ways.push((instances, $crate::Harness::clock(harness)));
                     }
                     tally += $crate::metamorphic(ways, &part).await;
                 }

@@ -3,40 +3,38 @@
 #![expect(clippy::missing_panics_doc, reason = "every method panics on an answer that its name rules out")]
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicU64, Ordering},
 };
 
 use balance_domain::{
-    Accepted, Account, Action, Amount, Command, IdempotencyKey, Limit, MoneyCommand, Operation,
+    Accepted, Account, Action, Amount, Command, IdempotencyKey, Ledger, Limit, MoneyCommand, Operation,
     OperationFilter, OperationQuery, OperationSort, OrderId, Receipt, Rejection, Reservation, ReservationKey,
     ReservationQuery, ReservationState, ServiceId, ServiceName, Submission, TimeLimit, Timestamp, Ttl,
     UserId,
-    ports::{Reply, RepoError, SubmitError},
+    ports::{BalanceRepo, Clock, Reply, RepoError, SubmitError},
 };
 
-use crate::Store;
+use crate::{SetClock, Store};
 
-/// When the clock of a new teller stands: 2026-11-24T09:30:00Z.
-const START_MICROS: i64 = 1_795_512_600_000_000;
-
-/// A store, a clock that only moves when told, and a supply of keys.
+/// A store, its clock, and a supply of keys.
 pub struct Teller {
     store: Arc<dyn Store>,
-    now: Mutex<Timestamp>,
+    ledger: Ledger,
+    clock: SetClock,
     keys_given: AtomicU64,
 }
 
-/// A teller between two stores: the time goes on where it was, and keys stay new.
+/// A teller between two stores: keys stay new.
 pub struct Absent {
-    now: Timestamp,
+    clock: SetClock,
     keys_given: u64,
 }
 
 impl Absent {
     /// Back at work, at this store.
     pub fn at_store(self, store: Arc<dyn Store>) -> Teller {
-        Teller { store, now: Mutex::new(self.now), keys_given: AtomicU64::new(self.keys_given) }
+        Teller { keys_given: AtomicU64::new(self.keys_given), ..Teller::new(store, self.clock) }
     }
 }
 
@@ -136,14 +134,15 @@ pub fn under(text: &str, action: Action) -> MoneyCommand {
 }
 
 impl Teller {
-    /// A teller of this store.
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, now: Mutex::new(at_micros(START_MICROS)), keys_given: AtomicU64::new(0) }
+    /// A teller of this store, which reads this clock.
+    pub fn new(store: Arc<dyn Store>, clock: SetClock) -> Self {
+        let ledger = Ledger::new(Arc::clone(&store) as Arc<dyn BalanceRepo>);
+        Self { store, ledger, clock, keys_given: AtomicU64::new(0) }
     }
 
     /// Lets go of the store, so that it can be closed.
     pub fn leave(self) -> Absent {
-        Absent { now: self.now(), keys_given: self.keys_given.into_inner() }
+        Absent { clock: self.clock, keys_given: self.keys_given.into_inner() }
     }
 
     /// The store.
@@ -151,14 +150,24 @@ impl Teller {
         &self.store
     }
 
+    /// The ledger in it.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &SetClock {
+        &self.clock
+    }
+
     /// What the clock shows.
     pub fn now(&self) -> Timestamp {
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        self.clock.now()
     }
 
     /// Sets the clock.
     pub fn set_now(&self, now: Timestamp) {
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        self.clock.set(now);
     }
 
     /// Moves the clock by microseconds, back if negative.
@@ -180,8 +189,7 @@ impl Teller {
     /// A batch, as it is.
     pub async fn batch(&self, submissions: Vec<Submission>) -> Vec<Reply> {
         let count = submissions.len();
-        let replies =
-            self.store.execute(submissions, self.now()).await.unwrap_or_else(|error| failed(&error));
+        let replies = self.store.execute(submissions).await.unwrap_or_else(|error| failed(&error));
         assert_eq!(replies.len(), count, "one reply per submission");
         replies
     }
@@ -287,26 +295,24 @@ impl Teller {
         assert!(added.is_ok(), "{added:?}");
     }
 
-    /// The account as a reader is told, if anything ever happened to it.
+    /// The account as a reader sees it, if anything ever happened to it.
     pub async fn account(&self, user_id: i64) -> Option<Account> {
-        let accounts = self.store.accounts(vec![user(user_id)], self.now()).await;
-        let mut accounts = accounts.unwrap_or_else(|error| failed(&error));
-        assert_eq!(accounts.len(), 1, "one answer per user asked for");
-        accounts.remove(0).map(|account| account.settled())
+        let account = self.ledger.account(user(user_id)).await.unwrap_or_else(|error| failed(&error));
+        account.map(|account| account.recorded)
     }
 
-    /// `(available, reserved)` as a reader is told; zeros for an unknown user.
+    /// `(available, reserved)` as a reader sees it; zeros for an unknown user.
     pub async fn balance(&self, user_id: i64) -> (i64, i64) {
         self.account(user_id).await.map_or((0, 0), |account| (account.available, account.reserved))
     }
 
-    /// The reservation as a reader is told.
+    /// The reservation as a reader sees it.
     pub async fn reservation(&self, key: ReservationKey) -> Option<Reservation> {
-        let reservation = self.store.reservation(key, self.now()).await;
+        let reservation = self.ledger.reservation(key).await;
         reservation.unwrap_or_else(|error| failed(&error))
     }
 
-    /// The reservation as a reader is told; it must exist.
+    /// The reservation as a reader sees it; it must exist.
     pub async fn found(&self, key: ReservationKey) -> Reservation {
         self.reservation(key).await.unwrap_or_else(|| panic!("{key:?} was not found"))
     }
@@ -352,8 +358,8 @@ impl Teller {
         let mut query = ReservationQuery { user_id: user(user_id), state, after: None, limit: limit(rows) };
         let mut listed = Vec::new();
         loop {
-            let page = self.store.reservations(query.clone(), self.now()).await;
-            let page = page.unwrap_or_else(|error| failed(&error));
+            let page = self.ledger.reservations(query.clone()).await;
+            let Some(page) = page.unwrap_or_else(|error| failed(&error)) else { return listed };
             assert!(page.items.len() <= query.limit.get().into(), "more rows than the limit");
             listed.extend(page.items);
             let Some(next) = page.next else { return listed };

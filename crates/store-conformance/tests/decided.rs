@@ -16,7 +16,7 @@ mod tables;
 use std::sync::Arc;
 
 use balance_domain::decide;
-use balance_store_conformance::{Harness, Store, conformance, random_histories};
+use balance_store_conformance::{Harness, SetClock, Store, conformance, random_histories};
 
 use tables::DecidedStore;
 
@@ -30,6 +30,10 @@ impl Harness for Decided {
 
     fn store(&self) -> Arc<dyn Store> {
         Arc::new(self.0.clone())
+    }
+
+    fn clock(&self) -> SetClock {
+        self.0.clock.clone()
     }
 
     async fn reopen(self) -> Self {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use balance_store_conformance::{Harness, MemoryStore, Store, conformance, random_histories};
+use balance_store_conformance::{Harness, MemoryStore, SetClock, Store, conformance, random_histories};
 
 struct Memory(MemoryStore);
 
@@ -14,6 +14,10 @@ impl Harness for Memory {
 
     fn store(&self) -> Arc<dyn Store> {
         Arc::new(self.0.clone())
+    }
+
+    fn clock(&self) -> SetClock {
+        self.0.clock()
     }
 
     async fn reopen(self) -> Self {

@@ -78,7 +78,7 @@ async fn main() -> Anything<()> {
     let server = Server::start(Options { durable: true, on_tmpfs: !asked.on_disk, settings });
     let mut options = PostgresOptions::new(server.url("postgres"));
     options.recent_accounts_max = asked.recent.unwrap_or(options.recent_accounts_max);
-    let store = PostgresStore::new(options)?;
+    let store = PostgresStore::new(options, Arc::new(now()))?;
     store.migrate().await?;
     if let Some(sql) = &asked.sql {
         server.psql("postgres", sql);
@@ -115,7 +115,7 @@ async fn row(store: &PostgresStore, batch: usize, lanes: usize, time: Duration) 
             let mut load = Load::new((lane + lanes * 16 + batch * 256) as u64);
             while start.elapsed() < time {
                 let submissions = load.batch(batch, (lane, lanes));
-                match store.execute(submissions, now()).await {
+                match store.execute(submissions).await {
                     Ok(replies) if replies.iter().all(Result::is_ok) => {}
                     other => panic!("a command was not accepted: {other:?}"),
                 }
@@ -165,7 +165,7 @@ async fn fund(store: &PostgresStore) -> Anything<()> {
             let action = Action::Deposit { user_id: user_id(user), amount: amount(1_000_000_000) };
             command(action, format!("fund-{user}"), None)
         });
-        store.execute(deposits.collect(), now()).await?;
+        store.execute(deposits.collect()).await?;
     }
     Ok(())
 }

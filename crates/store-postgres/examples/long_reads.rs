@@ -34,7 +34,7 @@ async fn main() -> Anything<()> {
     let settings = ["shared_buffers=2GB", "max_wal_size=16GB"].map(str::to_owned).to_vec();
     let on_tmpfs = !words.iter().any(|word| word == "--disk");
     let server = Server::start(Options { durable: true, on_tmpfs, settings });
-    let store = PostgresStore::new(PostgresOptions::new(server.url("postgres")))?;
+    let store = PostgresStore::new(PostgresOptions::new(server.url("postgres")), Arc::new(Timestamp::MIN))?;
     store.migrate().await?;
     fill(&server, captures);
     pages(&store).await?;

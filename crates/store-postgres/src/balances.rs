@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use balance_domain::{
-    AccountAsOf, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page, Reservation,
+    AccountAsOf, IdempotencyKey, Moment, Operation, OperationPosition, OperationQuery, Page, Reservation,
     ReservationKey, ReservationPosition, ReservationQuery, Submission, Timestamp, UserId,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError},
 };
@@ -23,37 +23,29 @@ use crate::{
 
 #[async_trait]
 impl BalanceRepo for PostgresStore {
-    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
-        self.run(&submissions, now).await
+    async fn execute(&self, submissions: Vec<Submission>) -> Result<Vec<Reply>, RepoError> {
+        self.run(&submissions, self.moment()?).await
     }
 
-    async fn accounts(
-        &self,
-        user_ids: Vec<UserId>,
-        now: Timestamp,
-    ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+    async fn accounts(&self, user_ids: Vec<UserId>) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+        let moment = self.moment()?;
         let mut distinct = user_ids.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        let accounts = self.repeated_in_time(|| self.accounts_of(&distinct, now)).await?;
+        let accounts = self.repeated_in_time(|| self.accounts_of(&distinct, moment)).await?;
         let account_of = |user| distinct.binary_search(user).ok().and_then(|place| accounts[place]);
         Ok(user_ids.iter().map(account_of).collect())
     }
 
-    async fn reservation(
-        &self,
-        key: ReservationKey,
-        now: Timestamp,
-    ) -> Result<Option<Reservation>, RepoError> {
-        self.one_reservation(key, now).await
+    async fn reservation(&self, key: ReservationKey) -> Result<Option<Reservation>, RepoError> {
+        self.one_reservation(key).await
     }
 
     async fn reservations(
         &self,
         query: ReservationQuery,
-        now: Timestamp,
     ) -> Result<Page<Reservation, ReservationPosition>, RepoError> {
-        self.reservations_page(&query, now).await
+        self.reservations_page(&query).await
     }
 
     async fn operations(
@@ -74,7 +66,8 @@ impl BalanceRepo for PostgresStore {
     }
 
     /// Reads reservations rather than users, and more of them while too few users turn up.
-    async fn due_users(&self, now: Timestamp, users_max: u32) -> Result<Vec<UserId>, RepoError> {
+    async fn due_users(&self, users_max: u32) -> Result<Vec<UserId>, RepoError> {
+        let now = self.moment()?.now();
         let users_max = usize::try_from(users_max).unwrap_or(usize::MAX);
         let mut rows_max = i64::try_from(users_max.saturating_mul(2)).unwrap_or(i64::MAX);
         loop {
@@ -104,16 +97,16 @@ impl PostgresStore {
     async fn accounts_of(
         &self,
         users: &[UserId],
-        now: Timestamp,
+        moment: Moment,
     ) -> Result<Vec<Option<AccountAsOf>>, Failure> {
         let mut lease = self.lease_for_read().await?;
-        let recalled = self.recent().recall(lease.session().era(), users, now);
+        let recalled = self.recent().recall(lease.session().era(), users, moment);
         let asked = |(user_id, recalled): (&UserId, &Option<Recalled>)| AccountVersion {
             user_id: *user_id,
             version: recalled.as_ref().map(|recalled| recalled.version),
         };
         let asked: Vec<_> = users.iter().zip(&recalled).map(asked).collect();
-        let rows = lease.session().query(READ_ACCOUNTS, &[&Records(&asked), &At(now)]).await?;
+        let rows = lease.session().query(READ_ACCOUNTS, &[&Records(&asked), &At(moment.now())]).await?;
         lease.give_back();
 
         let mut accounts: Vec<_> =
@@ -123,7 +116,7 @@ impl PostgresStore {
             let user = rows::id(row, 0)?;
             let place = users.binary_search(&user);
             let place = place.map_err(|_| Failure::Defect("an account that nobody asked for".into()))?;
-            accounts[place] = account_as_of(row, now)?;
+            accounts[place] = account_as_of(row, moment.now())?;
             looked_up.push((user, asked[place].version));
         }
         self.recent().have_read(users.len().saturating_sub(looked_up.len()), &looked_up);
@@ -137,12 +130,8 @@ fn account_as_of(row: &Row, now: Timestamp) -> Result<Option<AccountAsOf>, Failu
         return Ok(None);
     }
     let due: Option<Vec<i64>> = column(row, 6)?;
-    let (due_count, due_remaining) = match due.as_deref() {
-        None => (0, 0),
-        Some([count, remaining]) => (*count, *remaining),
-        Some(_) => return Err(Failure::Defect("what is due is a number and a sum".into())),
-    };
-    Ok(Some(AccountAsOf { at: now, recorded: rows::account(row, 0)?, due_count, due_remaining }))
+    let has_due = due.is_some_and(|due| due.first().is_some_and(|count| *count > 0));
+    Ok(Some(AccountAsOf { at: now, recorded: rows::account(row, 0)?, has_due }))
 }
 
 fn first_of_each(rows: &[Row]) -> Result<Vec<UserId>, Failure> {

@@ -18,7 +18,7 @@ mod write;
 use std::{collections::HashSet, time::Duration};
 
 use balance_domain::{
-    Needs, Rows, Submission, Timestamp, UserId, decide_batch,
+    Moment, Needs, Rows, Submission, UserId, decide_batch,
     ports::{Cause, Reply, RepoError, SubmitError},
 };
 use tokio::time::{Instant, timeout_at};
@@ -49,7 +49,7 @@ enum Verdict {
 /// When a batch runs, and how long it may take.
 #[derive(Clone, Copy)]
 struct Bounds {
-    now: Timestamp,
+    moment: Moment,
     deadline: Instant,
     /// How long the server waits for a lock, where that is not as usual.
     lock_timeout: Option<Duration>,
@@ -60,9 +60,10 @@ impl PostgresStore {
     pub(crate) async fn run(
         &self,
         submissions: &[Submission],
-        now: Timestamp,
+        moment: Moment,
     ) -> Result<Vec<Reply>, RepoError> {
-        let bounds = Bounds { now, deadline: Instant::now() + self.options().deadline, lock_timeout: None };
+        let bounds =
+            Bounds { moment, deadline: Instant::now() + self.options().deadline, lock_timeout: None };
         let held = self.held().known(Instant::now());
         if held.is_empty() {
             return self.run_optimistically(submissions, bounds).await;
@@ -82,14 +83,14 @@ impl PostgresStore {
         bounds: Bounds,
         open: Vec<Vec<Reply>>,
     ) -> Result<Vec<Reply>, RepoError> {
-        let Bounds { now, deadline, lock_timeout } = bounds;
+        let Bounds { moment, deadline, lock_timeout } = bounds;
         if submissions.iter().all(|submission| submission.commands.is_empty()) {
-            return Ok(decide_batch(Rows::default(), submissions, now).replies);
+            return Ok(decide_batch(Rows::default(), submissions, moment).replies);
         }
         let mut batch = Batch { submissions, deadline, open, attempts: 0, contentions: 0 };
         loop {
             let mut progress = Progress::default();
-            let attempt = Box::pin(attempt(self, submissions, now, lock_timeout, &mut progress));
+            let attempt = Box::pin(attempt(self, submissions, moment, lock_timeout, &mut progress));
             let result = timeout_at(deadline, attempt).await;
             let result =
                 result.unwrap_or_else(|_| Err(Failure::Lost("the database did not answer in time".into())));

@@ -1,4 +1,4 @@
-//! Reading reservations, each as it is at the time of asking.
+//! Reading reservations, as recorded.
 
 use async_trait::async_trait;
 use balance_domain::{
@@ -14,8 +14,7 @@ use crate::{
     values::{At, bucket, state_name},
 };
 
-/// Latest made first, behind the position `($5, $6, $7)`. `$3` is the state to show (null: all) as of `$4`: what is due
-/// counts as ended. Reservations that an account's first 1,000 operations made are found by those operations, the
+/// Latest made first, behind the position `($4, $5, $6)`. `$3` is the state to show (null: all). Reservations that an account's first 1,000 operations made are found by those operations, the
 /// others by an index that the others are not in: see the migration.
 const PAGE: &str = "\
 SELECT user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state
@@ -23,14 +22,10 @@ FROM (
     (
         SELECT * FROM reservations
         WHERE bucket = $1 AND user_id = $2 AND reserve_seq > 1000
-            AND (created_at, service_id, order_id) < ($5, $6, $7)
-            AND ($3::text IS NULL OR $3 = CASE
-                WHEN state <> 'active' OR expires_at > $4 THEN state
-                WHEN captured > 0 THEN 'captured'
-                ELSE 'expired'
-            END)
+            AND (created_at, service_id, order_id) < ($4, $5, $6)
+            AND ($3::text IS NULL OR $3 = state)
         ORDER BY created_at DESC, service_id DESC, order_id DESC
-        LIMIT $8
+        LIMIT $7
     )
     UNION ALL
     SELECT first.* FROM operations o
@@ -41,27 +36,23 @@ FROM (
         OFFSET 0
     ) AS first
     WHERE o.bucket = $1 AND o.user_id = $2 AND o.seq <= 1000 AND o.kind = 'reserve'
-        AND (first.created_at, first.service_id, first.order_id) < ($5, $6, $7)
-        AND ($3::text IS NULL OR $3 = CASE
-            WHEN first.state <> 'active' OR first.expires_at > $4 THEN first.state
-            WHEN first.captured > 0 THEN 'captured'
-            ELSE 'expired'
-        END)
+        AND (first.created_at, first.service_id, first.order_id) < ($4, $5, $6)
+        AND ($3::text IS NULL OR $3 = first.state)
 ) AS r
 ORDER BY created_at DESC, service_id DESC, order_id DESC
-LIMIT $8";
+LIMIT $7";
 
 /// [`PAGE`] for active ones alone: they are few, and an index of their own has them.
 const ACTIVE_PAGE: &str = "\
 SELECT * FROM (
     SELECT user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state
     FROM reservations
-    WHERE bucket = $1 AND user_id = $2 AND state = 'active' AND expires_at > $3
+    WHERE bucket = $1 AND user_id = $2 AND state = 'active'
     OFFSET 0
 ) AS r
-WHERE (r.created_at, r.service_id, r.order_id) < ($4, $5, $6)
+WHERE (r.created_at, r.service_id, r.order_id) < ($3, $4, $5)
 ORDER BY r.created_at DESC, r.service_id DESC, r.order_id DESC
-LIMIT $7";
+LIMIT $6";
 
 /// Those that `$1` has not ended, counted no further than `$2`, in an index that holds nothing but active ones.
 const COUNT_ACTIVE: &str = "\
@@ -81,7 +72,8 @@ pub(crate) fn planned() -> [(String, &'static [&'static str]); 3] {
 
 #[async_trait]
 impl StoreFigures for PostgresStore {
-    async fn active_reservations(&self, now: Timestamp, count_max: u32) -> Result<u64, RepoError> {
+    async fn active_reservations(&self, count_max: u32) -> Result<u64, RepoError> {
+        let now = self.moment()?.now();
         let rows = self.read(COUNT_ACTIVE, &[&At(now), &i64::from(count_max)]).await?;
         let count: i64 =
             rows.first().map_or(Ok(0), |row| rows::column(row, 0)).map_err(Failure::into_error)?;
@@ -105,20 +97,17 @@ impl PostgresStore {
     pub(crate) async fn one_reservation(
         &self,
         key: ReservationKey,
-        now: Timestamp,
     ) -> Result<Option<Reservation>, RepoError> {
         let ReservationKey { user_id, service_id, order_id } = key;
         let rows = self
             .read(RESERVATION_BY_KEY, &[&bucket(user_id), &user_id.get(), &service_id.get(), &order_id.get()])
             .await?;
-        let found = rows.first().map(rows::reservation).transpose().map_err(Failure::into_error)?;
-        Ok(found.map(|reservation| reservation.as_of(now)))
+        rows.first().map(rows::reservation).transpose().map_err(Failure::into_error)
     }
 
     pub(crate) async fn reservations_page(
         &self,
         query: &ReservationQuery,
-        now: Timestamp,
     ) -> Result<Page<Reservation, ReservationPosition>, RepoError> {
         let (bucket, user) = (bucket(query.user_id), query.user_id.get());
         let (created_at, service, order) = match query.after {
@@ -126,16 +115,13 @@ impl PostgresStore {
             None => (At(Timestamp::MAX), i64::MAX, i64::MAX),
         };
         let rows_max = i64::from(query.limit.get()) + 1;
-        let now_at = At(now);
         let rows = if query.state == Some(ReservationState::Active) {
-            self.read(ACTIVE_PAGE, &[&bucket, &user, &now_at, &created_at, &service, &order, &rows_max])
-                .await?
+            self.read(ACTIVE_PAGE, &[&bucket, &user, &created_at, &service, &order, &rows_max]).await?
         } else {
             let state = query.state.map(state_name);
-            self.read(PAGE, &[&bucket, &user, &state, &now_at, &created_at, &service, &order, &rows_max])
-                .await?
+            self.read(PAGE, &[&bucket, &user, &state, &created_at, &service, &order, &rows_max]).await?
         };
-        let found = rows.iter().map(|row| Ok(rows::reservation(row)?.as_of(now)));
+        let found = rows.iter().map(rows::reservation);
         let found = found.collect::<Result<Vec<_>, Failure>>().map_err(Failure::into_error)?;
         Ok(Page::from_surplus(found, query.limit, |reservation| ReservationPosition {
             created_at: reservation.created_at,

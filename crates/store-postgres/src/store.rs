@@ -6,7 +6,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use balance_domain::ports::{Connections, RepoError};
+use balance_domain::{
+    Moment,
+    ports::{Clock, Connections, RepoError},
+};
 use deadpool::{
     Runtime,
     managed::{Manager, Object, Pool, PoolError, Timeouts},
@@ -40,12 +43,13 @@ pub struct PostgresStore {
     probes: Arc<Semaphore>,
     held: Arc<Held>,
     recent: Arc<Recent>,
+    clock: Arc<dyn Clock>,
     options: Arc<PostgresOptions>,
 }
 
 impl PostgresStore {
-    /// Checks the options. Connects to nothing: a database that is away at start is one that is away later.
-    pub fn new(options: PostgresOptions) -> Result<Self, RepoError> {
+    /// Checks the options; what depends on the time is decided by `clock`. Connects to nothing: a database that is away at start is one that is away later.
+    pub fn new(options: PostgresOptions, clock: Arc<dyn Clock>) -> Result<Self, RepoError> {
         let recent = Arc::new(Recent::new(options.recent_accounts_max, options.recent_rest_max));
         let connector = Connector::new(&options, recent.clone()).map_err(RepoError::Internal)?;
         let pool = Pool::builder(connector)
@@ -66,6 +70,7 @@ impl PostgresStore {
             probes: Arc::new(Semaphore::new(1)),
             held: Arc::default(),
             recent,
+            clock,
             options: Arc::new(options),
         })
     }
@@ -78,6 +83,11 @@ impl PostgresStore {
 
     pub(crate) fn options(&self) -> &PostgresOptions {
         &self.options
+    }
+
+    /// The time for a decision that is made now.
+    pub(crate) fn moment(&self) -> Result<Moment, RepoError> {
+        Ok(self.clock.moment()?)
     }
 
     /// A connection of the driver, outside the pool.

@@ -8,7 +8,7 @@ mod write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use balance_domain::{
-    Changes, Decided, Needs, Rows, Submission, Timestamp, decide_batch,
+    Changes, Decided, Moment, Needs, Rows, Submission, decide_batch,
     ports::{Reply, RepoError},
 };
 
@@ -19,47 +19,40 @@ use crate::{
 
 /// Decides and records the submissions. Should the batch as a whole fail on a defect, it is cut in halves until
 /// the defect stands alone, so that neighbours are not disturbed.
-pub(crate) fn execute(
-    session: &mut Session,
-    submissions: &[Submission],
-    now: Timestamp,
-) -> Result<Vec<Reply>, RepoError> {
-    match attempt(session, submissions, now) {
+pub(crate) fn execute(session: &mut Session, submissions: &[Submission]) -> Result<Vec<Reply>, RepoError> {
+    match attempt(session, submissions) {
         Err(RepoError::Internal(cause)) if submissions.len() > 1 => {
             tracing::error!(%cause, "a batch failed; its submissions are tried in smaller ones");
-            Ok(in_halves(session, submissions, now))
+            Ok(in_halves(session, submissions))
         }
         outcome => outcome,
     }
 }
 
-fn in_halves(session: &mut Session, submissions: &[Submission], now: Timestamp) -> Vec<Reply> {
+fn in_halves(session: &mut Session, submissions: &[Submission]) -> Vec<Reply> {
     let (first, second) = submissions.split_at(submissions.len() / 2);
     let mut replies = Vec::with_capacity(submissions.len());
     for half in [first, second] {
-        match attempt(session, half, now) {
+        match attempt(session, half) {
             Ok(answered) => replies.extend(answered),
-            Err(RepoError::Internal(_)) if half.len() > 1 => replies.extend(in_halves(session, half, now)),
+            Err(RepoError::Internal(_)) if half.len() > 1 => replies.extend(in_halves(session, half)),
             Err(error) => replies.extend(half.iter().map(|_| Err(error.clone().into()))),
         }
     }
     replies
 }
 
-fn attempt(
-    session: &mut Session,
-    submissions: &[Submission],
-    now: Timestamp,
-) -> Result<Vec<Reply>, RepoError> {
+fn attempt(session: &mut Session, submissions: &[Submission]) -> Result<Vec<Reply>, RepoError> {
     if submissions.is_empty() {
         return Ok(Vec::new());
     }
     let needs = Needs::of(submissions);
-    let recent = session.recent();
+    let (recent, clock) = (session.recent(), session.clock());
     let mut written = None;
     let replies = session.transaction(|connection| {
-        let rows = load::rows(connection, &needs, now).map_err(repo_error)?;
-        let Decided { replies, changes } = decided(rows, submissions, now)?;
+        let moment = clock.moment()?;
+        let rows = load::rows(connection, &needs, moment).map_err(repo_error)?;
+        let Decided { replies, changes } = decided(rows, submissions, moment)?;
         if changes == Changes::default() {
             return Ok(Verdict::Discard(replies));
         }
@@ -74,7 +67,7 @@ fn attempt(
 }
 
 /// Damaged rows may make the rules panic before they come to a submission.
-fn decided(rows: Rows, submissions: &[Submission], now: Timestamp) -> Result<Decided, RepoError> {
-    catch_unwind(AssertUnwindSafe(|| decide_batch(rows, submissions, now)))
+fn decided(rows: Rows, submissions: &[Submission], moment: Moment) -> Result<Decided, RepoError> {
+    catch_unwind(AssertUnwindSafe(|| decide_batch(rows, submissions, moment)))
         .map_err(|_| RepoError::Internal("deciding the batch panicked".into()))
 }

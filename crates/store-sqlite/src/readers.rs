@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use balance_domain::ports::{Connections, RepoError};
+use balance_domain::{
+    Moment,
+    ports::{Clock, Connections, RepoError},
+};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::{sync::Semaphore, task};
 
@@ -49,6 +52,20 @@ impl Readers {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Deferred).map_err(repo_error)?;
             read(&transaction).map_err(repo_error)
+        })
+        .await
+    }
+
+    /// The same, for what depends on the time, which is read with the snapshot.
+    pub(crate) async fn read_at<T: Send + 'static>(
+        &self,
+        clock: Arc<dyn Clock>,
+        read: impl FnOnce(&Connection, Moment) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, RepoError> {
+        self.run(move |connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Deferred).map_err(repo_error)?;
+            read(&transaction, clock.moment()?).map_err(repo_error)
         })
         .await
     }

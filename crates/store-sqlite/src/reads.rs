@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use balance_domain::{
-    AccountAsOf, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page, Reservation,
-    ReservationKey, ReservationPosition, ReservationQuery, Submission, Timestamp, UserId,
+    AccountAsOf, IdempotencyKey, Moment, Operation, OperationPosition, OperationQuery, Page, Reservation,
+    ReservationKey, ReservationPosition, ReservationQuery, Submission, UserId,
     ports::{AccountReads, BalanceRepo, Connections, LedgerSink, Reply, RepoError, StoreFigures},
 };
 
@@ -16,7 +16,8 @@ use crate::{execute::execute, history, scan, schema, store::SqliteStore};
 
 #[async_trait]
 impl StoreFigures for SqliteStore {
-    async fn active_reservations(&self, now: Timestamp, count_max: u32) -> Result<u64, RepoError> {
+    async fn active_reservations(&self, count_max: u32) -> Result<u64, RepoError> {
+        let now = self.clock().now();
         self.readers().read(move |connection| reservations::count_active(connection, now, count_max)).await
     }
 
@@ -31,42 +32,34 @@ impl StoreFigures for SqliteStore {
 
 #[async_trait]
 impl BalanceRepo for SqliteStore {
-    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
-        self.writer().run(move |session| execute(session, &submissions, now)).await
+    async fn execute(&self, submissions: Vec<Submission>) -> Result<Vec<Reply>, RepoError> {
+        self.writer().run(move |session| execute(session, &submissions)).await
     }
 
-    async fn accounts(
-        &self,
-        user_ids: Vec<UserId>,
-        now: Timestamp,
-    ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+    async fn accounts(&self, user_ids: Vec<UserId>) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
         if let [user_id] = user_ids[..]
-            && let Some(account) = self.recall_account(user_id, now)
+            && let Some(account) = self.recall_account(user_id)
         {
             return Ok(vec![Some(account)]);
         }
         self.recent().have_looked_up(user_ids.len());
-        self.readers().read(move |connection| accounts::accounts(connection, &user_ids, now)).await
+        let accounts = move |connection: &_, moment| accounts::accounts(connection, &user_ids, moment);
+        self.readers().read_at(Arc::clone(self.clock()), accounts).await
     }
 
-    fn recall_account(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
-        self.recent().recall(user_id, now)
+    fn recall_account(&self, user_id: UserId) -> Option<AccountAsOf> {
+        self.recent().recall(user_id, self.clock().moment().ok()?)
     }
 
-    async fn reservation(
-        &self,
-        key: ReservationKey,
-        now: Timestamp,
-    ) -> Result<Option<Reservation>, RepoError> {
-        self.readers().read(move |connection| reservations::one(connection, key, now)).await
+    async fn reservation(&self, key: ReservationKey) -> Result<Option<Reservation>, RepoError> {
+        self.readers().read(move |connection| reservations::one(connection, key)).await
     }
 
     async fn reservations(
         &self,
         query: ReservationQuery,
-        now: Timestamp,
     ) -> Result<Page<Reservation, ReservationPosition>, RepoError> {
-        self.readers().read(move |connection| reservations::page(connection, &query, now)).await
+        self.readers().read(move |connection| reservations::page(connection, &query)).await
     }
 
     async fn operations(
@@ -84,8 +77,10 @@ impl BalanceRepo for SqliteStore {
         self.readers().read(move |connection| history::by_key(connection, user_id, &key)).await
     }
 
-    async fn due_users(&self, now: Timestamp, users_max: u32) -> Result<Vec<UserId>, RepoError> {
-        self.readers().read(move |connection| accounts::due_users(connection, now, users_max)).await
+    async fn due_users(&self, users_max: u32) -> Result<Vec<UserId>, RepoError> {
+        let due =
+            move |connection: &_, moment: Moment| accounts::due_users(connection, moment.now(), users_max);
+        self.readers().read_at(Arc::clone(self.clock()), due).await
     }
 
     async fn scan(&self, sink: Arc<dyn LedgerSink>) -> Result<(), RepoError> {

@@ -19,7 +19,7 @@ use std::{
     },
 };
 
-use balance_domain::{AccountAsOf, Changes, KnownAccount, Timestamp, UserId, ports::AccountReads};
+use balance_domain::{AccountAsOf, Changes, KnownAccount, Moment, UserId, ports::AccountReads};
 use hashlink::LruCache;
 
 /// Enough shards for readers and the writer to rarely wait for each other.
@@ -48,10 +48,10 @@ impl Recent {
         Self { shards: array::from_fn(shard), looked_up: AtomicU64::new(0) }
     }
 
-    /// The account at `now`, for a reader; `None` where the file must be asked.
-    pub(crate) fn recall(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
+    /// The account at this moment, for a reader; `None` where the file must be asked.
+    pub(crate) fn recall(&self, user_id: UserId, moment: Moment) -> Option<AccountAsOf> {
         let mut shard = self.shard(user_id);
-        let account = shard.accounts.peek(&user_id)?.as_of(now);
+        let account = shard.accounts.peek(&user_id)?.as_of(moment);
         shard.recalled += 1;
         Some(account)
     }

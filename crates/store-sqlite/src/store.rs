@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use balance_domain::ports::RepoError;
+use balance_domain::ports::{Clock, RepoError};
 use rusqlite::Connection;
 
 use crate::{
@@ -44,6 +44,7 @@ pub struct SqliteStore {
 }
 
 struct Inner {
+    clock: Arc<dyn Clock>,
     recent: Arc<Recent>,
     readers: Readers,
     writer: Writer,
@@ -57,11 +58,11 @@ impl Drop for Inner {
 }
 
 impl SqliteStore {
-    /// Opens the file, and makes it and its folder if they are missing.
+    /// Opens the file, and makes it and its folder if they are missing. What depends on the time is decided by `clock`.
     ///
     /// [`RepoError::Unavailable`] if another process has it open, if it cannot be made, or if its schema is not
     /// the one this binary knows.
-    pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, RepoError> {
+    pub fn open(path: &Path, options: SqliteOptions, clock: Arc<dyn Clock>) -> Result<Self, RepoError> {
         let SqliteOptions { migrate, readers, recent_accounts_max } = options;
         let (file, mut connection) = open_file(path)?;
         if migrate {
@@ -70,8 +71,8 @@ impl SqliteStore {
         schema::check(&connection)?;
         let readers = Readers::open(file.path(), readers)?;
         let recent = Arc::new(Recent::new(recent_accounts_max));
-        let writer = Writer::start(connection, file, Arc::clone(&recent))?;
-        Ok(Self { inner: Arc::new(Inner { recent, readers, writer }) })
+        let writer = Writer::start(connection, file, Arc::clone(&recent), Arc::clone(&clock))?;
+        Ok(Self { inner: Arc::new(Inner { clock, recent, readers, writer }) })
     }
 
     /// Brings the schema of a file that no process has open up to date, making the file if it is missing.
@@ -94,6 +95,10 @@ impl SqliteStore {
             return Err(RepoError::Unavailable(format!("{} holds no ledger", from.display()).into()));
         }
         copy_to(&connection, to)
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
     }
 
     pub(crate) fn recent(&self) -> &Recent {

@@ -11,7 +11,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use balance_domain::ports::RepoError;
+use balance_domain::ports::{Clock, RepoError};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -38,9 +38,10 @@ impl Writer {
         connection: Connection,
         file: LedgerFile,
         recent: Arc<Recent>,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, RepoError> {
         let health = Arc::new(Health::of(file));
-        let session = Session::start(connection, recent, Arc::clone(&health))?;
+        let session = Session::start(connection, (recent, clock), Arc::clone(&health))?;
         let (queue, work) = mpsc::channel(QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())

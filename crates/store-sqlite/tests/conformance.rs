@@ -3,35 +3,41 @@
 
 use std::sync::Arc;
 
-use balance_store_conformance::{Harness, Store};
+use balance_store_conformance::{Harness, SetClock, Store};
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
 struct SqliteHarness {
     store: SqliteStore,
     folder: TempDir,
+    clock: SetClock,
 }
 
 impl SqliteHarness {
-    fn open(folder: TempDir) -> Self {
-        let store = SqliteStore::open(&folder.path().join("balance.db"), SqliteOptions::default()).unwrap();
-        Self { store, folder }
+    fn open(folder: TempDir, clock: SetClock) -> Self {
+        let (path, options) = (folder.path().join("balance.db"), SqliteOptions::default());
+        let store = SqliteStore::open(&path, options, Arc::new(clock.clone())).unwrap();
+        Self { store, folder, clock }
     }
 }
 
 #[async_trait::async_trait]
 impl Harness for SqliteHarness {
     async fn fresh() -> Self {
-        Self::open(tempfile::tempdir().unwrap())
+        Self::open(tempfile::tempdir().unwrap(), SetClock::default())
     }
 
     fn store(&self) -> Arc<dyn Store> {
         Arc::new(self.store.clone())
     }
 
+    fn clock(&self) -> SetClock {
+        self.clock.clone()
+    }
+
     async fn reopen(self) -> Self {
         drop(self.store);
-        Self::open(self.folder)
+        Self::open(self.folder, self.clock)
     }
 }
 

@@ -2,11 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use balance_domain::ports::{AccountReads, Clock, Connections, OptimisticBatches, StoreFigures};
+use balance_domain::ports::{AccountReads, Connections, OptimisticBatches, StoreFigures};
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use tokio::time::{MissedTickBehavior, interval};
-
-use crate::clock::SystemClock;
 
 /// How often active reservations are counted: reading so much of an index is too much for every scrape.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
@@ -56,7 +54,7 @@ pub(super) async fn count_reservations(store: Arc<dyn StoreFigures>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match store.active_reservations(SystemClock.now(), COUNT_MAX).await {
+        match store.active_reservations(COUNT_MAX).await {
             Ok(count) => gauge!("balance_reservations_active").set(count as f64),
             Err(error) => tracing::debug!(%error, "active reservations could not be counted"),
         }

@@ -37,12 +37,13 @@ pub(super) async fn run(ledger: Ledger, every: Duration) {
 }
 
 /// Chunk after chunk until nothing is due, or nothing but what fails. Others get their turn in between: each chunk is
-/// a call of its own.
+/// a call of its own, and no more expires in it than in one transaction.
 async fn sweep_all(ledger: &Ledger) -> Result<(), RepoError> {
     loop {
         let swept = ledger.sweep(CHUNK_USERS).await?;
         counter!("balance_sweeper_users_total").increment(swept.done() as u64);
-        if swept.due < CHUNK_USERS as usize || swept.done() == 0 {
+        let is_progress = swept.done() + swept.postponed > 0;
+        if !is_progress || swept.due < CHUNK_USERS as usize && swept.postponed == 0 {
             return swept.failures.into_iter().next().map_or(Ok(()), Err);
         }
     }

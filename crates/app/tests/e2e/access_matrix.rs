@@ -1,6 +1,8 @@
 //! Every call against every kind of key that a store can hold. The calls come from the published document, so a new
 //! one cannot be forgotten; what each must need is written down here once more.
 
+use std::sync::Arc;
+
 use balance_domain::{ApiKey, ApiKeyId, Scope, SecretHash, Timestamp, ports::ApiKeyRepo};
 use balance_store_postgres::{PostgresOptions, PostgresStore};
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
@@ -97,12 +99,14 @@ async fn keep(world: &World, keys: &[&ApiKey]) {
     let repo: Box<dyn ApiKeyRepo> = match world.store {
         Store::Sqlite => {
             let path = url.strip_prefix("sqlite:").unwrap();
-            Box::new(SqliteStore::open(path.as_ref(), SqliteOptions::default()).unwrap())
+            Box::new(
+                SqliteStore::open(path.as_ref(), SqliteOptions::default(), Arc::new(Timestamp::MIN)).unwrap(),
+            )
         }
         Store::Postgres => {
             let options =
                 PostgresOptions { allow_unsafe_durability: true, ..PostgresOptions::new(url.to_owned()) };
-            let store = PostgresStore::new(options).unwrap();
+            let store = PostgresStore::new(options, Arc::new(Timestamp::MIN)).unwrap();
             store.migrate().await.unwrap();
             Box::new(store)
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use balance_domain::{
-    Audit, Limit, OperationFilter, OperationQuery, OperationSort, UserId, ports::BalanceRepo,
+    Audit, Limit, OperationFilter, OperationQuery, OperationSort, Timestamp, UserId, ports::BalanceRepo,
 };
 use balance_store_postgres::{PostgresOptions, PostgresStore};
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
@@ -86,7 +86,7 @@ async fn a_ledger_grown_in_sqlite_is_sound() {
     let before = sqlite_schema(&path);
     blocking(&url).await;
     assert_eq!(sqlite_schema(&path), before);
-    let store = SqliteStore::open(&path, SqliteOptions::default()).unwrap();
+    let store = SqliteStore::open(&path, SqliteOptions::default(), Arc::new(Timestamp::MIN)).unwrap();
     audit(&store).await;
     assert_eq!(
         oldest_of_the_long_history(&store).await,
@@ -102,9 +102,8 @@ async fn a_ledger_grown_in_postgresql_is_sound() {
     let server = balance_postgres_harness::shared();
     let database = server.create_database(None);
     let url = server.url(&database);
-    let store =
-        PostgresStore::new(PostgresOptions { allow_unsafe_durability: true, ..PostgresOptions::new(&url) })
-            .unwrap();
+    let options = PostgresOptions { allow_unsafe_durability: true, ..PostgresOptions::new(&url) };
+    let store = PostgresStore::new(options, Arc::new(Timestamp::MIN)).unwrap();
     store.migrate().await.unwrap();
     let indexes = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY indexname";
     let before = server.psql(&database, indexes);

@@ -2,13 +2,13 @@
 //! is to be written.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use crate::{
-    Account, Actor, Command, Decision, Receipt, RecordedOperation, Rejection, Reservation, ReservationKey,
-    ServiceId, Submission, Timestamp, UserId,
+    Account, Actor, Command, Decision, Moment, Receipt, RecordedOperation, Rejection, Reservation,
+    ReservationKey, ServiceId, Submission, UserId,
     decide::{Changes, Needs, Rows, State, decide},
     ports::{Reply, RepoError, SubmitError},
 };
@@ -34,19 +34,21 @@ pub struct Decided {
 /// Decides the submissions in order on the loaded rows.
 ///
 /// Due reservations of the loaded accounts expire first, whatever becomes of the submissions. A submission is
-/// accepted whole or leaves no trace; one that panics (damaged rows) fails alone.
-pub fn decide_batch(rows: Rows, submissions: &[Submission], now: Timestamp) -> Decided {
-    decide_batch_by(decide, rows, submissions, now)
+/// accepted whole or leaves no trace; one that panics (damaged rows) fails alone. Submissions of users in
+/// [`Rows::backlog`] are postponed.
+pub fn decide_batch(rows: Rows, submissions: &[Submission], moment: Moment) -> Decided {
+    decide_batch_by(decide, rows, submissions, moment)
 }
 
 /// [`decide_batch`] with another decider, for tests that need one to misbehave.
 pub fn decide_batch_by(
-    decider: impl Fn(&State, &Command, Actor, Timestamp) -> Result<Decision, Rejection>,
-    rows: Rows,
+    decider: impl Fn(&State, &Command, Actor, Moment) -> Result<Decision, Rejection>,
+    mut rows: Rows,
     submissions: &[Submission],
-    now: Timestamp,
+    moment: Moment,
 ) -> Decided {
-    let (mut state, expired) = State::new(rows, now);
+    let mut waiting: HashSet<UserId> = std::mem::take(&mut rows.backlog).into_iter().collect();
+    let (mut state, expired) = State::new(rows, moment);
     let commands_count = submissions.iter().map(|submission| submission.commands.len()).sum();
     state.reserve(commands_count);
     let mut sum = Sum { operations: Vec::with_capacity(commands_count), ..Sum::default() };
@@ -54,7 +56,10 @@ pub fn decide_batch_by(
     let replies = submissions
         .iter()
         .map(|submission| {
-            let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&decider, &state, submission, now)));
+            if !waiting.is_empty() && has_to_wait(submission, &mut waiting) {
+                return Err(SubmitError::Postponed(submission.clone()));
+            }
+            let attempt = catch_unwind(AssertUnwindSafe(|| attempt(&decider, &state, submission, moment)));
             let (changes, accepted) = attempt.unwrap_or_else(|panic| Err(failed(panic.as_ref())))?;
             for changes in changes {
                 state.apply(&changes);
@@ -64,6 +69,17 @@ pub fn decide_batch_by(
         })
         .collect();
     Decided { replies, changes: sum.into_changes() }
+}
+
+/// Whether a submission names someone who waits. Then all whom it names do: submissions that share an account keep
+/// their order.
+fn has_to_wait(submission: &Submission, waiting: &mut HashSet<UserId>) -> bool {
+    let users = || submission.commands.iter().flat_map(Command::user_ids);
+    let has_to_wait = users().any(|user_id| waiting.contains(&user_id));
+    if has_to_wait {
+        waiting.extend(users());
+    }
+    has_to_wait
 }
 
 /// Whether a submission of several commands may have happened before: all of its keys were answered.
@@ -93,10 +109,10 @@ fn too_late(state: &State, command: &Command, rejection: &Rejection) -> Option<D
 
 /// Decides one submission without touching the state; later commands of it see the earlier ones.
 fn attempt(
-    decider: &impl Fn(&State, &Command, Actor, Timestamp) -> Result<Decision, Rejection>,
+    decider: &impl Fn(&State, &Command, Actor, Moment) -> Result<Decision, Rejection>,
     state: &State,
     submission: &Submission,
-    now: Timestamp,
+    moment: Moment,
 ) -> Result<(Vec<Changes>, Vec<Accepted>), SubmitError> {
     let mut trial = None;
     let mut all_changes = Vec::new();
@@ -104,7 +120,7 @@ fn attempt(
     let is_repeat = is_repeat(state, submission);
     for (index, command) in submission.commands.iter().enumerate() {
         let current = trial.as_ref().unwrap_or(state);
-        let decision = decider(current, command, submission.actor, now).or_else(|rejection| {
+        let decision = decider(current, command, submission.actor, moment).or_else(|rejection| {
             let repeated = if is_repeat { too_late(current, command, &rejection) } else { None };
             repeated.ok_or(SubmitError::Rejected { index, rejection })
         })?;

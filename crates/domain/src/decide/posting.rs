@@ -2,7 +2,7 @@
 //! here, once for all rules.
 
 use crate::{
-    Account, Actor, Amount, Decision, Fingerprint, MoneyCommand, Operation, OperationKind, Receipt,
+    Account, Actor, Amount, Decision, Fingerprint, Moment, MoneyCommand, Operation, OperationKind, Receipt,
     RecordedOperation, Rejection, Reservation, ReservationState, Timestamp,
     decide::{Changes, State},
 };
@@ -13,7 +13,7 @@ pub(super) struct Posting<'a> {
     pub(super) command: &'a MoneyCommand,
     pub(super) fingerprint: Fingerprint,
     pub(super) actor: Actor,
-    pub(super) now: Timestamp,
+    pub(super) moment: Moment,
 }
 
 impl Posting<'_> {
@@ -24,7 +24,7 @@ impl Posting<'_> {
         kind: OperationKind,
         amount: Amount,
     ) -> Result<Decision, Rejection> {
-        let at = account.next_at(self.now);
+        let at = self.next_at(&account);
         let operation = self.keyed(account.post(kind, amount, self.actor, at)?);
         let receipt = Receipt::Operation(operation.clone());
         let changes = Changes {
@@ -42,7 +42,7 @@ impl Posting<'_> {
         mut receiver: Account,
         amount: Amount,
     ) -> Result<Decision, Rejection> {
-        let at = payer.next_at(self.now).max(receiver.last_at);
+        let at = self.next_at(&payer).max(self.next_at(&receiver));
         let mut paid = self.keyed(payer.post(OperationKind::TransferOut, amount, self.actor, at)?);
         paid.counterparty_user_id = Some(receiver.user_id);
         let mut income = receiver.post(OperationKind::TransferIn, amount, self.actor, at)?;
@@ -64,7 +64,7 @@ impl Posting<'_> {
         reservation: Reservation,
         movements: &[(OperationKind, Amount)],
     ) -> Result<Decision, Rejection> {
-        let at = account.next_at(self.now);
+        let at = self.next_at(&account);
         let mut operations = Vec::with_capacity(movements.len());
         for (position, &(kind, amount)) in movements.iter().enumerate() {
             let mut operation = account.post(kind, amount, self.actor, at)?.on(&reservation);
@@ -83,6 +83,11 @@ impl Posting<'_> {
         Ok(Decision::Commit(changes, Receipt::Reservation { reservation, operation_seq }))
     }
 
+    /// The time of the account's next operation.
+    pub(super) fn next_at(&self, account: &Account) -> Timestamp {
+        self.moment.next(account.last_at)
+    }
+
     /// The operation that answers for the command's key.
     fn keyed(&self, mut operation: Operation) -> Operation {
         operation.idempotency_key = Some(self.command.key.clone());
@@ -98,8 +103,12 @@ impl Posting<'_> {
 
 /// Expires a due reservation: at its deadline, however late this is written down. `None` if it holds nothing or
 /// its account does not hold the money: stored rows that break an invariant.
-pub(super) fn expire(account: &mut Account, due: Reservation) -> Option<(Reservation, RecordedOperation)> {
-    let at = due.expires_at.max(account.last_at);
+pub(super) fn expire(
+    account: &mut Account,
+    due: Reservation,
+    moment: Moment,
+) -> Option<(Reservation, RecordedOperation)> {
+    let at = moment.expiry(due.expires_at, account.last_at);
     let rest = Amount::new(due.remaining()).ok()?;
     account.balances_after(OperationKind::Expire, rest)?;
 
@@ -123,11 +132,6 @@ pub(super) fn held(remaining: i64) -> Amount {
 }
 
 impl Account {
-    /// The time of this account's next operation: now, but never before its last one.
-    pub(super) fn next_at(&self, now: Timestamp) -> Timestamp {
-        now.max(self.last_at)
-    }
-
     /// Appends an operation, or says which bound of the balance refuses it.
     ///
     /// # Panics

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::{
-    Account, Comment, Fingerprint, IdempotencyKey, MoneyCommand, Receipt, RecordedOperation, Reservation,
-    ReservationKey, ServiceId, ServiceStatus, Timestamp, UserId,
+    Account, Comment, Fingerprint, IdempotencyKey, Moment, MoneyCommand, Receipt, RecordedOperation,
+    Reservation, ReservationKey, ServiceId, ServiceStatus, UserId,
     decide::{Needs, posting},
 };
 
@@ -38,8 +38,12 @@ impl Answered {
     }
 }
 
-/// What a store loaded under its locks: the rows of [`Needs`], and every due reservation of the accounts. Rows
-/// that do not exist are left out; a row may come twice (named and due). Order does not matter.
+/// How many reservations expire in one transaction at most, so that no one waits for the backlog of another.
+pub const EXPIRIES_MAX: usize = 2_000;
+
+/// What a store loaded under its locks: the rows of [`Needs`], and the due reservations of the accounts, of which it
+/// loads [`EXPIRIES_MAX`] at most, of each account the earliest deadlines first. Rows that do not exist are left out; a
+/// row may come twice (named and due). Order does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
     /// Accounts.
@@ -50,6 +54,8 @@ pub struct Rows {
     pub reservations: Vec<Reservation>,
     /// Services.
     pub services: Vec<LoadedService>,
+    /// Users with more due reservations than were loaded: only the expiry of those that were is decided now.
+    pub backlog: Vec<UserId>,
 }
 
 /// What is to be written. Rows are whole and final; a row comes once.
@@ -79,11 +85,11 @@ pub struct State {
 }
 
 impl State {
-    /// Takes the loaded rows and expires what is due at `now`, each at its own deadline, the earliest first.
+    /// Takes the loaded rows and expires what is due at this moment, each at its own deadline, the earliest first.
     /// The second value is what that changed.
     ///
     /// Never panics: one user's damaged rows must not take the neighbours' commands with them.
-    pub fn new(rows: Rows, now: Timestamp) -> (Self, Changes) {
+    pub fn new(rows: Rows, moment: Moment) -> (Self, Changes) {
         let mut state = Self {
             accounts: rows.accounts.into_iter().map(|account| (account.user_id, account)).collect(),
             answered: rows.keyed_operations.iter().filter_map(answered).collect(),
@@ -91,7 +97,7 @@ impl State {
             services: rows.services.into_iter().map(|service| (service.id, service)).collect(),
             damaged: HashSet::new(),
         };
-        let changes = state.expire_due(now);
+        let changes = state.expire_due(moment);
         (state, changes)
     }
 
@@ -101,16 +107,16 @@ impl State {
         self.answered.reserve(commands_count);
     }
 
-    fn expire_due(&mut self, now: Timestamp) -> Changes {
+    fn expire_due(&mut self, moment: Moment) -> Changes {
         let mut due: Vec<Reservation> =
-            self.reservations.values().filter(|r| r.is_due(now)).copied().collect();
+            self.reservations.values().filter(|r| r.is_due(moment.now())).copied().collect();
         due.sort_unstable_by_key(|reservation| (reservation.expires_at, reservation.key));
         let mut changes = Changes::default();
         let mut accounts = BTreeMap::new();
         for reservation in due {
             let user_id = reservation.key.user_id;
             let mut account = self.accounts.get(&user_id).copied().unwrap_or(Account::unopened(user_id));
-            let Some((reservation, operation)) = posting::expire(&mut account, reservation) else {
+            let Some((reservation, operation)) = posting::expire(&mut account, reservation, moment) else {
                 self.damaged.insert(user_id);
                 continue;
             };

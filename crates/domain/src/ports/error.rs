@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
+use crate::ports::ClockUnsafe;
+
 /// The failure underneath, for logs. Callers of the API never see it.
 #[derive(Clone)]
 pub struct Cause(Arc<dyn Error + Send + Sync>);
@@ -43,6 +45,10 @@ pub enum RepoError {
     /// The work may or may not have been executed. Repeating it under the same keys is safe and tells.
     #[error("the outcome is unknown: {0}")]
     Unknown(Cause),
+    /// The clock cannot be trusted, so nothing that depends on the time is decided. Nothing was executed; it goes on by
+    /// itself once the clock is right.
+    #[error(transparent)]
+    ClockUnsafe(#[from] ClockUnsafe),
     /// A defect of ours or damaged data. Nothing was executed.
     #[error("internal failure: {0}")]
     Internal(Cause),

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Timestamp, ports::RepoError};
+use crate::ports::RepoError;
 
 /// The connections of one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +39,9 @@ pub struct AccountReads {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait StoreFigures: Send + Sync + 'static {
-    /// How many reservations are active at `now`, or `count_max` if there are more. Costs what `count_max` says,
+    /// How many reservations are active now, or `count_max` if there are more. Costs what `count_max` says,
     /// however large the ledger.
-    async fn active_reservations(&self, now: Timestamp, count_max: u32) -> Result<u64, RepoError>;
+    async fn active_reservations(&self, count_max: u32) -> Result<u64, RepoError>;
 
     /// How many connections there are, and who waits for one. Where one more connection writes, it is not among
     /// them: what waits for that is in the queue of commands.

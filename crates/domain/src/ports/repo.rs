@@ -8,7 +8,7 @@ use crate::{
     Accepted, Account, AccountAsOf, CatalogueError, IdempotencyKey, Limit, Month, Operation,
     OperationPosition, OperationQuery, Page, Period, RecordedOperation, Rejection, Removal, Reservation,
     ReservationKey, ReservationPosition, ReservationQuery, RevenueLine, RevenueReport, Service, ServiceId,
-    ServiceName, Submission, Timestamp, UserId, ports::RepoError,
+    ServiceName, Submission, UserId, ports::RepoError,
 };
 
 /// The answer to one submission: one receipt per command in order, or why there is none.
@@ -25,6 +25,10 @@ pub enum SubmitError {
         /// Why.
         rejection: Rejection,
     },
+    /// More reservations of its users are due than one transaction expires. Some were expired, nothing else was done: it
+    /// is to be submitted again, which [`Ledger`](crate::Ledger) does.
+    #[error("more reservations are due than expire at once")]
+    Postponed(Submission),
     /// We failed on this submission alone.
     #[error(transparent)]
     Failed(#[from] RepoError),
@@ -39,44 +43,36 @@ pub enum SubmitError {
 /// - Each submission is decided by [`decide_batch`](crate::decide_batch), or so that nobody can tell the
 ///   difference. An accepted one is durable before the reply is given; a rejected one leaves no trace.
 /// - A reply repeats for ever: the same key and meaning gives the first receipt again.
-/// - Reads are of one moment each, see every reply given before they started, and tell of due reservations as
-///   expired (`now >= expires_at`), whether or not that was written down yet. Only recorded operations are
-///   listed; [`Ledger`](crate::Ledger) has the due ones recorded first.
+/// - Reads are of one moment each, see every reply given before they started, and return what is recorded;
+///   `accounts` also says whether more is due. [`Ledger`](crate::Ledger) has that recorded first, so that all that
+///   is ever returned is a state of the history.
+/// - A store is given a [`Clock`](crate::ports::Clock) and reads it where a decision is made: under the locks of the
+///   batch, or with the snapshot that is confirmed. Where the clock is unsafe, nothing is decided.
 /// - An outer `Err` of `execute` other than [`RepoError::Unknown`] means that nothing of the call was executed.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait BalanceRepo: Send + Sync + 'static {
-    /// Decides and records the submissions at `now`, those that share an account in their order. One reply per submission.
-    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError>;
+    /// Decides and records the submissions, those that share an account in their order. One reply per submission.
+    async fn execute(&self, submissions: Vec<Submission>) -> Result<Vec<Reply>, RepoError>;
 
-    /// The accounts at `now`, closed ones included, in the order asked for; `None` for a user whom nothing has
-    /// happened to.
-    async fn accounts(
-        &self,
-        user_ids: Vec<UserId>,
-        now: Timestamp,
-    ) -> Result<Vec<Option<AccountAsOf>>, RepoError>;
+    /// The accounts, closed ones included, in the order asked for; `None` for a user whom nothing has happened to.
+    async fn accounts(&self, user_ids: Vec<UserId>) -> Result<Vec<Option<AccountAsOf>>, RepoError>;
 
-    /// One account at `now`, if the store can tell without waiting for anything, with the promises of [`accounts`](Self::accounts);
+    /// One account, if the store knows it without waiting for anything, with the promises of [`accounts`](Self::accounts);
     /// `None` says nothing. Never waits for a disk, a network or a transaction.
-    fn recall_account(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
-        // A store that remembers nothing.
-        let _ = (user_id, now);
+    fn recall_account(&self, user_id: UserId) -> Option<AccountAsOf> {
+        // A store that caches nothing.
+        let _ = user_id;
         None
     }
 
-    /// One reservation at `now`.
-    async fn reservation(
-        &self,
-        key: ReservationKey,
-        now: Timestamp,
-    ) -> Result<Option<Reservation>, RepoError>;
+    /// One reservation, as recorded.
+    async fn reservation(&self, key: ReservationKey) -> Result<Option<Reservation>, RepoError>;
 
-    /// A page of a user's reservations at `now`.
+    /// A page of a user's reservations, as recorded.
     async fn reservations(
         &self,
         query: ReservationQuery,
-        now: Timestamp,
     ) -> Result<Page<Reservation, ReservationPosition>, RepoError>;
 
     /// A page of a user's recorded operations.
@@ -92,8 +88,8 @@ pub trait BalanceRepo: Send + Sync + 'static {
         key: IdempotencyKey,
     ) -> Result<Option<Operation>, RepoError>;
 
-    /// Up to `users_max` distinct users who have a due reservation at `now`, longest due first.
-    async fn due_users(&self, now: Timestamp, users_max: u32) -> Result<Vec<UserId>, RepoError>;
+    /// Up to `users_max` distinct users who have a due reservation, longest due first.
+    async fn due_users(&self, users_max: u32) -> Result<Vec<UserId>, RepoError>;
 
     /// Pushes the whole ledger, of one moment, into the sink: see [`LedgerSink`]. Memory stays flat.
     async fn scan(&self, sink: Arc<dyn LedgerSink>) -> Result<(), RepoError>;

@@ -7,8 +7,8 @@ use balance_domain::{
 use crate::{
     play::{balance, funded, receipts, run},
     script::{
-        at, atomic, capture_part, close, deposit, each, expire, key, order, release, reserve, reserve_for,
-        service, transfer, user, withdraw,
+        at, atomic, capture_part, close, deposit, each, expire, key, moment, order, release, reserve,
+        reserve_for, service, transfer, user, withdraw,
     },
     store::{Answer, Store},
 };
@@ -55,7 +55,7 @@ fn a_service_is_marked_as_used_once_and_not_by_a_rejected_submission() {
     let reserve_1 = |key: &str, order_id| reserve(key, order(1, 1, order_id), 10);
     let used = |submissions: &[Submission]| {
         let needs = balance_domain::Needs::of(submissions);
-        decide_batch(store.load(&needs, at(1)), submissions, at(1)).changes.services_used
+        decide_batch(store.load(&needs, at(1)), submissions, moment(at(1))).changes.services_used
     };
     assert_eq!(
         used(&[atomic([reserve_1("a", 1), reserve_1("b", 2)]), reserve_1("c", 3).into()]),
@@ -81,12 +81,12 @@ fn a_decider_that_panics_fails_its_own_submission_and_no_other() {
         }
         decide(state, command, actor, now)
     };
-    let decided = decide_batch_by(panicking, store.load(&needs, at(1)), &submissions, at(1));
+    let decided = decide_batch_by(panicking, store.load(&needs, at(1)), &submissions, moment(at(1)));
     let answers: Vec<Answer> = decided.replies.into_iter().map(Answer::from).collect();
     let Answer::Failed(text) = &answers[1] else { panic!("{answers:?}") };
     assert!(text.contains("boom"), "{text}");
     let neighbours = [withdraw("a", 1, 10).into(), withdraw("c", 1, 40).into()];
-    let without = decide_batch(store.load(&needs, at(1)), &neighbours, at(1));
+    let without = decide_batch(store.load(&needs, at(1)), &neighbours, moment(at(1)));
     assert_eq!(decided.changes, without.changes);
     let replies: Vec<Answer> = without.replies.into_iter().map(Answer::from).collect();
     assert_eq!(vec![answers[0].clone(), answers[2].clone()], replies);

@@ -5,8 +5,8 @@ use balance_domain::{AccountStatus, Receipt, Rejection};
 use crate::{
     play::{balance, funded, receipts, rejected, run, run_one},
     script::{
-        at, atomic, capture, close, deposit, each, expire, extend, order, refund, release, reserve,
-        reserve_for, saying, transfer, user, withdraw,
+        at, atomic, capture, close, deposit, each, extend, order, refund, release, reserve, reserve_for,
+        saying, transfer, user, withdraw,
     },
     store::{Answer, Store},
 };
@@ -129,7 +129,6 @@ fn a_closed_account_answers_repeats_and_nothing_else() {
         release("f", the),
         refund("g", the, None),
         extend(the, 1),
-        expire(1),
         close(1),
     ];
     for command in others {

@@ -221,6 +221,11 @@ fn refund_ladder() -> Ladder {
     Ladder { name: "refund", command, sound: in_state(ReservationState::Captured, 60), rungs }
 }
 
+/// An expiry is answered of a closed account, too: nothing of it is due.
+fn unknown() -> Vec<Rung> {
+    vec![Rung(Rejection::AccountNotFound(user(1)), |world| world.without_account(1))]
+}
+
 fn other_ladders() -> Vec<Ladder> {
     let gone = || {
         vec![
@@ -246,7 +251,7 @@ fn other_ladders() -> Vec<Ladder> {
             sound: active,
             rungs: reservation_rungs(),
         },
-        Ladder { name: "expire", command: expire(1), sound: empty.clone(), rungs: gone() },
+        Ladder { name: "expire", command: expire(1), sound: empty.clone(), rungs: unknown() },
         Ladder { name: "close", command: close(1), sound: empty, rungs: closing },
     ]
 }

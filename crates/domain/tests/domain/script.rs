@@ -1,8 +1,8 @@
 //! Short words for commands, so that a test reads as a list of what happens.
 
 use balance_domain::{
-    Action, Amount, Command, Comment, IdempotencyKey, MoneyCommand, OrderId, ReservationKey, ServiceId,
-    Submission, TimeLimit, Timestamp, Ttl, UserId,
+    Action, Amount, Command, Comment, IdempotencyKey, Moment, MoneyCommand, OrderId, ReservationKey,
+    ServiceId, Submission, TimeLimit, Timestamp, Ttl, UserId,
 };
 
 /// 2026-11-24T09:00:00Z, where scripts begin.
@@ -122,4 +122,9 @@ pub(crate) fn each(commands: impl IntoIterator<Item = Command>) -> Vec<Submissio
 /// One submission of all commands.
 pub(crate) fn atomic(commands: impl IntoIterator<Item = Command>) -> Submission {
     Submission::from(commands.into_iter().collect::<Vec<_>>())
+}
+
+/// That time, for a decision.
+pub(crate) fn moment(now: Timestamp) -> Moment {
+    Moment::new(now, Moment::TOLERANCE)
 }

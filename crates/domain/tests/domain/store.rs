@@ -13,7 +13,7 @@ use balance_domain::{
     ports::{LedgerSink, Reply, SubmitError},
 };
 
-use crate::script::service;
+use crate::script::{moment, service};
 
 /// A reply that can be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,9 @@ impl From<Reply> for Answer {
         match reply {
             Ok(accepted) => Self::Accepted(accepted),
             Err(SubmitError::Rejected { index, rejection }) => Self::Rejected(index, rejection),
-            Err(SubmitError::Failed(error)) => Self::Failed(error.to_string()),
+            Err(error @ (SubmitError::Failed(_) | SubmitError::Postponed(_))) => {
+                Self::Failed(error.to_string())
+            }
         }
     }
 }
@@ -59,7 +61,7 @@ impl Store {
     /// Runs one batch.
     pub(crate) fn execute(&mut self, submissions: &[Submission], now: Timestamp) -> Vec<Answer> {
         let needs = Needs::of(submissions);
-        let decided = decide_batch(self.load(&needs, now), submissions, now);
+        let decided = decide_batch(self.load(&needs, now), submissions, moment(now));
         assert_eq!(decided.replies.len(), submissions.len(), "one reply per submission");
         self.write(decided.changes, &needs);
         decided.replies.into_iter().map(Answer::from).collect()
@@ -83,6 +85,7 @@ impl Store {
                 .collect(),
             reservations: named.chain(due).copied().collect(),
             services: needs.services.iter().filter_map(|id| self.services.get(id).copied()).collect(),
+            backlog: Vec::new(),
         }
     }
 

@@ -10,7 +10,7 @@ use balance_domain::{
 use balance_domain::{Decision, ServiceId, Submission, decide_batch};
 
 use crate::{
-    script::{amount, at, key, service, user},
+    script::{amount, at, key, moment, service, user},
     store::Answer,
 };
 
@@ -116,12 +116,13 @@ impl World {
             keyed_operations: self.keyed_operations.clone(),
             reservations: self.reservations.values().copied().collect(),
             services: self.services.values().copied().collect(),
+            backlog: Vec::new(),
         }
     }
 
     /// What is decided on these rows.
     pub(crate) fn decide(&self, command: &Command) -> Result<Decision, Rejection> {
-        decide(&State::new(self.rows(), at(0)).0, command, Actor::Anonymous, at(0))
+        decide(&State::new(self.rows(), moment(at(0))).0, command, Actor::Anonymous, moment(at(0)))
     }
 
     /// Decides the command in each way it can come, which must all answer alike.
@@ -129,20 +130,24 @@ impl World {
         let decided = self.decide(command).map(|decision| match decision {
             Decision::Replay(receipt) | Decision::Commit(_, receipt) => receipt,
         });
-        let alone = decide_batch(self.rows(), &[command.clone().into()], at(0));
+        let alone = decide_batch(self.rows(), &[command.clone().into()], moment(at(0)));
         let answer = Answer::from(alone.replies.into_iter().next().unwrap());
         match (&decided, answer) {
             (Ok(receipt), Answer::Accepted(accepted)) => assert_eq!(*receipt, accepted[0].receipt),
             (Err(rejection), Answer::Rejected(index, answered)) => {
                 assert_eq!((0, *rejection), (index, answered));
-                assert_eq!(alone.changes.accounts, State::new(self.rows(), at(0)).1.accounts, "no trace");
+                assert_eq!(
+                    alone.changes.accounts,
+                    State::new(self.rows(), moment(at(0))).1.accounts,
+                    "no trace"
+                );
             }
             other => panic!("decided {other:?}"),
         }
         // Behind an accepted neighbour of the same submission it is the second that is refused.
         let neighbour = crate::script::deposit("neighbour", 900, 1);
         let both = Submission::from(vec![neighbour, command.clone()]);
-        let reply = decide_batch(self.rows(), &[both], at(0)).replies.into_iter().next().unwrap();
+        let reply = decide_batch(self.rows(), &[both], moment(at(0))).replies.into_iter().next().unwrap();
         match (&decided, Answer::from(reply)) {
             (Ok(receipt), Answer::Accepted(accepted)) => assert_eq!(*receipt, accepted[1].receipt),
             (Err(rejection), Answer::Rejected(1, answered)) => assert_eq!(*rejection, answered),

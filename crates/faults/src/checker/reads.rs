@@ -1,5 +1,5 @@
-//! C4: every read returns the state at its version. A balance may already count reservations as expired whose
-//! expiry is written down later; then it is the recorded state of some earlier version plus what was due.
+//! C4: every read returns the state of the operation with its version in the history, and nothing of that state was due
+//! when it was read: expiries are recorded before they are returned.
 
 use std::collections::BTreeMap;
 
@@ -21,22 +21,8 @@ pub(super) struct PlacedRead {
     pub(super) returned_ns: u64,
 }
 
-/// How many reservations with an unknown deadline are tried in all combinations.
-const UNCERTAIN_MAX: usize = 10;
-
-/// A balance that was read.
-struct BalanceRead<'a> {
-    balance: &'a BalanceView,
-    as_of: i64,
-    /// Invoked and returned; `None` for the final read, which comes after everything.
-    window: Option<(u64, u64)>,
-}
-
-/// What is left of a reservation, and its deadline if that is certain.
-struct Held {
-    remaining: i64,
-    deadline: Option<i64>,
-}
+/// A balance that was read. Invoked and returned; `None` for the final read, which comes after everything.
+type BalanceRead<'a> = (&'a BalanceView, Option<(u64, u64)>);
 
 pub(super) fn check(evidence: &Evidence<'_>, verdict: &mut Verdict) -> Vec<PlacedRead> {
     let mut placed = Vec::new();
@@ -78,17 +64,15 @@ fn add<'a>(
     verdict: &mut Verdict,
 ) {
     let Some(balance) = balance else { return };
-    let as_of = micros_of(&balance.as_of);
     if balance.user_id != user_id
-        || as_of.is_none()
+        || micros_of(&balance.as_of).is_none()
         || balance.total != balance.available + balance.reserved
         || balance.available < 0
         || balance.reserved < 0
     {
         verdict.report(Condition::Reads, format!("user {user_id}: a balance that cannot be: {balance:?}"));
     }
-    let seen = BalanceRead { balance, as_of: as_of.unwrap_or_default(), window };
-    balances.entry(user_id).or_default().push(seen);
+    balances.entry(user_id).or_default().push((balance, window));
 }
 
 /// A page of the newest operations must be the end of the history as it was at some version.
@@ -117,93 +101,58 @@ fn place_balances(
     placed: &mut Vec<PlacedRead>,
     verdict: &mut Verdict,
 ) {
-    let mut by_version: BTreeMap<i64, Vec<(BalanceRead<'_>, Option<usize>)>> = BTreeMap::new();
-    for seen in seen {
-        by_version.entry(seen.balance.version).or_default().push((seen, None));
-    }
     let ops = evidence.users.get(&user_id).map_or(&[][..], Vec::as_slice);
-    let mut held: BTreeMap<OrderRef, Held> = BTreeMap::new();
-    let mut recorded = (0, 0);
-    for base in 0..=ops.len() {
-        if let Some(op) = base.checked_sub(1).and_then(|position| ops.get(position)) {
-            recorded = op.after();
-            follow(evidence, &mut held, op);
-        }
-        let version = i64::try_from(base).unwrap_or(i64::MAX);
-        let farthest = version.saturating_add(i64::try_from(held.len()).unwrap_or(i64::MAX));
-        for (seen, found) in by_version.range_mut(version..=farthest).flat_map(|(_, seen)| seen) {
-            if explains(version, recorded, &held, seen) {
-                *found = Some(base);
-            }
-        }
-    }
-    for (seen, base) in by_version.into_values().flatten() {
-        match (base, seen.window) {
-            (None, _) => {
-                let what = format!("user {user_id}: no state is like {:?}", seen.balance);
-                verdict.report(Condition::Reads, what);
-            }
-            (Some(base), Some(window)) => placed.push(read_at(user_id, base, window)),
-            (Some(base), None) if base != ops.len() => {
-                let what = format!("user {user_id}: the balance at the end is that of number {base}");
-                verdict.report(Condition::Reads, what);
-            }
-            (Some(_), None) => {}
+    let states = states(evidence, ops);
+    for (balance, window) in seen {
+        let base = usize::try_from(balance.version).unwrap_or(usize::MAX);
+        let state = states.get(base);
+        let is_state = state.is_some_and(|state| state.balances == (balance.available, balance.reserved));
+        let as_of = micros_of(&balance.as_of).unwrap_or_default();
+        if !is_state {
+            let what = format!("user {user_id}: operation {base} leaves {state:?}, and read was {balance:?}");
+            verdict.report(Condition::Reads, what);
+        } else if state.and_then(|state| state.next_due).is_some_and(|deadline| deadline <= as_of) {
+            let what =
+                format!("user {user_id}: something was due and not recorded when {balance:?} was read");
+            verdict.report(Condition::Reads, what);
+        } else if let Some(window) = window {
+            placed.push(read_at(user_id, base, window));
+        } else if ops[base..].iter().any(|op| op.kind != OperationKind::Expire) {
+            let what = format!("user {user_id}: the balance at the end is that of number {base}");
+            verdict.report(Condition::Reads, what);
         }
     }
 }
 
-/// Keeps track of what is set aside.
-fn follow<'a>(evidence: &Evidence<'a>, held: &mut BTreeMap<OrderRef, Held>, op: &Op<'a>) {
-    let Some(order) = op.order() else { return };
-    match op.kind {
-        OperationKind::Reserve => {
-            held.insert(order, Held { remaining: op.view.amount, deadline: evidence.deadline(op) });
-        }
-        OperationKind::Capture | OperationKind::Release | OperationKind::Expire => {
-            if let Some(entry) = held.get_mut(&order) {
-                entry.remaining -= op.view.amount;
-                if entry.remaining <= 0 {
-                    held.remove(&order);
+/// An account after one of its operations.
+#[derive(Debug)]
+struct State {
+    balances: (i64, i64),
+    /// The earliest deadline of what is set aside, as far as deadlines are certain.
+    next_due: Option<i64>,
+}
+
+/// The states of an account, the empty one first.
+fn states(evidence: &Evidence<'_>, ops: &[Op<'_>]) -> Vec<State> {
+    let mut held: BTreeMap<OrderRef, (i64, Option<i64>)> = BTreeMap::new();
+    let mut states = vec![State { balances: (0, 0), next_due: None }];
+    for op in ops {
+        if let Some(order) = op.order() {
+            match op.kind {
+                OperationKind::Reserve => {
+                    held.insert(order, (op.view.amount, evidence.deadline(op)));
                 }
+                OperationKind::Capture | OperationKind::Release | OperationKind::Expire => {
+                    if let Some((remaining, _)) = held.get_mut(&order) {
+                        *remaining -= op.view.amount;
+                    }
+                }
+                _ => {}
             }
         }
-        _ => {}
+        held.retain(|_, (remaining, _)| *remaining > 0);
+        let next_due = held.values().filter_map(|(_, deadline)| *deadline).min();
+        states.push(State { balances: op.after(), next_due });
     }
-}
-
-/// Whether the recorded state with what was due then is what was read.
-fn explains(
-    version: i64,
-    recorded: (i64, i64),
-    held: &BTreeMap<OrderRef, Held>,
-    seen: &BalanceRead<'_>,
-) -> bool {
-    let mut missing_count = seen.balance.version - version;
-    let mut missing_sum = recorded.1 - seen.balance.reserved;
-    let mut uncertain = Vec::new();
-    if seen.balance.available != recorded.0 + missing_sum {
-        return false;
-    }
-    for entry in held.values() {
-        match entry.deadline {
-            Some(deadline) if deadline <= seen.as_of => {
-                missing_count -= 1;
-                missing_sum -= entry.remaining;
-            }
-            Some(_) => {}
-            None => uncertain.push(entry.remaining),
-        }
-    }
-    if missing_count <= 0 || missing_sum < 0 {
-        return missing_count == 0 && missing_sum == 0;
-    }
-    if uncertain.len() > UNCERTAIN_MAX {
-        return true;
-    }
-    (0_u32..1 << uncertain.len()).any(|chosen| {
-        let is_chosen = |position: &usize| chosen >> position & 1 == 1;
-        let sum: i64 = (0..uncertain.len()).filter(is_chosen).map(|position| uncertain[position]).sum();
-        i64::from(chosen.count_ones()) == missing_count && sum == missing_sum
-    })
+    states
 }

@@ -12,11 +12,11 @@ use std::{
 
 use async_trait::async_trait;
 use balance_domain::{
-    Account, AccountAsOf, Action, Actor, Amount, Changes, Command, Decided, Decision, IdempotencyKey,
+    Account, AccountAsOf, Action, Actor, Amount, Changes, Command, Decided, Decision, IdempotencyKey, Moment,
     MoneyCommand, Needs, Operation, OperationPosition, OperationQuery, Page, Period, Receipt, Rejection,
     Reservation, ReservationKey, ReservationPosition, ReservationQuery, Rows, ServiceId, State, Submission,
     Timestamp, UserId, decide, decide_batch, decide_batch_by,
-    ports::{BalanceRepo, LedgerSink, Reply, RepoError, SubmitError},
+    ports::{BalanceRepo, Clock, LedgerSink, Reply, RepoError, SubmitError},
 };
 use tokio::sync::OwnedMutexGuard;
 
@@ -37,6 +37,7 @@ const COMMIT_LAG: Duration = Duration::from_millis(15);
 /// A ledger with at most one bug.
 pub(super) struct ProofLedger {
     bug: Option<Bug>,
+    clock: Arc<dyn Clock>,
     inner: Mutex<Inner>,
     locks: Mutex<HashMap<UserId, Arc<tokio::sync::Mutex<()>>>>,
     commits: AtomicU64,
@@ -66,8 +67,8 @@ impl Inner {
 }
 
 impl ProofLedger {
-    pub(super) fn new(bug: Option<Bug>) -> Self {
-        Self { bug, inner: Mutex::default(), locks: Mutex::default(), commits: AtomicU64::new(0) }
+    pub(super) fn new(bug: Option<Bug>, clock: Arc<dyn Clock>) -> Self {
+        Self { bug, clock, inner: Mutex::default(), locks: Mutex::default(), commits: AtomicU64::new(0) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -102,11 +103,7 @@ impl ProofLedger {
     }
 
     /// One transaction. `None` if its outcome was lost.
-    async fn transaction(
-        &self,
-        submissions: &[Submission],
-        now: Timestamp,
-    ) -> Result<Option<Vec<Reply>>, RepoError> {
+    async fn transaction(&self, submissions: &[Submission]) -> Result<Option<Vec<Reply>>, RepoError> {
         let needs = Needs::of(submissions);
         let keyed_early = self.has(Bug::KeyCheckBeforeLock).then(|| self.inner().tables.keyed(&needs));
         let _guards = if self.has(Bug::LostUpdate) {
@@ -116,13 +113,14 @@ impl ProofLedger {
         } else {
             self.lock(&needs.accounts).await?
         };
+        let moment = self.clock.moment()?;
         let (rows, epoch) = {
             let inner = self.inner();
             let keyed = keyed_early.unwrap_or_else(|| inner.tables.keyed(&needs));
-            (inner.tables.load(&needs, keyed, now), inner.epoch)
+            (inner.tables.load(&needs, keyed, moment), inner.epoch)
         };
         tokio::task::yield_now().await;
-        let mut decided = self.decide(rows, submissions, now);
+        let mut decided = self.decide(rows, submissions, moment);
         self.spoil_changes(&mut decided, &needs.accounts);
         for _ in 0..2 {
             tokio::task::yield_now().await;
@@ -130,20 +128,20 @@ impl ProofLedger {
         self.commit(decided, epoch)
     }
 
-    fn decide(&self, rows: Rows, submissions: &[Submission], now: Timestamp) -> Decided {
+    fn decide(&self, rows: Rows, submissions: &[Submission], moment: Moment) -> Decided {
         let is_sweep = submissions
             .iter()
             .flat_map(|submission| &submission.commands)
             .any(|command| matches!(command, Command::Expire { .. }));
         match self.bug {
             Some(Bug::ExpiryBySweeperOnly) if !is_sweep => {
-                let decider = |state: &State, command: &Command, actor, _: Timestamp| {
-                    decide(state, command, actor, now)
+                let decider = |state: &State, command: &Command, actor, _: Moment| {
+                    decide(state, command, actor, moment)
                 };
-                decide_batch_by(decider, rows, submissions, Timestamp::MIN)
+                decide_batch_by(decider, rows, submissions, long_ago())
             }
-            Some(Bug::LostRefundCap) => decide_batch_by(refund_without_cap, rows, submissions, now),
-            _ => decide_batch(rows, submissions, now),
+            Some(Bug::LostRefundCap) => decide_batch_by(refund_without_cap, rows, submissions, moment),
+            _ => decide_batch(rows, submissions, moment),
         }
     }
 
@@ -248,18 +246,23 @@ fn in_order_of_request(submissions: &[Submission], needs: &Needs) -> Vec<UserId>
     users
 }
 
+/// A time at which nothing is due.
+fn long_ago() -> Moment {
+    Moment::new(Timestamp::MIN, Moment::TOLERANCE)
+}
+
 /// Decides a refund on a reservation that knows of no earlier refund.
 fn refund_without_cap(
     state: &State,
     command: &Command,
     actor: Actor,
-    now: Timestamp,
+    moment: Moment,
 ) -> Result<Decision, Rejection> {
-    let Command::Money(money) = command else { return decide(state, command, actor, now) };
+    let Command::Money(money) = command else { return decide(state, command, actor, moment) };
     let (Action::Refund { reservation: key, .. }, None) =
         (&money.action, state.answered(money.action.user_id(), &money.key))
     else {
-        return decide(state, command, actor, now);
+        return decide(state, command, actor, moment);
     };
     let forgetful = |reservation: Reservation| Reservation { refunded: 0, ..reservation };
     let rows = Rows {
@@ -267,7 +270,7 @@ fn refund_without_cap(
         reservations: state.reservation(*key).map(forgetful).into_iter().collect(),
         ..Rows::default()
     };
-    decide(&State::new(rows, Timestamp::MIN).0, command, actor, now)
+    decide(&State::new(rows, long_ago()).0, command, actor, moment)
 }
 
 /// The same commands with every amount through a 32-bit float of major units, rounded up.
@@ -305,16 +308,12 @@ fn under_other_keys(submissions: &mut [Submission]) {
 
 #[async_trait]
 impl BalanceRepo for ProofLedger {
-    async fn execute(
-        &self,
-        mut submissions: Vec<Submission>,
-        now: Timestamp,
-    ) -> Result<Vec<Reply>, RepoError> {
+    async fn execute(&self, mut submissions: Vec<Submission>) -> Result<Vec<Reply>, RepoError> {
         if self.has(Bug::AmountRounding) {
             rounded(&mut submissions);
         }
         loop {
-            if let Some(mut replies) = self.transaction(&submissions, now).await? {
+            if let Some(mut replies) = self.transaction(&submissions).await? {
                 self.spoil_replies(&mut replies);
                 return Ok(replies);
             }
@@ -327,30 +326,23 @@ impl BalanceRepo for ProofLedger {
         }
     }
 
-    async fn accounts(
-        &self,
-        user_ids: Vec<UserId>,
-        now: Timestamp,
-    ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+    async fn accounts(&self, user_ids: Vec<UserId>) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
         let tables = self.copy();
-        let now = if self.has(Bug::ExpiryBySweeperOnly) { Timestamp::MIN } else { now };
-        Ok(user_ids.into_iter().map(|user_id| tables.account_as_of(user_id, now)).collect())
+        let moment = self.clock.moment()?;
+        let is_blind = self.has(Bug::ExpiryBySweeperOnly);
+        let seen = |account: AccountAsOf| AccountAsOf { has_due: account.has_due && !is_blind, ..account };
+        Ok(user_ids.into_iter().map(|user_id| tables.account_as_of(user_id, moment).map(seen)).collect())
     }
 
-    async fn reservation(
-        &self,
-        key: ReservationKey,
-        now: Timestamp,
-    ) -> Result<Option<Reservation>, RepoError> {
-        Ok(self.inner().tables.reservations.get(&key).map(|reservation| reservation.as_of(now)))
+    async fn reservation(&self, key: ReservationKey) -> Result<Option<Reservation>, RepoError> {
+        Ok(self.inner().tables.reservations.get(&key).copied())
     }
 
     async fn reservations(
         &self,
         query: ReservationQuery,
-        now: Timestamp,
     ) -> Result<Page<Reservation, ReservationPosition>, RepoError> {
-        Ok(self.inner().tables.reservations_page(&query, now))
+        Ok(self.inner().tables.reservations_page(&query))
     }
 
     async fn operations(
@@ -368,7 +360,8 @@ impl BalanceRepo for ProofLedger {
         Ok(self.inner().tables.by_key(user_id, &key).map(|recorded| recorded.operation.clone()))
     }
 
-    async fn due_users(&self, now: Timestamp, users_max: u32) -> Result<Vec<UserId>, RepoError> {
+    async fn due_users(&self, users_max: u32) -> Result<Vec<UserId>, RepoError> {
+        let now = self.clock.moment()?.now();
         let inner = self.inner();
         let mut due: Vec<_> = inner.tables.reservations.values().filter(|r| r.is_due(now)).collect();
         due.sort_by_key(|reservation| reservation.expires_at);

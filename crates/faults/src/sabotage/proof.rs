@@ -69,8 +69,8 @@ async fn run(
     zone: &AccountingZone,
 ) -> anyhow::Result<Verdict> {
     let month = Month::new(2026, 11)?;
-    let books = Arc::new(ProofLedger::new(bug));
-    let ledger = Ledger::new(books.clone(), Arc::new(EdgeClock::new(zone, month)));
+    let books = Arc::new(ProofLedger::new(bug, Arc::new(EdgeClock::new(zone, month))));
+    let ledger = Ledger::new(books.clone());
     let target: Arc<dyn Target> = Arc::new(LedgerTarget::new(ledger.clone(), books.clone(), *zone));
     let scope = Scope { users: (1..=6).collect(), services: vec![1, 2, 3], zone: *zone };
     target.add_services(&scope.services).await?;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use balance_domain::{
-    Account, AccountAsOf, Changes, IdempotencyKey, LoadedService, Needs, Operation, OperationFilter,
+    Account, AccountAsOf, Changes, IdempotencyKey, LoadedService, Moment, Needs, Operation, OperationFilter,
     OperationPosition, OperationQuery, OperationSort, Page, Period, RecordedOperation, Reservation,
-    ReservationKey, ReservationPosition, ReservationQuery, Rows, ServiceId, ServiceStatus, Timestamp, UserId,
+    ReservationKey, ReservationPosition, ReservationQuery, Rows, ServiceId, ServiceStatus, UserId,
 };
 
 /// All tables.
@@ -34,9 +34,9 @@ impl Tables {
     }
 
     /// What a batch must see; the keys are loaded apart.
-    pub(super) fn load(&self, needs: &Needs, keyed: Vec<RecordedOperation>, now: Timestamp) -> Rows {
+    pub(super) fn load(&self, needs: &Needs, keyed: Vec<RecordedOperation>, moment: Moment) -> Rows {
         let named = needs.reservations.iter().filter_map(|key| self.reservations.get(key));
-        let due = needs.accounts.iter().flat_map(|user_id| self.due(*user_id, now));
+        let due = needs.accounts.iter().flat_map(|user_id| self.due(*user_id, moment));
         Rows {
             accounts: needs
                 .accounts
@@ -47,11 +47,12 @@ impl Tables {
             keyed_operations: keyed,
             reservations: named.chain(due).copied().collect(),
             services: needs.services.iter().filter_map(|id| self.services.get(id)).copied().collect(),
+            backlog: Vec::new(),
         }
     }
 
-    pub(super) fn due(&self, user_id: UserId, now: Timestamp) -> impl Iterator<Item = &Reservation> {
-        self.of_user(user_id).filter(move |reservation| reservation.is_due(now))
+    pub(super) fn due(&self, user_id: UserId, moment: Moment) -> impl Iterator<Item = &Reservation> {
+        self.of_user(user_id).filter(move |reservation| reservation.is_due(moment.now()))
     }
 
     fn of_user(&self, user_id: UserId) -> impl Iterator<Item = &Reservation> {
@@ -78,14 +79,10 @@ impl Tables {
         }
     }
 
-    pub(super) fn account_as_of(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
+    pub(super) fn account_as_of(&self, user_id: UserId, moment: Moment) -> Option<AccountAsOf> {
         let recorded = *self.accounts.get(&user_id)?;
-        let (mut due_count, mut due_remaining) = (0, 0);
-        for reservation in self.due(user_id, now) {
-            due_count += 1;
-            due_remaining += reservation.remaining();
-        }
-        Some(AccountAsOf { at: now, recorded, due_count, due_remaining })
+        let has_due = self.due(user_id, moment).next().is_some();
+        Some(AccountAsOf { at: moment.now(), recorded, has_due })
     }
 
     pub(super) fn operations_page(&self, query: &OperationQuery) -> Page<Operation, OperationPosition> {
@@ -115,7 +112,6 @@ impl Tables {
     pub(super) fn reservations_page(
         &self,
         query: &ReservationQuery,
-        now: Timestamp,
     ) -> Page<Reservation, ReservationPosition> {
         let position = |r: &Reservation| ReservationPosition {
             created_at: r.created_at,
@@ -125,7 +121,7 @@ impl Tables {
         let rank = |p: &ReservationPosition| std::cmp::Reverse((p.created_at, p.service_id, p.order_id));
         let mut rows: Vec<Reservation> = self
             .of_user(query.user_id)
-            .map(|reservation| reservation.as_of(now))
+            .copied()
             .filter(|reservation| query.state.is_none_or(|state| state == reservation.state))
             .filter(|reservation| query.after.is_none_or(|after| rank(&position(reservation)) > rank(&after)))
             .collect();

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use async_trait::async_trait;
 use balance_domain::{
-    AccountingZone, Action, Amount, Comment, IdempotencyKey, Invalid, Ledger, Limit, MoneyCommand, Month,
-    OperationFilter, OperationQuery, OperationSort, OrderId, Page, Period, Receipt, ReservationKey,
-    ReservationQuery, ServiceId, Submission, TimeLimit, Ttl, UserId,
+    AccountAsOf, AccountingZone, Action, Amount, Comment, IdempotencyKey, Invalid, Ledger, Limit,
+    MoneyCommand, Month, OperationFilter, OperationQuery, OperationSort, OrderId, Page, Period, Receipt,
+    ReservationKey, ReservationQuery, ServiceId, Submission, TimeLimit, Ttl, UserId,
     ports::{Reply, RepoError, SubmitError},
 };
 
@@ -49,14 +49,14 @@ impl LedgerTarget {
 
     async fn read_balance(&self, user_id: i64) -> Result<Option<BalanceView>, RepoError> {
         let Ok(user) = UserId::new(user_id) else { return Ok(None) };
-        let (account, now) = self.ledger.account(user).await?;
-        Ok(account.map(|account| BalanceView {
+        let account = self.ledger.account(user).await?;
+        Ok(account.map(|AccountAsOf { at, recorded, .. }| BalanceView {
             user_id,
-            available: account.available,
-            reserved: account.reserved,
-            total: account.total(),
-            version: account.seq,
-            as_of: now.to_string(),
+            available: recorded.available,
+            reserved: recorded.reserved,
+            total: recorded.total(),
+            version: recorded.seq,
+            as_of: at.to_string(),
         }))
     }
 
@@ -196,6 +196,7 @@ fn outcomes(reply: Reply, commands: usize) -> Vec<Outcome> {
             vec![Outcome::Rejected { code: rejection.code().to_owned() }; commands]
         }
         Err(SubmitError::Failed(error)) => vec![failed(&error); commands],
+        Err(SubmitError::Postponed(_)) => vec![failed(&RepoError::Overloaded); commands],
     }
 }
 

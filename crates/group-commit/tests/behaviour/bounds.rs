@@ -9,7 +9,7 @@ use balance_domain::{
 use balance_group_commit::GroupCommitOptions;
 use tokio::time::advance;
 
-use crate::fake::{Answer, Fake, at, call, call_with, group, settle, user};
+use crate::fake::{Answer, Fake, call, call_with, group, settle, user};
 
 async fn is_overloaded(answer: Answer) -> bool {
     assert!(answer.is_finished(), "a refusal does not wait");
@@ -63,9 +63,9 @@ async fn by_bytes() {
     let fake = Fake::gated();
     let group = group(&fake, GroupCommitOptions { queue_bytes_max: 2_000, ..GroupCommitOptions::default() });
     call(&group, &[1]).await;
-    let large = call_with(&group, vec![deposit(2, 1_024)], 1).await;
+    let large = call_with(&group, vec![deposit(2, 1_024)]).await;
     assert!(!large.is_finished());
-    assert!(is_overloaded(call_with(&group, vec![deposit(3, 1_024)], 1).await).await);
+    assert!(is_overloaded(call_with(&group, vec![deposit(3, 1_024)]).await).await);
     let small = call(&group, &[5]).await;
     assert!(!small.is_finished(), "a small call still fits");
     fake.release(2).await;
@@ -137,7 +137,7 @@ async fn reads_are_bounded_too() {
     let group = group(&fake, options);
     let read = |id| {
         let group = group.clone();
-        tokio::spawn(async move { group.accounts(vec![user(id)], at(1)).await })
+        tokio::spawn(async move { group.accounts(vec![user(id)]).await })
     };
     let answers = [read(1), read(2), read(3)];
     settle().await;

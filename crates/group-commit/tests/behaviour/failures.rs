@@ -11,7 +11,7 @@ use balance_domain::{
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
 
-use crate::fake::{Answer, Fake, about, at, call, group, users_in};
+use crate::fake::{Answer, Fake, about, call, group, users_in};
 
 /// One call in flight, then all of these queued behind it, then everything let go.
 async fn behind_a_commit(fake: &Arc<Fake>, calls: &[&[i64]]) -> Vec<Result<Vec<Reply>, RepoError>> {
@@ -74,8 +74,8 @@ async fn a_lone_panic_leaves_the_lane_alive() {
     });
     let group = group(&fake, GroupCommitOptions::default());
     for _ in 0..100 {
-        assert!(matches!(group.execute(vec![about(13)], at(1)).await, Err(RepoError::Unknown(_))));
-        assert!(group.execute(vec![about(2)], at(1)).await.is_ok());
+        assert!(matches!(group.execute(vec![about(13)]).await, Err(RepoError::Unknown(_))));
+        assert!(group.execute(vec![about(2)]).await.is_ok());
     }
 }
 
@@ -174,11 +174,11 @@ async fn a_store_that_fails_on_everything_is_not_asked_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn replies_that_belong_to_nobody_knows_whom_are_given_to_nobody() {
     let mut inner = MockBalanceRepo::new();
-    inner.expect_execute().returning(|submissions: Vec<Submission>, _| {
+    inner.expect_execute().returning(|submissions: Vec<Submission>| {
         Ok(submissions.iter().skip(1).map(|_| Ok(Vec::new())).collect())
     });
     let group = GroupCommit::new(Arc::new(inner), GroupCommitOptions::default());
-    let answer = group.execute(vec![about(1), about(2)], at(1)).await;
+    let answer = group.execute(vec![about(1), about(2)]).await;
     assert!(matches!(answer, Err(RepoError::Unknown(_))), "{answer:?}");
 }
 

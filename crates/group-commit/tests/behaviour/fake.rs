@@ -24,10 +24,10 @@ pub(crate) const RECALLED: i64 = 1_000;
 pub(crate) struct Fake {
     gate: Semaphore,
     script: Script,
-    /// The users of each batch, and its time; noted when the batch arrives.
-    batches: Mutex<Vec<(Vec<i64>, Timestamp)>>,
+    /// The users of each batch; noted when the batch arrives.
+    batches: Mutex<Vec<Vec<i64>>>,
     /// The same of reads.
-    reads: Mutex<Vec<(Vec<i64>, Timestamp)>>,
+    reads: Mutex<Vec<Vec<i64>>>,
     committed: Mutex<Vec<i64>>,
 }
 
@@ -64,22 +64,12 @@ impl Fake {
 
     /// The users of every batch that arrived, in order.
     pub(crate) fn batches(&self) -> Vec<Vec<i64>> {
-        self.batches.lock().unwrap().iter().map(|(users, _)| users.clone()).collect()
-    }
-
-    /// The time of every batch that arrived, in microseconds.
-    pub(crate) fn batch_times(&self) -> Vec<i64> {
-        self.batches.lock().unwrap().iter().map(|(_, now)| now.micros()).collect()
+        self.batches.lock().unwrap().clone()
     }
 
     /// The users of every read that arrived, in order.
     pub(crate) fn reads(&self) -> Vec<Vec<i64>> {
-        self.reads.lock().unwrap().iter().map(|(users, _)| users.clone()).collect()
-    }
-
-    /// The time of every read that arrived, in microseconds.
-    pub(crate) fn read_times(&self) -> Vec<i64> {
-        self.reads.lock().unwrap().iter().map(|(_, now)| now.micros()).collect()
+        self.reads.lock().unwrap().clone()
     }
 
     /// The users of all submissions that were committed, in order.
@@ -94,40 +84,34 @@ impl Fake {
 
 #[async_trait]
 impl BalanceRepo for Fake {
-    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
+    async fn execute(&self, submissions: Vec<Submission>) -> Result<Vec<Reply>, RepoError> {
         let users: Vec<i64> = submissions.iter().map(first_user).collect();
-        self.batches.lock().unwrap().push((users.clone(), now));
+        self.batches.lock().unwrap().push(users.clone());
         self.pass().await;
         (self.script)(&users)?;
         self.committed.lock().unwrap().extend(users);
         Ok(submissions.iter().map(|submission| Ok(receipts_for(submission))).collect())
     }
 
-    async fn accounts(
-        &self,
-        user_ids: Vec<UserId>,
-        now: Timestamp,
-    ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+    async fn accounts(&self, user_ids: Vec<UserId>) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
         let users: Vec<i64> = user_ids.iter().map(|user| user.get()).collect();
-        self.reads.lock().unwrap().push((users.clone(), now));
+        self.reads.lock().unwrap().push(users.clone());
         self.pass().await;
         (self.script)(&users)?;
         Ok(user_ids.into_iter().map(account_of).collect())
     }
 
-    fn recall_account(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
-        let account = (user_id == user(RECALLED)).then(|| account_of(user_id)).flatten();
-        account.map(|account| AccountAsOf { at: now, ..account })
+    fn recall_account(&self, user_id: UserId) -> Option<AccountAsOf> {
+        (user_id == user(RECALLED)).then(|| account_of(user_id)).flatten()
     }
 
-    async fn reservation(&self, _: ReservationKey, _: Timestamp) -> Result<Option<Reservation>, RepoError> {
+    async fn reservation(&self, _: ReservationKey) -> Result<Option<Reservation>, RepoError> {
         unreachable!("these tests do not ask for it")
     }
 
     async fn reservations(
         &self,
         _: ReservationQuery,
-        _: Timestamp,
     ) -> Result<Page<Reservation, ReservationPosition>, RepoError> {
         unreachable!("these tests do not ask for it")
     }
@@ -140,7 +124,7 @@ impl BalanceRepo for Fake {
         unreachable!("these tests do not ask for it")
     }
 
-    async fn due_users(&self, _: Timestamp, _: u32) -> Result<Vec<UserId>, RepoError> {
+    async fn due_users(&self, _: u32) -> Result<Vec<UserId>, RepoError> {
         unreachable!("these tests do not ask for it")
     }
 
@@ -156,12 +140,7 @@ impl BalanceRepo for Fake {
 /// The fake has accounts of even users only, and names the user in the account.
 fn account_of(user_id: UserId) -> Option<AccountAsOf> {
     let recorded = Account::unopened(user_id);
-    (user_id.get() % 2 == 0).then_some(AccountAsOf {
-        at: Timestamp::MIN,
-        recorded,
-        due_count: 0,
-        due_remaining: 0,
-    })
+    (user_id.get() % 2 == 0).then_some(AccountAsOf { at: Timestamp::MIN, recorded, has_due: false })
 }
 
 fn first_user(submission: &Submission) -> i64 {
@@ -179,10 +158,6 @@ fn receipts_for(submission: &Submission) -> Vec<Accepted> {
 
 pub(crate) fn user(id: i64) -> UserId {
     UserId::new(id).unwrap()
-}
-
-pub(crate) fn at(micros: i64) -> Timestamp {
-    Timestamp::from_micros(micros).unwrap()
 }
 
 /// Users of the first and of the second of two lanes.
@@ -216,13 +191,13 @@ pub(crate) type Answer = JoinHandle<Result<Vec<Reply>, RepoError>>;
 
 /// Calls in a task of its own, as requests do, and lets the call arrive.
 pub(crate) async fn call(group: &Arc<GroupCommit>, users: &[i64]) -> Answer {
-    call_with(group, users.iter().map(|id| about(*id)).collect(), 1).await
+    call_with(group, users.iter().map(|id| about(*id)).collect()).await
 }
 
-/// The same with any submissions at any time.
-pub(crate) async fn call_with(group: &Arc<GroupCommit>, submissions: Vec<Submission>, now: i64) -> Answer {
+/// The same with any submissions.
+pub(crate) async fn call_with(group: &Arc<GroupCommit>, submissions: Vec<Submission>) -> Answer {
     let group = group.clone();
-    let answer = tokio::spawn(async move { group.execute(submissions, at(now)).await });
+    let answer = tokio::spawn(async move { group.execute(submissions).await });
     settle().await;
     answer
 }

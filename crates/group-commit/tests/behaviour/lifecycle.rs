@@ -6,7 +6,7 @@ use balance_domain::ports::{BalanceRepo, RepoError};
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::fake::{Fake, about, at, call, group, settle, user};
+use crate::fake::{Fake, about, call, group, settle, user};
 
 #[tokio::test(start_paused = true)]
 async fn draining_waits_for_all_that_is_queued_and_refuses_the_rest() {
@@ -23,7 +23,7 @@ async fn draining_waits_for_all_that_is_queued_and_refuses_the_rest() {
     settle().await;
 
     assert!(matches!(call(&group, &[21]).await.await.unwrap(), Err(RepoError::Unavailable(_))));
-    assert!(matches!(group.accounts(vec![user(1)], at(1)).await, Err(RepoError::Unavailable(_))));
+    assert!(matches!(group.accounts(vec![user(1)]).await, Err(RepoError::Unavailable(_))));
     assert!(matches!(group.ready().await, Err(RepoError::Unavailable(_))));
     assert!(!drained.is_finished());
     fake.release(2).await;
@@ -46,7 +46,7 @@ async fn draining_waits_for_reads() {
     let group = group(&fake, GroupCommitOptions { read_batches_max: 1, ..GroupCommitOptions::default() });
     let read = |id| {
         let group = group.clone();
-        tokio::spawn(async move { group.accounts(vec![user(id)], at(1)).await })
+        tokio::spawn(async move { group.accounts(vec![user(id)]).await })
     };
     let answers = [read(2), read(4)];
     settle().await;
@@ -104,7 +104,7 @@ fn a_runtime_that_ends_early_leaves_nobody_waiting() {
         assert!(matches!(in_flight, Err(RepoError::Unknown(_))), "{in_flight:?}");
         let queued = queued.await.unwrap();
         assert!(matches!(queued, Err(RepoError::Unavailable(_))), "it was not executed: {queued:?}");
-        let later = group.execute(vec![about(3)], at(1)).await;
+        let later = group.execute(vec![about(3)]).await;
         assert!(matches!(later, Err(RepoError::Unavailable(_))), "{later:?}");
         group.drain().await;
     });
@@ -130,7 +130,7 @@ fn a_runtime_that_ends_in_a_panic_does_not_take_the_process_down() {
     let group = kept.lock().unwrap().take().unwrap();
     Builder::new_current_thread().build().unwrap().block_on(async {
         group.drain().await;
-        assert!(matches!(group.execute(vec![about(3)], at(1)).await, Err(RepoError::Unavailable(_))));
+        assert!(matches!(group.execute(vec![about(3)]).await, Err(RepoError::Unavailable(_))));
     });
     assert_eq!(fake.batches(), [vec![1]]);
 }

@@ -8,7 +8,7 @@ use balance_group_commit::{GroupCommit, GroupCommitOptions};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-use crate::fake::{Fake, about, at, call, call_with, group, user, users_in, users_of_two_lanes};
+use crate::fake::{Fake, about, call, call_with, group, user, users_in, users_of_two_lanes};
 
 #[tokio::test(start_paused = true)]
 async fn while_one_batch_commits_the_next_gathers() {
@@ -35,7 +35,7 @@ async fn a_lone_call_leaves_at_once() {
     let group = group(&fake, GroupCommitOptions::default());
     let before = Instant::now();
     for id in 1..=100 {
-        let replies = group.execute(vec![about(id)], at(1)).await.unwrap();
+        let replies = group.execute(vec![about(id)]).await.unwrap();
         assert_eq!(users_in(&replies), [id]);
     }
     assert_eq!(before.elapsed(), Duration::ZERO, "no timer was waited for");
@@ -53,7 +53,7 @@ async fn a_call_keeps_its_order_and_its_own_replies() {
         Command::Close { user_id: user(6) },
         Command::Expire { user_id: user(8) },
     ]);
-    let mixed = call_with(&group, vec![about(3), pair, about(4)], 1).await;
+    let mixed = call_with(&group, vec![about(3), pair, about(4)]).await;
     fake.release(2).await;
 
     assert_eq!(fake.batches(), [vec![1], vec![9, 2, 9, 5, 3, 7, 4]]);
@@ -62,17 +62,6 @@ async fn a_call_keeps_its_order_and_its_own_replies() {
     let mixed = mixed.await.unwrap().unwrap();
     assert_eq!(mixed.len(), 3, "one reply per submission, however many commands it has");
     assert_eq!(users_in(&mixed), [3, 7, 6, 8, 4]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_batch_is_decided_at_the_latest_time_of_its_calls() {
-    let fake = Fake::gated();
-    let group = group(&fake, GroupCommitOptions::default());
-    for (id, now) in [(1, 500), (2, 40), (3, 90), (4, 60)] {
-        call_with(&group, vec![about(id)], now).await;
-    }
-    fake.release(2).await;
-    assert_eq!(fake.batch_times(), [500, 90]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,8 +99,8 @@ async fn commands_count_not_submissions() {
     let group = group(&fake, GroupCommitOptions { batch_commands_max: 3, ..GroupCommitOptions::default() });
     let double = || Submission::from(vec![Command::Expire { user_id: user(2) }; 2]);
     call(&group, &[1]).await;
-    call_with(&group, vec![double()], 1).await;
-    call_with(&group, vec![double()], 1).await;
+    call_with(&group, vec![double()]).await;
+    call_with(&group, vec![double()]).await;
     fake.release(3).await;
     assert_eq!(fake.batches(), [vec![1], vec![2], vec![2]]);
 }
@@ -120,22 +109,18 @@ async fn commands_count_not_submissions() {
 async fn nothing_to_do_needs_no_batch() {
     let fake = Fake::gated();
     let group = group(&fake, GroupCommitOptions::default());
-    assert_eq!(group.execute(Vec::new(), at(1)).await.unwrap().len(), 0);
+    assert_eq!(group.execute(Vec::new()).await.unwrap().len(), 0);
     assert_eq!(fake.batches(), Vec::<Vec<i64>>::new());
 }
 
 #[tokio::test]
 async fn everything_else_goes_straight_to_the_store() {
     let mut inner = MockBalanceRepo::new();
-    inner
-        .expect_due_users()
-        .withf(|now, users_max| *now == at(5) && *users_max == 3)
-        .times(1)
-        .returning(|_, _| Ok(vec![user(4)]));
+    inner.expect_due_users().withf(|users_max| *users_max == 3).times(1).returning(|_| Ok(vec![user(4)]));
     inner.expect_ready().times(1).returning(|| Ok(()));
     inner.expect_operation_by_key().times(1).returning(|_, _| Ok(None));
     let group = GroupCommit::new(Arc::new(inner), GroupCommitOptions::default());
-    assert_eq!(group.due_users(at(5), 3).await.unwrap(), [user(4)]);
+    assert_eq!(group.due_users(3).await.unwrap(), [user(4)]);
     group.ready().await.unwrap();
     let key = balance_domain::IdempotencyKey::new("a").unwrap();
     assert_eq!(group.operation_by_key(user(1), key).await.unwrap(), None);

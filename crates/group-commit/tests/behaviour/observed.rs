@@ -5,7 +5,7 @@ use balance_group_commit::{GroupCommit, GroupCommitOptions, describe};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::sync::Arc;
 
-use crate::fake::{Fake, at, call, user};
+use crate::fake::{Fake, call, user};
 
 #[tokio::test(start_paused = true)]
 async fn batches_queues_and_refusals_are_counted() {
@@ -24,7 +24,7 @@ async fn batches_queues_and_refusals_are_counted() {
     }
     let waiting = prometheus.render();
     fake.release(3).await;
-    group.accounts(vec![user(1), user(2)], at(1)).await.unwrap();
+    group.accounts(vec![user(1), user(2)]).await.unwrap();
     let done = prometheus.render();
 
     let assert_has = |text: &str, line: &str| assert!(text.lines().any(|l| l == line), "{line}\n{text}");

@@ -35,7 +35,7 @@ async fn a_submission_with_accounts_of_two_lanes_keeps_its_call_whole() {
     let [even, odd] = users_of_two_lanes();
     let expire = |id| Command::Expire { user_id: user(id) };
     let both = Submission::from(vec![expire(even[1]), expire(odd[1])]);
-    let answer = call_with(&group, vec![about(odd[0]), both, about(even[0])], 1).await;
+    let answer = call_with(&group, vec![about(odd[0]), both, about(even[0])]).await;
     assert_eq!(fake.batches(), [vec![odd[0], even[1], even[0]]]);
     fake.release(1).await;
     assert_eq!(users_in(&answer.await.unwrap().unwrap()), [odd[0], even[1], odd[1], even[0]]);

@@ -14,7 +14,7 @@ use balance_domain::{
     ports::{ApiKeyRepo, BalanceRepo, LedgerSink, Reply, RepoError, ReportRepo, ServiceRepo},
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
-use balance_store_conformance::MemoryStore;
+use balance_store_conformance::{MemoryStore, SetClock};
 use tokio::task::yield_now;
 
 /// Writes a port of `$type` that hands every call to `self.$to`, but for methods that are written out.
@@ -35,12 +35,12 @@ macro_rules! pass_on {
 macro_rules! ledger {
     ($type:ty, reads from $to:ident; $($execute:tt)*) => {
         pass_on! { BalanceRepo of $type, to $to {
-            accounts(user_ids: Vec<UserId>, now: Timestamp) -> Vec<Option<AccountAsOf>>;
-            reservation(key: ReservationKey, now: Timestamp) -> Option<Reservation>;
-            reservations(query: ReservationQuery, now: Timestamp) -> Page<Reservation, ReservationPosition>;
+            accounts(user_ids: Vec<UserId>) -> Vec<Option<AccountAsOf>>;
+            reservation(key: ReservationKey) -> Option<Reservation>;
+            reservations(query: ReservationQuery) -> Page<Reservation, ReservationPosition>;
             operations(query: OperationQuery) -> Page<Operation, OperationPosition>;
             operation_by_key(user_id: UserId, key: IdempotencyKey) -> Option<Operation>;
-            due_users(now: Timestamp, users_max: u32) -> Vec<UserId>;
+            due_users(users_max: u32) -> Vec<UserId>;
             scan(sink: Arc<dyn LedgerSink>) -> ();
             ready() -> ();
         } $($execute)* }
@@ -72,11 +72,11 @@ impl Slow {
 }
 
 ledger! { Slow, reads from memory;
-    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
+    async fn execute(&self, submissions: Vec<Submission>) -> Result<Vec<Reply>, RepoError> {
         for _ in 0..5 {
             yield_now().await;
         }
-        let replies = self.memory.execute(submissions, now).await;
+        let replies = self.memory.execute(submissions).await;
         let commits = self.commits.fetch_add(1, Ordering::Relaxed) + 1;
         assert!(self.panic_after == 0 || !commits.is_multiple_of(self.panic_after), "after the commit");
         replies
@@ -96,6 +96,10 @@ impl Grouped {
         Self { memory, group }
     }
 
+    pub(crate) fn clock(&self) -> SetClock {
+        self.memory.clock()
+    }
+
     pub(crate) async fn drain(&self) -> MemoryStore {
         self.group.drain().await;
         self.memory.clone()
@@ -103,8 +107,8 @@ impl Grouped {
 }
 
 ledger! { Grouped, reads from group;
-    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
-        self.group.execute(submissions, now).await
+    async fn execute(&self, submissions: Vec<Submission>) -> Result<Vec<Reply>, RepoError> {
+        self.group.execute(submissions).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use balance_domain::{
     Account, Action, Amount, Command, IdempotencyKey, MoneyCommand, OrderId, Rejection, ReservationKey,
-    ServiceId, ServiceName, Submission, TimeLimit, Timestamp, Ttl, UserId,
+    ServiceId, ServiceName, Submission, TimeLimit, Ttl, UserId,
     ports::{BalanceRepo, Reply, ServiceRepo, SubmitError},
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
@@ -12,8 +12,6 @@ use balance_store_conformance::MemoryStore;
 use tokio::{runtime::Builder, task::JoinSet};
 
 use crate::grouped::Slow;
-
-const NOW: Timestamp = Timestamp::MIN;
 
 fn user(id: i64) -> UserId {
     UserId::new(id).unwrap()
@@ -36,7 +34,7 @@ fn withdrawal(user_id: i64, minor_units: i64, key: &str) -> Vec<Submission> {
 }
 
 async fn account(repo: &impl BalanceRepo, id: i64) -> Account {
-    repo.accounts(vec![user(id)], NOW).await.unwrap().pop().unwrap().unwrap().settled()
+    repo.accounts(vec![user(id)]).await.unwrap().pop().unwrap().unwrap().recorded
 }
 
 /// The answer to a call of one submission of one command.
@@ -44,7 +42,7 @@ fn only(replies: Vec<Reply>) -> Result<bool, Rejection> {
     match replies.into_iter().next().unwrap() {
         Ok(accepted) => Ok(accepted[0].is_replay),
         Err(SubmitError::Rejected { rejection, .. }) => Err(rejection),
-        Err(SubmitError::Failed(error)) => panic!("{error}"),
+        Err(error) => panic!("{error}"),
     }
 }
 
@@ -59,10 +57,10 @@ async fn sixty_four_clients_on_one_account_keep_exact_sums() {
             let mut balance = 0;
             for turn in 0..50_i64 {
                 let paid_in = deposit(1, client + 1, &format!("in-{client}-{turn}"));
-                assert_eq!(only(group.execute(paid_in, NOW).await.unwrap()), Ok(false));
+                assert_eq!(only(group.execute(paid_in).await.unwrap()), Ok(false));
                 balance += client + 1;
                 let paid_out = withdrawal(1, 2 * turn + 1, &format!("out-{client}-{turn}"));
-                match only(group.execute(paid_out, NOW).await.unwrap()) {
+                match only(group.execute(paid_out).await.unwrap()) {
                     Ok(_) => balance -= 2 * turn + 1,
                     Err(rejection) => assert!(matches!(rejection, Rejection::InsufficientFunds { .. })),
                 }
@@ -94,7 +92,7 @@ fn web_workers_on_runtimes_of_their_own_share_batches() {
                     for call in 0..200 {
                         let group = group.clone();
                         let submissions = deposit(call % 5 + 1, 1, &format!("{worker}-{call}"));
-                        calls.spawn(async move { only(group.execute(submissions, NOW).await.unwrap()) });
+                        calls.spawn(async move { only(group.execute(submissions).await.unwrap()) });
                     }
                     assert!(calls.join_all().await.into_iter().all(|answer| answer == Ok(false)));
                 });
@@ -118,7 +116,7 @@ async fn clients_that_hang_up_and_come_back_pay_once() {
         clients.spawn(async move {
             let pay = || {
                 let group = group.clone();
-                tokio::spawn(async move { group.execute(deposit(1, 3, &format!("{client}")), NOW).await })
+                tokio::spawn(async move { group.execute(deposit(1, 3, &format!("{client}"))).await })
             };
             let hung_up = pay();
             for _ in 0..client % 7 {
@@ -143,7 +141,7 @@ async fn a_panic_after_the_commit_does_not_pay_twice() {
         clients.spawn(async move {
             loop {
                 // A client that is told "unknown" asks again under the same key.
-                if let Ok(replies) = group.execute(deposit(1, 1, &format!("{client}")), NOW).await {
+                if let Ok(replies) = group.execute(deposit(1, 1, &format!("{client}"))).await {
                     return only(replies).unwrap();
                 }
             }
@@ -220,7 +218,7 @@ async fn commits_that_nobody_can_tell(
     let one_by_one = with_services().await;
     let mut expected = Vec::new();
     for call in &calls {
-        expected.push(format!("{:?}", one_by_one.execute(call.clone(), NOW).await.unwrap()));
+        expected.push(format!("{:?}", one_by_one.execute(call.clone()).await.unwrap()));
     }
 
     let store = Arc::new(Slow::new(with_services().await));
@@ -230,7 +228,7 @@ async fn commits_that_nobody_can_tell(
         .into_iter()
         .map(|call| {
             let group = group.clone();
-            tokio::spawn(async move { group.execute(call, NOW).await })
+            tokio::spawn(async move { group.execute(call).await })
         })
         .collect();
     for (answer, expected) in answers.into_iter().zip(expected) {
@@ -276,5 +274,5 @@ async fn how_calls_are_divided_among_lanes_makes_no_difference() {
 }
 
 async fn account_or_none(repo: &impl BalanceRepo, id: i64) -> Option<Account> {
-    repo.accounts(vec![user(id)], NOW).await.unwrap().pop().unwrap().map(|account| account.settled())
+    repo.accounts(vec![user(id)]).await.unwrap().pop().unwrap().map(|account| account.recorded)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use balance_store_conformance::{Harness, MemoryStore, Store, conformance};
+use balance_store_conformance::{Harness, MemoryStore, SetClock, Store, conformance};
 
 use crate::grouped::Grouped;
 
@@ -17,6 +17,10 @@ impl Harness for Through {
 
     fn store(&self) -> Arc<dyn Store> {
         self.0.clone()
+    }
+
+    fn clock(&self) -> SetClock {
+        self.0.clock()
     }
 
     async fn reopen(self) -> Self {

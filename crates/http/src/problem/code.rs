@@ -157,6 +157,8 @@ codes! {
         "Send the request again after Retry-After, with the same key. Nothing was executed.";
     Overloaded: 503 "overloaded", "Too much work is queued",
         "Send the request again after Retry-After, with the same key. Nothing was executed.";
+    ClockUnsafe: 503 "clock_unsafe", "The clock cannot be trusted",
+        "Send the request again after Retry-After, with the same key. Nothing was executed; tell the operator if it lasts.";
     OutcomeUnknown: 503 "outcome_unknown", "The outcome is unknown",
         "Send the same request with the same key until it is answered otherwise: the key makes that safe.";
     ReportNotPublished: 503 "report_not_published", "The report file could not be written",

@@ -32,13 +32,13 @@ pub(super) async fn open_account<O: Documented>(
     user_id: UserId,
 ) -> Result<(Account, Timestamp), Problem> {
     caller.about(user_id);
-    let (account, as_of) = caller.api().ledger.account(user_id).await?;
-    let account = account.ok_or_else(|| {
+    let found = caller.api().ledger.account(user_id).await?;
+    let found = found.ok_or_else(|| {
         Problem::with_detail(Code::AccountNotFound, Rejection::AccountNotFound(user_id).to_string())
     })?;
-    if account.status == AccountStatus::Closed {
+    if found.recorded.status == AccountStatus::Closed {
         let detail = Rejection::AccountClosed(user_id).to_string();
         return Err(Problem::with_detail(Code::AccountClosed, detail));
     }
-    Ok((account, as_of))
+    Ok((found.recorded, found.at))
 }

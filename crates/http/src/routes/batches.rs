@@ -93,6 +93,7 @@ fn atomic(reply: Reply, statuses: &[u16]) -> Result<Vec<BatchResult>, Problem> {
     let accepted = reply.map_err(|error| match error {
         SubmitError::Rejected { index, rejection } => Problem::from(rejection).of_command(index),
         SubmitError::Failed(error) => error.into(),
+        postponed @ SubmitError::Postponed(_) => postponed.into(),
     })?;
     if accepted.len() != statuses.len() {
         return Err(Problem::new(Code::Internal));

@@ -81,8 +81,8 @@ pub(super) async fn refund(
 
 /// Extend a reservation.
 ///
-/// Sets a new deadline, counted from now; only while it is active. Moves no money and needs no idempotency key:
-/// doing it twice is harmless.
+/// Moves the deadline on, counted from now, and never back; only while it is active. Moves no money and needs no
+/// idempotency key: doing it twice is harmless, in any order.
 #[api_v2_operation]
 pub(super) async fn extend(
     caller: Caller<ExtendReservation>,

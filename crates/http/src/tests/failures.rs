@@ -42,10 +42,10 @@ async fn failing(failure: Failure) -> World {
     World::with(
         move |ports| {
             let mut ledger = MockBalanceRepo::new();
-            ledger.expect_execute().returning(move |_, _| Err(failure()));
-            ledger.expect_accounts().returning(move |_, _| Err(failure()));
-            ledger.expect_reservation().returning(move |_, _| Err(failure()));
-            ledger.expect_reservations().returning(move |_, _| Err(failure()));
+            ledger.expect_execute().returning(move |_| Err(failure()));
+            ledger.expect_accounts().returning(move |_| Err(failure()));
+            ledger.expect_reservation().returning(move |_| Err(failure()));
+            ledger.expect_reservations().returning(move |_| Err(failure()));
             ledger.expect_operation_by_key().returning(move |_, _| Err(failure()));
             ledger.expect_ready().returning(move || Err(failure()));
             ports.ledger = Arc::new(ledger);
@@ -102,7 +102,7 @@ async fn a_command_that_fails_alone_fails_alone() {
         let world = World::with(
             move |ports| {
                 let mut ledger = MockBalanceRepo::new();
-                ledger.expect_execute().returning(move |submissions, _| {
+                ledger.expect_execute().returning(move |submissions| {
                     Ok(submissions.iter().map(|_| Err(SubmitError::Failed(failure()))).collect())
                 });
                 ports.ledger = Arc::new(ledger);
@@ -134,7 +134,7 @@ async fn a_store_that_gives_too_few_replies_is_a_failure_of_ours() {
     let world = World::with(
         |ports| {
             let mut ledger = MockBalanceRepo::new();
-            ledger.expect_execute().returning(|_, _| Ok(vec![]));
+            ledger.expect_execute().returning(|_| Ok(vec![]));
             ports.ledger = Arc::new(ledger);
         },
         |_| {},
@@ -156,7 +156,7 @@ async fn a_panic_is_answered_and_its_outcome_unknown() {
     let world = World::with(
         |ports| {
             let mut ledger = MockBalanceRepo::new();
-            ledger.expect_execute().returning(|_, _| panic!("{SECRET}"));
+            ledger.expect_execute().returning(|_| panic!("{SECRET}"));
             ports.ledger = Arc::new(ledger);
         },
         |_| {},

@@ -1,13 +1,6 @@
 //! A small company: the model store, a clock that moves when told, one service, and a way to call the API.
 
-use std::{
-    fmt::Write,
-    rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-};
+use std::{fmt::Write, rc::Rc, sync::Arc};
 
 use actix_web::{
     body::{BodySize, MessageBody, to_bytes},
@@ -24,7 +17,7 @@ use balance_domain::{
         ServiceRepo, SinkError, Spreadsheet, SpreadsheetLanguage,
     },
 };
-use balance_store_conformance::MemoryStore;
+use balance_store_conformance::{MemoryStore, SetClock};
 use futures::{FutureExt, future::LocalBoxFuture};
 use serde_json::Value;
 
@@ -33,18 +26,6 @@ use crate::{
     api::Shared,
     server::{app, shared},
 };
-
-/// 2026-11-24T09:30:00Z.
-pub(super) const START: i64 = 1_795_512_600_000_000;
-
-/// A clock that moves when told.
-pub(super) struct TestClock(AtomicI64);
-
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::Relaxed)).unwrap()
-    }
-}
 
 /// Publishes into memory.
 pub(super) struct TestSink;
@@ -78,10 +59,13 @@ impl ReportDraft for TestDraft {
     }
 }
 
+/// When the clock of a new world stands: 2026-11-24T09:30:00Z.
+pub(super) const START: i64 = 1_795_512_600_000_000;
+
 /// What a test works with.
 pub(super) struct World {
     pub(super) store: MemoryStore,
-    pub(super) clock: Arc<TestClock>,
+    pub(super) clock: SetClock,
     pub(super) shared: Data<Shared>,
 }
 
@@ -116,17 +100,18 @@ impl World {
             keys: Arc::new(store.clone()),
         };
         ports(&mut all);
-        let clock = Arc::new(TestClock(AtomicI64::new(START)));
-        let access = Access::new(all.keys, clock.clone());
+        let clock = store.clock();
+        let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
+        let access = Access::new(all.keys, Arc::clone(&shared_clock));
         // A port that cannot be read yet is a case of its own.
         let _: Result<(), RepoError> = access.refresh().await;
         let mut chosen = HttpSettings::new(Currency::RUB, Ttl::from_seconds(600).unwrap());
         settings(&mut chosen);
         let zone = AccountingZone::new("Europe/Moscow").unwrap();
         let api = Api {
-            ledger: Ledger::new(all.ledger, clock.clone()),
+            ledger: Ledger::new(all.ledger),
             services: all.services,
-            reports: Reports::new(all.reports, all.sink, clock.clone(), zone),
+            reports: Reports::new(all.reports, all.sink, shared_clock, zone),
             access,
             settings: chosen,
         };
@@ -135,7 +120,8 @@ impl World {
 
     /// Lets time pass.
     pub(super) fn pass(&self, seconds: i64) {
-        self.clock.0.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+        let now = self.clock.now().micros() + seconds * 1_000_000;
+        self.clock.set(Timestamp::from_micros(now).unwrap());
     }
 
     /// What serves requests.

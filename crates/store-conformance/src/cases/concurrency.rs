@@ -231,7 +231,7 @@ pub async fn balances_of_two_accounts_are_of_one_moment(teller: Teller) {
         .collect();
     let both: Vec<UserId> = [1, 2].map(user).to_vec();
     for _ in 0..60 {
-        let accounts = teller.store().accounts(both.clone(), teller.now()).await;
+        let accounts = teller.store().accounts(both.clone()).await;
         let accounts = accounts.unwrap_or_else(|error| failed(&error));
         let total: i64 = accounts.iter().flatten().map(|account| account.recorded.total()).sum();
         assert_eq!(total, 2000, "{accounts:?}");

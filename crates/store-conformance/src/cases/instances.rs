@@ -17,7 +17,7 @@ const INSTANCES: usize = 3;
 async fn tellers<H: Harness>(harness: &H) -> Vec<Arc<Teller>> {
     let stores = harness.instances(INSTANCES).await;
     assert_eq!(stores.len(), INSTANCES);
-    stores.into_iter().map(|store| Arc::new(Teller::new(store))).collect()
+    stores.into_iter().map(|store| Arc::new(Teller::new(store, harness.clock()))).collect()
 }
 
 /// The same request at every instance at once has one effect.

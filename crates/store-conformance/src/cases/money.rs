@@ -76,14 +76,14 @@ pub async fn accounts_come_in_the_order_asked(teller: Teller) {
         teller.deposit(id, id * 10).await;
     }
     let asked = [3, 9, 1, 3, i64::MAX, 2].map(user).to_vec();
-    let answered = teller.store().accounts(asked, teller.now()).await;
+    let answered = teller.store().accounts(asked).await;
     let available: Vec<Option<i64>> = answered
         .into_iter()
         .flatten()
         .map(|account| account.map(|account| account.recorded.available))
         .collect();
     assert_eq!(available, [Some(30), None, Some(10), Some(30), None, Some(20)]);
-    let none = teller.store().accounts(Vec::new(), teller.now()).await;
+    let none = teller.store().accounts(Vec::new()).await;
     assert_eq!(none.map(|accounts| accounts.len()).ok(), Some(0));
 }
 

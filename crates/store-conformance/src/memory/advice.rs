@@ -2,19 +2,23 @@
 //! only aim is needed.
 
 use balance_domain::{
-    Account, IdempotencyKey, Reservation, ServiceId, ServiceName, Submission, Timestamp, UserId,
+    Account, IdempotencyKey, Moment, Reservation, ServiceId, ServiceName, Submission, Timestamp, UserId,
 };
 
 use super::MemoryStore;
 
+fn moment_at(now: Timestamp) -> Moment {
+    Moment::new(now, Moment::TOLERANCE)
+}
+
 impl MemoryStore {
     pub(crate) fn expire_now(&self, user_id: UserId, now: Timestamp) {
-        self.world().expire(user_id, now);
+        self.world().expire(user_id, moment_at(now));
     }
 
     /// What is rejected leaves no trace here either.
     pub(crate) fn play(&self, submission: &Submission, now: Timestamp) {
-        self.world().submit(submission, now).ok();
+        self.world().submit(submission, moment_at(now)).ok();
     }
 
     pub(crate) fn account_now(&self, user_id: UserId) -> Option<Account> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use balance_domain::{
-    Account, AccountStatus, Actor, Amount, Fingerprint, Operation, OperationKind, OrderId, RecordedOperation,
-    Reservation, ServiceId, Timestamp, UserId,
+    Account, AccountStatus, Actor, Amount, Fingerprint, Moment, Operation, OperationKind, OrderId,
+    RecordedOperation, Reservation, ServiceId, Timestamp, UserId,
 };
 
 /// What is known of a user whom something happened to.
@@ -36,6 +36,16 @@ impl Book {
 
     pub(super) fn last_at(&self) -> Timestamp {
         self.operations.last().map_or(Timestamp::MIN, |last| last.operation.created_at)
+    }
+
+    /// When the next operation happens.
+    pub(super) fn next_at(&self, moment: Moment) -> Timestamp {
+        moment.next(self.last_at())
+    }
+
+    /// When an expiry with this deadline happens.
+    pub(super) fn expiry_at(&self, deadline: Timestamp, moment: Moment) -> Timestamp {
+        moment.expiry(deadline, self.last_at())
     }
 
     pub(super) fn account(&self) -> Account {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use balance_domain::{
-    Action, Actor, Amount, Command, OperationKind, Reservation, ReservationState, Submission, Timestamp,
-    UserId,
+    Action, Actor, Amount, Command, Moment, OperationKind, Reservation, ReservationState, Submission,
+    Timestamp, UserId,
 };
 
 use super::World;
@@ -47,15 +47,19 @@ fn named(command: &Command) -> Vec<UserId> {
 
 impl World {
     /// Writes the expiry of everything of this user that is due, the longest overdue first.
-    pub(super) fn expire(&mut self, user_id: UserId, now: Timestamp) {
+    pub(super) fn expire(&mut self, user_id: UserId, moment: Moment) {
         let Some(book) = self.books.get_mut(&user_id) else { return };
-        let mut due: Vec<Reservation> =
-            book.reservations.values().filter(|reservation| is_due(reservation, now)).copied().collect();
+        let mut due: Vec<Reservation> = book
+            .reservations
+            .values()
+            .filter(|reservation| is_due(reservation, moment.now()))
+            .copied()
+            .collect();
         due.sort_by_key(|reservation| (reservation.expires_at, reservation.key));
         for reservation in due {
             let rest = reservation.amount.get() - reservation.captured - reservation.released;
             let Ok(amount) = Amount::new(rest) else { continue };
-            let at = reservation.expires_at.max(book.last_at());
+            let at = book.expiry_at(reservation.expires_at, moment);
             book.reserved -= rest;
             book.available += rest;
             book.note_on(

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use balance_domain::{
-    Accepted, AccountAsOf, Command, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page,
-    Receipt, Rejection, Reservation, ReservationKey, ReservationPosition, ReservationQuery, Service,
-    ServiceId, Submission, Timestamp, UserId,
+    Accepted, AccountAsOf, Command, IdempotencyKey, Moment, Operation, OperationPosition, OperationQuery,
+    Page, Receipt, Rejection, Reservation, ReservationKey, ReservationPosition, ReservationQuery, Service,
+    ServiceId, Submission, UserId,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError, SubmitError},
 };
 
@@ -14,37 +14,30 @@ use super::{Answer, MemoryStore, World, book::Book, expiry::users_of};
 
 #[async_trait]
 impl BalanceRepo for MemoryStore {
-    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
+    async fn execute(&self, submissions: Vec<Submission>) -> Result<Vec<Reply>, RepoError> {
         let mut world = self.world();
+        let moment = self.moment()?;
         for user_id in users_of(&submissions) {
-            world.expire(user_id, now);
+            world.expire(user_id, moment);
         }
-        Ok(submissions.iter().map(|submission| world.submit(submission, now)).collect())
+        Ok(submissions.iter().map(|submission| world.submit(submission, moment)).collect())
     }
 
-    async fn accounts(
-        &self,
-        user_ids: Vec<UserId>,
-        now: Timestamp,
-    ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+    async fn accounts(&self, user_ids: Vec<UserId>) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
         let world = self.world();
-        Ok(user_ids.into_iter().map(|user_id| world.account_as_of(user_id, now)).collect())
+        let moment = self.moment()?;
+        Ok(user_ids.into_iter().map(|user_id| world.account_as_of(user_id, moment)).collect())
     }
 
-    async fn reservation(
-        &self,
-        key: ReservationKey,
-        now: Timestamp,
-    ) -> Result<Option<Reservation>, RepoError> {
-        Ok(self.world().reservation_at(key, now))
+    async fn reservation(&self, key: ReservationKey) -> Result<Option<Reservation>, RepoError> {
+        Ok(self.world().reservation(key))
     }
 
     async fn reservations(
         &self,
         query: ReservationQuery,
-        now: Timestamp,
     ) -> Result<Page<Reservation, ReservationPosition>, RepoError> {
-        Ok(self.world().reservations_page(&query, now))
+        Ok(self.world().reservations_page(&query))
     }
 
     async fn operations(
@@ -62,8 +55,8 @@ impl BalanceRepo for MemoryStore {
         Ok(self.world().operation_by_key(user_id, &key))
     }
 
-    async fn due_users(&self, now: Timestamp, users_max: u32) -> Result<Vec<UserId>, RepoError> {
-        Ok(self.world().due_users(now, users_max))
+    async fn due_users(&self, users_max: u32) -> Result<Vec<UserId>, RepoError> {
+        Ok(self.world().due_users(self.moment()?.now(), users_max))
     }
 
     async fn scan(&self, sink: Arc<dyn LedgerSink>) -> Result<(), RepoError> {
@@ -88,13 +81,13 @@ impl BalanceRepo for MemoryStore {
 
 impl World {
     /// All commands, or none.
-    pub(super) fn submit(&mut self, submission: &Submission, now: Timestamp) -> Reply {
+    pub(super) fn submit(&mut self, submission: &Submission, moment: Moment) -> Reply {
         // A single command that is refused changes nothing: only several may have to be undone.
         let before = (submission.commands.len() > 1).then(|| Before::of(self, submission));
         let mut accepted = Vec::new();
         let has_happened = submission.commands.len() > 1 && self.knows_every_key(submission);
         for (index, command) in submission.commands.iter().enumerate() {
-            match self.obey(command, submission.actor, now) {
+            match self.obey(command, submission.actor, moment) {
                 Ok((receipt, is_replay)) => accepted.push(Accepted { receipt, is_replay }),
                 Err(rejection) => {
                     if has_happened && let Some(receipt) = self.over(command, rejection) {

@@ -1,43 +1,34 @@
 //! What the model answers to questions: everything is listed, filtered and sorted, then cut to a page.
 
 use balance_domain::{
-    AccountAsOf, IdempotencyKey, Limit, Operation, OperationFilter, OperationPosition, OperationQuery,
-    OperationSort, Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery,
-    ReservationState, Timestamp, UserId,
+    AccountAsOf, IdempotencyKey, Limit, Moment, Operation, OperationFilter, OperationPosition,
+    OperationQuery, OperationSort, Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery,
+    Timestamp, UserId,
 };
 
-use super::{
-    World,
-    expiry::{ended, is_due},
-};
+use super::{World, expiry::is_due};
 
 impl World {
-    pub(super) fn account_as_of(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
+    pub(super) fn account_as_of(&self, user_id: UserId, moment: Moment) -> Option<AccountAsOf> {
         let book = self.books.get(&user_id)?;
-        let mut as_of = AccountAsOf { at: now, recorded: book.account(), due_count: 0, due_remaining: 0 };
-        for due in book.reservations.values().filter(|reservation| is_due(reservation, now)) {
-            as_of.due_count += 1;
-            as_of.due_remaining += due.amount.get() - due.captured - due.released;
-        }
-        Some(as_of)
+        let has_due = book.reservations.values().any(|reservation| is_due(reservation, moment.now()));
+        Some(AccountAsOf { at: moment.now(), recorded: book.account(), has_due })
     }
 
-    pub(super) fn reservation_at(&self, key: ReservationKey, now: Timestamp) -> Option<Reservation> {
-        let book = self.books.get(&key.user_id)?;
-        book.reservations.get(&(key.service_id, key.order_id)).map(|reservation| seen(*reservation, now))
+    pub(super) fn reservation(&self, key: ReservationKey) -> Option<Reservation> {
+        self.books.get(&key.user_id)?.reservations.get(&(key.service_id, key.order_id)).copied()
     }
 
     pub(super) fn reservations_page(
         &self,
         query: &ReservationQuery,
-        now: Timestamp,
     ) -> Page<Reservation, ReservationPosition> {
         let mut rows: Vec<Reservation> = self
             .books
             .get(&query.user_id)
             .into_iter()
             .flat_map(|book| book.reservations.values())
-            .map(|reservation| seen(*reservation, now))
+            .copied()
             .filter(|reservation| query.state.is_none_or(|state| reservation.state == state))
             .collect();
         let order = |p: &ReservationPosition| (p.created_at, p.service_id, p.order_id);
@@ -95,11 +86,6 @@ impl World {
         due.truncate(users_max.try_into().unwrap_or(usize::MAX));
         due.into_iter().map(|(_, user_id)| user_id).collect()
     }
-}
-
-/// What a reader is told of a reservation: whatever is due is over.
-fn seen(reservation: Reservation, now: Timestamp) -> Reservation {
-    if is_due(&reservation, now) { ended(reservation, ReservationState::Expired) } else { reservation }
 }
 
 const fn place_of(reservation: &Reservation) -> ReservationPosition {

@@ -1,8 +1,9 @@
 //! The money rules, a second time: each command changes the books at once, after its last "no".
 
 use balance_domain::{
-    Action, Actor, Amount, BALANCE_MAX, Command, Comment, MoneyCommand, OperationKind, Receipt, Rejection,
-    Reservation, ReservationKey, ReservationState, ServiceStatus, TimeLimit, Timestamp, Ttl, UserId,
+    Action, Actor, Amount, BALANCE_MAX, Command, Comment, Moment, MoneyCommand, OperationKind, Receipt,
+    Rejection, Reservation, ReservationKey, ReservationState, ServiceStatus, TimeLimit, Timestamp, Ttl,
+    UserId,
 };
 
 use super::{
@@ -23,17 +24,20 @@ impl World {
         &mut self,
         command: &Command,
         actor: Actor,
-        now: Timestamp,
+        moment: Moment,
     ) -> Result<(Receipt, bool), Rejection> {
         match command {
-            Command::Money(command) => self.money(&Request { command, actor }, now),
-            Command::Extend { reservation, ttl } => Ok((self.extend(*reservation, *ttl, now)?, false)),
-            Command::Expire { user_id } => Ok((Receipt::Account(self.open(*user_id)?.account()), false)),
+            Command::Money(command) => self.money(&Request { command, actor }, moment),
+            Command::Extend { reservation, ttl } => Ok((self.extend(*reservation, *ttl, moment)?, false)),
+            Command::Expire { user_id } => {
+                let book = self.books.get(user_id).ok_or(Rejection::AccountNotFound(*user_id))?;
+                Ok((Receipt::Account(book.account()), false))
+            }
             Command::Close { user_id } => Ok((self.close(*user_id)?, false)),
         }
     }
 
-    fn money(&mut self, request: &Request<'_>, now: Timestamp) -> Result<(Receipt, bool), Rejection> {
+    fn money(&mut self, request: &Request<'_>, moment: Moment) -> Result<(Receipt, bool), Rejection> {
         let command = request.command;
         let meaning = meaning(command);
         let scope = (command.action.user_id(), command.key.clone());
@@ -45,17 +49,17 @@ impl World {
             return Ok((answer.receipt.clone(), true));
         }
         let receipt = match command.action {
-            Action::Deposit { user_id, amount } => self.deposit(request, user_id, amount, now),
-            Action::Withdraw { user_id, amount } => self.withdraw(request, user_id, amount, now),
-            Action::Transfer { from, to, amount } => self.transfer(request, from, to, amount, now),
+            Action::Deposit { user_id, amount } => self.deposit(request, user_id, amount, moment),
+            Action::Withdraw { user_id, amount } => self.withdraw(request, user_id, amount, moment),
+            Action::Transfer { from, to, amount } => self.transfer(request, from, to, amount, moment),
             Action::Reserve { reservation, amount, time_limit } => {
-                self.reserve(request, reservation, amount, time_limit, now)
+                self.reserve(request, reservation, amount, time_limit, moment)
             }
             Action::Capture { reservation, amount, is_final } => {
-                self.capture(request, reservation, amount, is_final, now)
+                self.capture(request, reservation, amount, is_final, moment)
             }
-            Action::Release { reservation } => self.release(request, reservation, now),
-            Action::Refund { reservation, amount } => self.refund(request, reservation, amount, now),
+            Action::Release { reservation } => self.release(request, reservation, moment),
+            Action::Refund { reservation, amount } => self.refund(request, reservation, amount, moment),
         }?;
         self.answers.insert(scope, Answer { meaning, receipt: receipt.clone(), is_erased: false });
         Ok((receipt, false))
@@ -66,11 +70,11 @@ impl World {
         request: &Request<'_>,
         user_id: UserId,
         amount: Amount,
-        now: Timestamp,
+        moment: Moment,
     ) -> Result<Receipt, Rejection> {
         self.can_receive(user_id, amount)?;
         let book = self.books.entry(user_id).or_insert(Book::empty(user_id));
-        let at = now.max(book.last_at());
+        let at = book.next_at(moment);
         book.available += amount.get();
         let noted = book.note(OperationKind::Deposit, amount, request.actor, at);
         sign(noted, request.command);
@@ -82,11 +86,11 @@ impl World {
         request: &Request<'_>,
         user_id: UserId,
         amount: Amount,
-        now: Timestamp,
+        moment: Moment,
     ) -> Result<Receipt, Rejection> {
         let book = self.open(user_id)?;
         can_spend(book, amount)?;
-        let at = now.max(book.last_at());
+        let at = book.next_at(moment);
         book.available -= amount.get();
         let noted = book.note(OperationKind::Withdrawal, amount, request.actor, at);
         sign(noted, request.command);
@@ -99,7 +103,7 @@ impl World {
         from: UserId,
         to: UserId,
         amount: Amount,
-        now: Timestamp,
+        moment: Moment,
     ) -> Result<Receipt, Rejection> {
         if from == to {
             return Err(Rejection::SameAccount);
@@ -108,9 +112,9 @@ impl World {
         self.not_closed(to)?;
         can_spend(self.open(from)?, amount)?;
         self.can_receive(to, amount)?;
-        let last_of_receiver = self.books.get(&to).map_or(Timestamp::MIN, Book::last_at);
+        let of_receiver = self.books.get(&to).map_or(Timestamp::MIN, |book| book.next_at(moment));
         let payer = self.open(from)?;
-        let at = now.max(payer.last_at()).max(last_of_receiver);
+        let at = payer.next_at(moment).max(of_receiver);
 
         payer.available -= amount.get();
         let paid = payer.note(OperationKind::TransferOut, amount, request.actor, at);
@@ -132,7 +136,7 @@ impl World {
         key: ReservationKey,
         amount: Amount,
         time_limit: TimeLimit,
-        now: Timestamp,
+        moment: Moment,
     ) -> Result<Receipt, Rejection> {
         self.open(key.user_id)?;
         match self.services.get(&key.service_id) {
@@ -152,7 +156,7 @@ impl World {
         }
         can_spend(book, amount)?;
 
-        let at = now.max(book.last_at());
+        let at = book.next_at(moment);
         let reservation = Reservation {
             key,
             state: ReservationState::Active,
@@ -180,9 +184,9 @@ impl World {
         key: ReservationKey,
         amount: Option<Amount>,
         is_final: bool,
-        now: Timestamp,
+        moment: Moment,
     ) -> Result<Receipt, Rejection> {
-        let mut reservation = self.active(key, now)?;
+        let mut reservation = self.active(key, moment)?;
         let left = reservation.amount.get() - reservation.captured - reservation.released;
         let taken = amount.map_or(left, Amount::get);
         if taken > left {
@@ -195,7 +199,7 @@ impl World {
             reservation.state = ReservationState::Captured;
         }
         let book = self.open(key.user_id)?;
-        let at = now.max(book.last_at());
+        let at = book.next_at(moment);
         book.reserved -= taken;
         let noted = book.note_on(reservation, OperationKind::Capture, money(taken), request.actor, at);
         sign(noted, request.command);
@@ -212,13 +216,13 @@ impl World {
         &mut self,
         request: &Request<'_>,
         key: ReservationKey,
-        now: Timestamp,
+        moment: Moment,
     ) -> Result<Receipt, Rejection> {
-        let before = self.active(key, now)?;
+        let before = self.active(key, moment)?;
         let rest = before.amount.get() - before.captured - before.released;
         let reservation = ended(before, ReservationState::Released);
         let book = self.open(key.user_id)?;
-        let at = now.max(book.last_at());
+        let at = book.next_at(moment);
         book.reserved -= rest;
         book.available += rest;
         let noted = book.note_on(reservation, OperationKind::Release, money(rest), request.actor, at);
@@ -231,7 +235,7 @@ impl World {
         request: &Request<'_>,
         key: ReservationKey,
         amount: Option<Amount>,
-        now: Timestamp,
+        moment: Moment,
     ) -> Result<Receipt, Rejection> {
         let book = self.open(key.user_id)?;
         let Some(mut reservation) = book.reservations.get(&(key.service_id, key.order_id)).copied() else {
@@ -249,17 +253,17 @@ impl World {
             return Err(Rejection::BalanceLimitExceeded(key.user_id));
         }
         reservation.refunded += back;
-        let at = now.max(book.last_at());
+        let at = book.next_at(moment);
         book.available += back;
         let noted = book.note_on(reservation, OperationKind::Refund, money(back), request.actor, at);
         sign(noted, request.command);
         Ok(Receipt::Reservation { reservation, operation_seq: Some(noted.operation.seq) })
     }
 
-    fn extend(&mut self, key: ReservationKey, ttl: Ttl, now: Timestamp) -> Result<Receipt, Rejection> {
-        let mut reservation = self.active(key, now)?;
+    fn extend(&mut self, key: ReservationKey, ttl: Ttl, moment: Moment) -> Result<Receipt, Rejection> {
+        let mut reservation = self.active(key, moment)?;
         let book = self.open(key.user_id)?;
-        reservation.expires_at = deadline(now.max(book.last_at()), ttl);
+        reservation.expires_at = reservation.expires_at.max(deadline(book.next_at(moment), ttl));
         book.reservations.insert((key.service_id, key.order_id), reservation);
         Ok(Receipt::Reservation { reservation, operation_seq: None })
     }
@@ -314,9 +318,9 @@ impl World {
     }
 
     /// What a transfer has dated past a deadline is over, as if the expiry stood in the book already.
-    fn active(&mut self, key: ReservationKey, now: Timestamp) -> Result<Reservation, Rejection> {
+    fn active(&mut self, key: ReservationKey, moment: Moment) -> Result<Reservation, Rejection> {
         let book = self.open(key.user_id)?;
-        let at = now.max(book.last_at());
+        let at = book.next_at(moment);
         let Some(reservation) = book.reservations.get(&(key.service_id, key.order_id)) else {
             return Err(Rejection::ReservationNotFound(key));
         };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use balance_domain::{CatalogueError, Submission, Timestamp, UserId};
+use balance_domain::{CatalogueError, Submission, UserId};
 
 use super::{
     Plan, Tally,
@@ -12,25 +12,26 @@ use super::{
     script::{Script, Step},
     told::Told,
 };
-use crate::{MemoryStore, Pages, Store, audit, snapshot};
+use crate::{MemoryStore, Pages, SetClock, Store, audit, snapshot};
 
 /// Runs every history of the plan on the store and on a model of its own, then compares the whole ledgers.
 ///
-/// The store must be empty at the start and must be used by nobody else.
+/// The store must be empty at the start and must be used by nobody else; `clock` is the one it reads.
 ///
 /// # Panics
 ///
 /// At the first difference: with the seed, the step, both answers and the command that runs the seed again.
-pub async fn differential(store: Arc<dyn Store>, plan: &Plan) -> Tally {
+pub async fn differential(store: Arc<dyn Store>, clock: SetClock, plan: &Plan) -> Tally {
     let mut tally = Tally::default();
     let mut expected: BTreeMap<UserId, Pages> = BTreeMap::new();
     for seed in plan.seeds() {
         let script = script(seed, &plan.commands);
-        let model: Arc<dyn Store> = Arc::new(MemoryStore::new());
-        let run = Run { store: &store, model: &model, script: &script, plan };
+        let model: Arc<dyn Store> = Arc::new(MemoryStore::with_clock(clock.clone()));
+        let run = Run { clock: &clock, store: &store, model: &model, script: &script, plan };
         for (step, what) in script.steps.iter().enumerate() {
             run.step(step, what, &mut tally).await;
         }
+        clock.set(script.end());
         let told = (inspect(&model, &script).await, inspect(&store, &script).await);
         run.compare(script.steps.len(), told);
         expected.extend(snapshot(&model).await);
@@ -43,6 +44,7 @@ pub async fn differential(store: Arc<dyn Store>, plan: &Plan) -> Tally {
 }
 
 struct Run<'a> {
+    clock: &'a SetClock,
     store: &'a Arc<dyn Store>,
     model: &'a Arc<dyn Store>,
     script: &'a Script,
@@ -53,19 +55,18 @@ impl Run<'_> {
     async fn step(&self, number: usize, step: &Step, tally: &mut Tally) {
         match step {
             Step::Submit { now, submissions } => {
-                let expected = told(self.model, submissions, *now).await;
-                let answered = told(self.store, submissions, *now).await;
+                self.clock.set(*now);
+                let expected = told(self.model, submissions).await;
+                let answered = told(self.store, submissions).await;
                 self.compare_replies(number, submissions, &expected, &answered);
                 for told in &expected {
                     tally.count(told);
                 }
             }
             Step::Look { now } => {
+                self.clock.set(*now);
                 let seed = self.script.seed;
-                self.compare(
-                    number,
-                    (glance(self.model, seed, *now).await, glance(self.store, seed, *now).await),
-                );
+                self.compare(number, (glance(self.model, seed).await, glance(self.store, seed).await));
             }
             _ => {
                 let expected = change_catalogue(self.model, step).await;
@@ -128,8 +129,8 @@ impl Run<'_> {
     }
 }
 
-async fn told(store: &Arc<dyn Store>, submissions: &[Submission], now: Timestamp) -> Vec<Told> {
-    match store.execute(submissions.to_vec(), now).await {
+async fn told(store: &Arc<dyn Store>, submissions: &[Submission]) -> Vec<Told> {
+    match store.execute(submissions.to_vec()).await {
         Ok(replies) => replies.into_iter().map(Told::from).collect(),
         Err(error) => vec![Told::Failed(error.to_string())],
     }

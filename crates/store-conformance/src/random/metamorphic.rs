@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use balance_domain::{Submission, Timestamp};
+use balance_domain::Submission;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     script::{Script, Step},
     told::Told,
 };
-use crate::{Store, audit, snapshot};
+use crate::{SetClock, Store, audit, snapshot};
 
 /// How the first ways cut: one submission per batch, all of one time in one batch, then at random.
 #[derive(Clone, Copy, Debug)]
@@ -26,22 +26,22 @@ enum Cut {
 
 /// Runs every history of the plan on each of the `ways`, cut otherwise each time, and compares all answers.
 ///
-/// A way is the instances of one ledger, which must be empty; each batch goes to a random one of them. The first
+/// A way is the instances of one ledger, which must be empty, and the clock that they read; each batch goes to a random one of them. The first
 /// way gets every submission alone, the second all of one time together, the others random cuts.
 ///
 /// # Panics
 ///
 /// At the first difference between two ways: with the seed and both answers.
-pub async fn metamorphic(ways: Vec<Vec<Arc<dyn Store>>>, plan: &Plan) -> Tally {
+pub async fn metamorphic(ways: Vec<(Vec<Arc<dyn Store>>, SetClock)>, plan: &Plan) -> Tally {
     assert!(ways.len() > 1, "two ways at least are compared");
     let mut tally = Tally::default();
     for seed in plan.seeds() {
         let script = script(seed, &plan.commands);
         let mut first: Option<Walked> = None;
-        for (number, instances) in ways.iter().enumerate() {
+        for (number, (instances, clock)) in ways.iter().enumerate() {
             let cut = [Cut::Single, Cut::Whole].get(number).copied().unwrap_or(Cut::Random);
             let rng = SmallRng::seed_from_u64(seed ^ (number as u64) << 40);
-            let walked = Way { instances, cut, rng }.walk(&script).await;
+            let walked = Way { instances, clock, cut, rng }.walk(&script).await;
             match &first {
                 None => first = Some(walked),
                 Some(first) => compare(first, &walked, number, cut, seed, plan),
@@ -54,7 +54,7 @@ pub async fn metamorphic(ways: Vec<Vec<Arc<dyn Store>>>, plan: &Plan) -> Tally {
         tally.commands += script.commands();
     }
     let mut ledgers = Vec::new();
-    for instances in &ways {
+    for (instances, _) in &ways {
         audit(&instances[0]).await;
         ledgers.push(snapshot(&instances[0]).await);
     }
@@ -74,6 +74,7 @@ struct Walked {
 
 struct Way<'a> {
     instances: &'a [Arc<dyn Store>],
+    clock: &'a SetClock,
     cut: Cut,
     rng: SmallRng,
 }
@@ -85,10 +86,12 @@ impl Way<'_> {
             match step {
                 Step::Submit { now, submissions } => {
                     walked.submissions.extend(submissions.iter().cloned());
-                    walked.told.extend(self.submit(submissions, *now).await);
+                    self.clock.set(*now);
+                    walked.told.extend(self.submit(submissions).await);
                 }
                 Step::Look { now } => {
-                    walked.observed.extend(glance(self.instance(), script.seed, *now).await);
+                    self.clock.set(*now);
+                    walked.observed.extend(glance(self.instance(), script.seed).await);
                 }
                 _ => {
                     let answer = change_catalogue(self.instance(), step).await;
@@ -96,6 +99,7 @@ impl Way<'_> {
                 }
             }
         }
+        self.clock.set(script.end());
         walked.observed.extend(inspect(self.instance(), script).await);
         walked
     }
@@ -104,7 +108,7 @@ impl Way<'_> {
         &self.instances[self.rng.random_range(0..self.instances.len())]
     }
 
-    async fn submit(&mut self, mut submissions: &[Submission], now: Timestamp) -> Vec<Told> {
+    async fn submit(&mut self, mut submissions: &[Submission]) -> Vec<Told> {
         let mut told = Vec::new();
         while !submissions.is_empty() {
             let size = match self.cut {
@@ -114,7 +118,7 @@ impl Way<'_> {
             };
             let (batch, rest) = submissions.split_at(size);
             submissions = rest;
-            match self.instance().execute(batch.to_vec(), now).await {
+            match self.instance().execute(batch.to_vec()).await {
                 Ok(replies) => told.extend(replies.into_iter().map(Told::from)),
                 Err(error) => told.push(Told::Failed(error.to_string())),
             }

@@ -31,20 +31,20 @@ pub(super) struct Observer<'a> {
 }
 
 /// What is read in the middle of a history: everything that depends on the time of asking.
-pub(super) async fn glance(store: &Arc<dyn Store>, seed: u64, now: Timestamp) -> Vec<Observed> {
+pub(super) async fn glance(store: &Arc<dyn Store>, seed: u64) -> Vec<Observed> {
     let mut observer = Observer { store, ids: Namespace::of(seed), seen: Vec::new() };
-    observer.accounts(now).await;
-    observer.reservations(now).await;
-    observer.due_users(now).await;
+    observer.accounts().await;
+    observer.reservations().await;
+    observer.due_users().await;
     observer.seen
 }
 
 /// What is read at the end of a history.
 pub(super) async fn inspect(store: &Arc<dyn Store>, script: &Script) -> Vec<Observed> {
     let mut observer = Observer { store, ids: Namespace::of(script.seed), seen: Vec::new() };
-    observer.accounts(script.end()).await;
-    observer.reservations(script.end()).await;
-    observer.due_users(script.end()).await;
+    observer.accounts().await;
+    observer.reservations().await;
+    observer.due_users().await;
     for user in observer.ids.users() {
         observer.history(user).await;
     }
@@ -62,17 +62,17 @@ impl Observer<'_> {
         self.seen.push(Observed { question, answer: format!("{answer:?}") });
     }
 
-    async fn accounts(&mut self, now: Timestamp) {
-        let answer = self.store.accounts(self.ids.users(), now).await;
-        self.note(format!("accounts at {now}"), &answer);
+    async fn accounts(&mut self) {
+        let answer = self.store.accounts(self.ids.users()).await;
+        self.note("accounts".to_owned(), &answer);
         // A store may go other ways for one user than for several.
         for user_id in self.ids.users() {
-            let answer = self.store.accounts(vec![user_id], now).await;
-            self.note(format!("account of user {user_id} at {now}"), &answer);
+            let answer = self.store.accounts(vec![user_id]).await;
+            self.note(format!("account of user {user_id}"), &answer);
         }
     }
 
-    async fn reservations(&mut self, now: Timestamp) {
+    async fn reservations(&mut self) {
         let states = [
             None,
             Some(ReservationState::Active),
@@ -84,8 +84,8 @@ impl Observer<'_> {
             for state in states {
                 let mut query = ReservationQuery { user_id, state, after: None, limit: limit(3) };
                 loop {
-                    let page = self.store.reservations(query.clone(), now).await;
-                    self.note(format!("reservations {query:?} at {now}"), &page);
+                    let page = self.store.reservations(query.clone()).await;
+                    self.note(format!("reservations {query:?}"), &page);
                     query.after = page.ok().and_then(|page| page.next);
                     if query.after.is_none() {
                         break;
@@ -96,20 +96,20 @@ impl Observer<'_> {
         for user_id in self.ids.users() {
             for (service_id, order_id) in self.ids.services().into_iter().zip(Namespace::orders()) {
                 let key = ReservationKey { user_id, service_id, order_id };
-                let answer = self.store.reservation(key, now).await;
-                self.note(format!("reservation {key:?} at {now}"), &answer);
+                let answer = self.store.reservation(key).await;
+                self.note(format!("reservation {key:?}"), &answer);
             }
         }
     }
 
     /// Other seeds have due users as well: of this one's only who and in which order, equals aside.
-    async fn due_users(&mut self, now: Timestamp) {
-        let mut answer = self.store.due_users(now, u32::MAX / 2).await;
+    async fn due_users(&mut self) {
+        let mut answer = self.store.due_users(u32::MAX / 2).await;
         if let Ok(users) = &mut answer {
             users.retain(|user| self.ids.owns_user(*user));
             users.sort_unstable();
         }
-        self.note(format!("due users at {now}"), &answer);
+        self.note("due users".to_owned(), &answer);
     }
 
     async fn history(&mut self, user_id: UserId) {

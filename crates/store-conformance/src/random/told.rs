@@ -17,7 +17,9 @@ impl From<Reply> for Told {
         match reply {
             Ok(accepted) => Self::Accepted(accepted),
             Err(SubmitError::Rejected { index, rejection }) => Self::Rejected { index, rejection },
-            Err(SubmitError::Failed(error)) => Self::Failed(error.to_string()),
+            Err(error @ (SubmitError::Failed(_) | SubmitError::Postponed(_))) => {
+                Self::Failed(error.to_string())
+            }
         }
     }
 }

@@ -4,18 +4,18 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use balance_domain::{
-    AccountAsOf, Changes, IdempotencyKey, LoadedService, Needs, Operation, OperationPosition, OperationQuery,
-    OperationSort, Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery, Rows,
-    Submission, Timestamp, UserId, decide_batch_by,
-    ports::{BalanceRepo, LedgerSink, Reply, RepoError},
+    AccountAsOf, Changes, IdempotencyKey, LoadedService, Moment, Needs, Operation, OperationPosition,
+    OperationQuery, OperationSort, Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery,
+    Rows, Submission, Timestamp, UserId, decide_batch_by,
+    ports::{BalanceRepo, Clock, LedgerSink, Reply, RepoError},
 };
 
 use crate::tables::{DecidedStore, Tables};
 
 impl Tables {
-    fn load(&self, needs: &Needs, now: Timestamp) -> Rows {
+    fn load(&self, needs: &Needs, moment: Moment) -> Rows {
         let of_accounts = needs.accounts.iter().flat_map(|user| self.reservations_of(*user));
-        let due = of_accounts.filter(|reservation| reservation.is_due(now));
+        let due = of_accounts.filter(|reservation| reservation.is_due(moment.now()));
         let named = needs.reservations.iter().filter_map(|key| self.reservations.get(key));
         let keyed = needs.keys.iter().filter_map(|scope| Some((scope.0, *self.keys.get(scope)?)));
         let services = needs.services.iter().filter_map(|id| self.services.get(id));
@@ -30,6 +30,7 @@ impl Tables {
                     is_used: self.used.contains_key(&service.id),
                 })
                 .collect(),
+            backlog: Vec::new(),
         }
     }
 
@@ -54,56 +55,45 @@ impl Tables {
         }
     }
 
-    fn as_of(&self, user_id: UserId, now: Timestamp) -> Option<AccountAsOf> {
-        let mut account =
-            AccountAsOf { at: now, recorded: *self.accounts.get(&user_id)?, due_count: 0, due_remaining: 0 };
-        for due in self.reservations_of(user_id).filter(|r| r.is_due(now)) {
-            account.due_count += 1;
-            account.due_remaining += due.remaining();
-        }
-        Some(account)
+    fn as_of(&self, user_id: UserId, moment: Moment) -> Option<AccountAsOf> {
+        let recorded = *self.accounts.get(&user_id)?;
+        let has_due = self.reservations_of(user_id).any(|reservation| reservation.is_due(moment.now()));
+        Some(AccountAsOf { at: moment.now(), recorded, has_due })
     }
 }
 
 #[async_trait]
 impl BalanceRepo for DecidedStore {
-    async fn execute(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Vec<Reply>, RepoError> {
+    async fn execute(&self, submissions: Vec<Submission>) -> Result<Vec<Reply>, RepoError> {
         let mut tables = self.tables();
         let ahead = if submissions.len() > 1 { self.batches_ahead } else { 0 };
-        let now = Timestamp::from_micros(now.micros() + ahead).unwrap();
-        let rows = tables.load(&Needs::of(&submissions), now);
-        let decided = decide_batch_by(self.decider, rows, &submissions, now);
+        let now = Timestamp::from_micros(self.clock.now().micros() + ahead).unwrap();
+        let moment = Moment::new(now, Moment::TOLERANCE);
+        let rows = tables.load(&Needs::of(&submissions), moment);
+        let decided = decide_batch_by(self.decider, rows, &submissions, moment);
         tables.write(decided.changes);
         Ok(decided.replies)
     }
 
-    async fn accounts(
-        &self,
-        user_ids: Vec<UserId>,
-        now: Timestamp,
-    ) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
+    async fn accounts(&self, user_ids: Vec<UserId>) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
         let tables = self.tables();
-        Ok(user_ids.into_iter().map(|user_id| tables.as_of(user_id, now)).collect())
+        let moment = self.clock.moment()?;
+        Ok(user_ids.into_iter().map(|user_id| tables.as_of(user_id, moment)).collect())
     }
 
-    async fn reservation(
-        &self,
-        key: ReservationKey,
-        now: Timestamp,
-    ) -> Result<Option<Reservation>, RepoError> {
-        Ok(self.tables().reservations.get(&key).map(|reservation| reservation.as_of(now)))
+    async fn reservation(&self, key: ReservationKey) -> Result<Option<Reservation>, RepoError> {
+        Ok(self.tables().reservations.get(&key).copied())
     }
 
     async fn reservations(
         &self,
         query: ReservationQuery,
-        now: Timestamp,
     ) -> Result<Page<Reservation, ReservationPosition>, RepoError> {
         let tables = self.tables();
         let place = |r: &Reservation| (r.created_at, r.key.service_id, r.key.order_id);
         let mut rows: Vec<Reservation> = tables
             .reservations_of(query.user_id)
-            .map(|reservation| reservation.as_of(now))
+            .copied()
             .filter(|reservation| query.state.is_none_or(|state| state == reservation.state))
             .filter(|reservation| {
                 query.after.is_none_or(|a| place(reservation) < (a.created_at, a.service_id, a.order_id))
@@ -165,7 +155,8 @@ impl BalanceRepo for DecidedStore {
         Ok(place.map(|place| tables.operations[&user_id][*place].operation.clone()))
     }
 
-    async fn due_users(&self, now: Timestamp, users_max: u32) -> Result<Vec<UserId>, RepoError> {
+    async fn due_users(&self, users_max: u32) -> Result<Vec<UserId>, RepoError> {
+        let now = self.clock.now();
         let tables = self.tables();
         let mut due: Vec<&Reservation> = tables.reservations.values().filter(|r| r.is_due(now)).collect();
         due.sort_by_key(|reservation| reservation.expires_at);

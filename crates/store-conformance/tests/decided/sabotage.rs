@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use balance_domain::{Actor, Changes, Command, Decision, Receipt, Rejection, State, Timestamp, decide};
+use balance_domain::{
+    Actor, Changes, Command, Decision, Moment, Receipt, Rejection, State, Timestamp, decide,
+};
 use balance_store_conformance::{Plan, Store, differential, metamorphic};
 
 use crate::tables::{DecidedStore, Decider};
@@ -14,7 +16,9 @@ fn plan() -> Plan {
 }
 
 async fn caught(decider: Decider) {
-    differential(Arc::new(DecidedStore::new(decider)), &plan()).await;
+    let store = DecidedStore::new(decider);
+    let clock = store.clock.clone();
+    differential(Arc::new(store), clock, &plan()).await;
 }
 
 fn committed(decided: Decided, sabotage: impl FnOnce(&mut Changes, &mut Receipt)) -> Decided {
@@ -26,45 +30,46 @@ fn committed(decided: Decided, sabotage: impl FnOnce(&mut Changes, &mut Receipt)
     })
 }
 
-fn one_microsecond_late(state: &State, command: &Command, actor: Actor, now: Timestamp) -> Decided {
-    decide(state, command, actor, Timestamp::from_micros(now.micros() + 1).unwrap())
+fn one_microsecond_late(state: &State, command: &Command, actor: Actor, moment: Moment) -> Decided {
+    let later = Timestamp::from_micros(moment.now().micros() + 1).unwrap();
+    decide(state, command, actor, Moment::new(later, Moment::TOLERANCE))
 }
 
-fn forgets_who_did_it(state: &State, command: &Command, _: Actor, now: Timestamp) -> Decided {
-    decide(state, command, Actor::Anonymous, now)
+fn forgets_who_did_it(state: &State, command: &Command, _: Actor, moment: Moment) -> Decided {
+    decide(state, command, Actor::Anonymous, moment)
 }
 
-fn forgets_that_services_are_used(state: &State, command: &Command, actor: Actor, now: Timestamp) -> Decided {
-    committed(decide(state, command, actor, now), |changes, _| changes.services_used.clear())
+fn forgets_that_services_are_used(state: &State, command: &Command, actor: Actor, moment: Moment) -> Decided {
+    committed(decide(state, command, actor, moment), |changes, _| changes.services_used.clear())
 }
 
 fn keeps_the_text_of_closed_accounts(
     state: &State,
     command: &Command,
     actor: Actor,
-    now: Timestamp,
+    moment: Moment,
 ) -> Decided {
-    committed(decide(state, command, actor, now), |changes, _| changes.closed.clear())
+    committed(decide(state, command, actor, moment), |changes, _| changes.closed.clear())
 }
 
-fn ignores_that_a_key_was_reused(state: &State, command: &Command, actor: Actor, now: Timestamp) -> Decided {
+fn ignores_that_a_key_was_reused(state: &State, command: &Command, actor: Actor, moment: Moment) -> Decided {
     if let Command::Money(money) = command
         && let Some(first) = state.answered(money.action.user_id(), &money.key)
     {
         return Ok(Decision::Replay(first.receipt.clone()));
     }
-    decide(state, command, actor, now)
+    decide(state, command, actor, moment)
 }
 
-fn calls_expired_released(state: &State, command: &Command, actor: Actor, now: Timestamp) -> Decided {
-    decide(state, command, actor, now).map_err(|rejection| match rejection {
+fn calls_expired_released(state: &State, command: &Command, actor: Actor, moment: Moment) -> Decided {
+    decide(state, command, actor, moment).map_err(|rejection| match rejection {
         Rejection::ReservationExpired => Rejection::ReservationReleased,
         other => other,
     })
 }
 
-fn refuses_the_last_unit(state: &State, command: &Command, actor: Actor, now: Timestamp) -> Decided {
-    let decided = decide(state, command, actor, now);
+fn refuses_the_last_unit(state: &State, command: &Command, actor: Actor, moment: Moment) -> Decided {
+    let decided = decide(state, command, actor, moment);
     if let Ok(Decision::Commit(changes, Receipt::Operation(_))) = &decided
         && let Some(payer) = changes.accounts.first()
         && payer.available == 0
@@ -78,9 +83,9 @@ fn loses_the_comment_of_the_receiver(
     state: &State,
     command: &Command,
     actor: Actor,
-    now: Timestamp,
+    moment: Moment,
 ) -> Decided {
-    committed(decide(state, command, actor, now), |changes, _| {
+    committed(decide(state, command, actor, moment), |changes, _| {
         if let [_, income] = changes.operations.as_mut_slice() {
             income.operation.comment = None;
         }
@@ -91,9 +96,9 @@ fn keeps_the_reservation_of_the_first_half(
     state: &State,
     command: &Command,
     actor: Actor,
-    now: Timestamp,
+    moment: Moment,
 ) -> Decided {
-    committed(decide(state, command, actor, now), |changes, _| {
+    committed(decide(state, command, actor, moment), |changes, _| {
         if let [first, _] = changes.operations.as_mut_slice()
             && let Some(reservation) = &mut first.reservation_after
         {
@@ -134,6 +139,9 @@ async fn a_batch_with_a_clock_of_its_own_is_caught() {
     let sound = DecidedStore::new(decide);
     let mut faulty = DecidedStore::new(decide);
     faulty.batches_ahead = 1;
-    let ways: Vec<Vec<Arc<dyn Store>>> = vec![vec![Arc::new(sound)], vec![Arc::new(faulty)]];
-    metamorphic(ways, &plan()).await;
+    let way = |store: DecidedStore| {
+        let clock = store.clock.clone();
+        (vec![Arc::new(store) as Arc<dyn Store>], clock)
+    };
+    metamorphic(vec![way(sound), way(faulty)], &plan()).await;
 }

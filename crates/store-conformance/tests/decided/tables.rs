@@ -7,14 +7,16 @@ use std::{
 
 use async_trait::async_trait;
 use balance_domain::{
-    Account, Actor, ApiKey, ApiKeyId, CatalogueError, Command, Decision, IdempotencyKey, Limit, Month,
-    OperationKind, OrderId, Page, Period, RecordedOperation, Rejection, Removal, Reservation, ReservationKey,
-    RevenueLine, RevenueReport, Service, ServiceId, ServiceName, ServiceStatus, State, Timestamp, UserId,
+    Account, Actor, ApiKey, ApiKeyId, CatalogueError, Command, Decision, IdempotencyKey, Limit, Moment,
+    Month, OperationKind, OrderId, Page, Period, RecordedOperation, Rejection, Removal, Reservation,
+    ReservationKey, RevenueLine, RevenueReport, Service, ServiceId, ServiceName, ServiceStatus, State,
+    Timestamp, UserId,
     ports::{ApiKeyRepo, RepoError, ReportRepo, ServiceRepo},
 };
+use balance_store_conformance::SetClock;
 
 /// The decider, or a sabotaged one.
-pub(crate) type Decider = fn(&State, &Command, Actor, Timestamp) -> Result<Decision, Rejection>;
+pub(crate) type Decider = fn(&State, &Command, Actor, Moment) -> Result<Decision, Rejection>;
 
 /// Maps behind one lock.
 #[derive(Clone)]
@@ -23,11 +25,12 @@ pub(crate) struct DecidedStore {
     pub(crate) decider: Decider,
     /// A fault that only batches of several submissions have: microseconds that their clock is ahead.
     pub(crate) batches_ahead: i64,
+    pub(crate) clock: SetClock,
 }
 
 impl DecidedStore {
     pub(crate) fn new(decider: Decider) -> Self {
-        Self { tables: Arc::default(), decider, batches_ahead: 0 }
+        Self { tables: Arc::default(), decider, batches_ahead: 0, clock: SetClock::default() }
     }
 
     pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use balance_domain::{
-    Changes, Needs, Reservation, ReservationState, Rows, Submission, Timestamp, UserId, decide_batch,
+    Changes, Moment, Needs, Reservation, ReservationState, Rows, Submission, UserId, decide_batch,
     ports::Reply,
 };
 
@@ -42,7 +42,7 @@ fn seen(era: Option<Era>, accounts: Vec<UserId>, versions: Versions, rows: &Rows
 pub(super) async fn attempt(
     store: &PostgresStore,
     submissions: &[Submission],
-    now: Timestamp,
+    moment: Moment,
     lock_timeout: Option<Duration>,
     progress: &mut Progress,
 ) -> Result<Vec<Reply>, Failure> {
@@ -52,9 +52,9 @@ pub(super) async fn attempt(
     if let Some(timeout) = lock_timeout {
         session.run(&format!("SET lock_timeout = {}", timeout.as_millis())).await?;
     }
-    let Loaded { rows, versions, opened } = load(session, &needs, now).await?;
+    let Loaded { rows, versions, opened } = load(session, &needs, moment).await?;
     let seen = seen(session.era(), needs.accounts, versions, &rows);
-    let decided = decide_batch(rows, submissions, now);
+    let decided = decide_batch(rows, submissions, moment);
     if decided.changes == Changes::default() {
         session.run(ROLLBACK).await?;
         store.recent().learn(&seen, &decided.changes, &Versions::new());

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use balance_domain::{Account, LoadedService, Needs, Rows, Timestamp, UserId};
+use balance_domain::{Account, LoadedService, Moment, Needs, Rows, Timestamp, UserId};
 
 use crate::{
     failure::Failure,
@@ -30,10 +30,10 @@ pub(super) struct Loaded {
 
 /// Locks and loads. Where accounts are missing that the batch may open it begins anew by making their rows: whoever waits for a row
 /// that is being made holds no lock on an existing one, so that no circle can close.
-pub(super) async fn load(session: &mut Session, needs: &Needs, now: Timestamp) -> Result<Loaded, Failure> {
+pub(super) async fn load(session: &mut Session, needs: &Needs, moment: Moment) -> Result<Loaded, Failure> {
     let mut opened = Vec::new();
     for round in 0..ROUNDS_MAX {
-        let (rows, versions) = round_trip(session, round > 0, needs, now, &opened).await?;
+        let (rows, versions) = round_trip(session, round > 0, needs, moment, &opened).await?;
         let missing = missing(needs, &rows.accounts);
         if missing.is_empty() {
             return Ok(Loaded { rows, versions, opened });
@@ -49,7 +49,7 @@ async fn round_trip(
     session: &mut Session,
     is_anew: bool,
     needs: &Needs,
-    now: Timestamp,
+    moment: Moment,
     opened: &[UserId],
 ) -> Result<(Rows, Versions), Failure> {
     let mut pipeline = session.pipeline();
@@ -60,8 +60,8 @@ async fn round_trip(
     open_accounts(&mut pipeline, opened)?;
     let accounts = pipeline.add(LOCK_ACCOUNTS, &[&Records(&needs.accounts)])?;
     let keyed_operations = keyed_operations(&mut pipeline, needs)?;
-    let reservations =
-        pipeline.add(RESERVATIONS, &[&Records(&needs.reservations), &Records(&needs.accounts), &At(now)])?;
+    let reservations = pipeline
+        .add(RESERVATIONS, &[&Records(&needs.reservations), &Records(&needs.accounts), &At(moment.now())])?;
     let services = services(&mut pipeline, needs)?;
     let mut answers = pipeline.send().await.map_err(|broken| broken.failure)?;
     let accounts = all(&answers.rows(accounts), |row| Ok((rows::account(row, 0)?, version(row)?)))?;
@@ -71,6 +71,7 @@ async fn round_trip(
         keyed_operations: all(&answers.rows(keyed_operations), rows::recorded)?,
         reservations: all(&answers.rows(reservations), rows::reservation)?,
         services: all(&answers.rows(services), loaded_service)?,
+        backlog: Vec::new(),
     };
     Ok((rows, versions))
 }

@@ -23,7 +23,7 @@
 use std::collections::HashSet;
 
 use balance_domain::{
-    Changes, Submission, Timestamp, decide_batch,
+    Changes, Moment, Submission, decide_batch,
     ports::{Reply, RepoError},
 };
 use tokio::time::{Instant, timeout_at};
@@ -75,7 +75,7 @@ impl PostgresStore {
         submissions: &[Submission],
         bounds: Bounds,
     ) -> Result<Vec<Reply>, RepoError> {
-        let Some(Plan { parts, replies, changes, taken }) = self.plan(submissions, bounds.now) else {
+        let Some(Plan { parts, replies, changes, taken }) = self.plan(submissions, bounds.moment) else {
             return self.run_within(submissions, bounds).await;
         };
         let first = match self.attempt_in_time(changes, replies, taken, bounds.deadline).await {
@@ -96,7 +96,7 @@ impl PostgresStore {
     }
 
     /// Decides what can be decided on what is known; `None` where that is too little to be worth a transaction of its own.
-    fn plan<'a>(&self, submissions: &'a [Submission], now: Timestamp) -> Option<Plan<'a>> {
+    fn plan<'a>(&self, submissions: &'a [Submission], moment: Moment) -> Option<Plan<'a>> {
         let mut refused = HashSet::new();
         for _ in 0..ROUNDS_MAX {
             let parts = {
@@ -109,7 +109,7 @@ impl PostgresStore {
                 return None;
             }
             let taken = self.recent().take(&parts.first)?;
-            let decided = decide_batch(taken.rows(), &parts.first, now);
+            let decided = decide_batch(taken.rows(), &parts.first, moment);
             if decided.replies.iter().all(Result::is_ok) && !decided.changes.accounts.is_empty() {
                 return Some(Plan { parts, replies: decided.replies, changes: decided.changes, taken });
             }

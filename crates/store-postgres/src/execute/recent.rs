@@ -14,8 +14,8 @@ use std::{
 };
 
 use balance_domain::{
-    AccountAsOf, Action, Changes, Command, KnownAccount, LoadedService, Reservation, ReservationKey, Rows,
-    ServiceId, ServiceStatus, Submission, Timestamp, UserId,
+    AccountAsOf, Action, Changes, Command, KnownAccount, LoadedService, Moment, Reservation, ReservationKey,
+    Rows, ServiceId, ServiceStatus, Submission, Timestamp, UserId,
     ports::{AccountReads, OptimisticBatches},
     reservations_of,
 };
@@ -41,8 +41,8 @@ pub(super) struct Known {
 }
 
 impl Known {
-    fn recalled(&self, now: Timestamp) -> Recalled {
-        Recalled { version: self.version, account: self.account.as_of(now) }
+    fn recalled(&self, moment: Moment) -> Recalled {
+        Recalled { version: self.version, account: self.account.as_of(moment) }
     }
 }
 
@@ -65,6 +65,7 @@ impl Taken {
             keyed_operations: Vec::new(),
             reservations: self.known.values().flat_map(|known| known.account.active()).copied().collect(),
             services: self.services.iter().map(service).collect(),
+            backlog: Vec::new(),
         }
     }
 
@@ -155,12 +156,12 @@ impl Recent {
         self.lock().reads
     }
 
-    /// What is known of each of these users at `now`, and only of the server that the connection of this era leads to. It does
+    /// What is known of each of these users at this moment, and only of the server that the connection of this era leads to. It does
     /// not count as a use: what is read and never written makes room for what is written.
-    pub(crate) fn recall(&self, era: Option<Era>, users: &[UserId], now: Timestamp) -> Vec<Option<Recalled>> {
+    pub(crate) fn recall(&self, era: Option<Era>, users: &[UserId], moment: Moment) -> Vec<Option<Recalled>> {
         let inner = self.lock();
         let accounts = (era == Some(inner.era)).then_some(&inner.accounts);
-        users.iter().map(|user| Some(accounts?.peek(user)?.recalled(now))).collect()
+        users.iter().map(|user| Some(accounts?.peek(user)?.recalled(moment))).collect()
     }
 
     /// Counts accounts that were read, and forgets of those that had to be looked up what was recalled and proved wrong.

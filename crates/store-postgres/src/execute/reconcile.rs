@@ -45,7 +45,7 @@ fn reconcile_one(submission: &Submission, reply: &mut Reply, earlier: Vec<Accept
             }
             _ => {}
         },
-        Err(SubmitError::Failed(_)) => {}
+        Err(SubmitError::Failed(_) | SubmitError::Postponed(_)) => {}
     }
 }
 

@@ -28,12 +28,12 @@ async fn an_account_that_stays_locked_is_an_outage_in_time_and_nothing_happened(
         options.lock_timeout = Duration::from_millis(100);
         options.deadline = Duration::from_millis(700);
     });
-    let teller = Teller::new(Arc::new(store));
+    let teller = Teller::new(Arc::new(store), database.clock.clone());
     teller.deposit(1, 100).await;
     let other = client(&database.server.url(&database.name)).await;
     other.batch_execute(&format!("BEGIN; {LOCK_1}")).await.unwrap();
     let start = std::time::Instant::now();
-    let told = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()], teller.now()).await.unwrap();
+    let told = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()]).await.unwrap();
     assert!(is_unavailable(&told[0]), "{told:?}");
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     other.batch_execute("ROLLBACK").await.unwrap();
@@ -48,7 +48,7 @@ async fn one_locked_account_does_not_hold_up_the_others_of_its_batch() {
     const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
     let database = Database::migrated().await;
     let store = database.another(|options| options.lock_timeout = LOCK_TIMEOUT);
-    let teller = Teller::new(Arc::new(store));
+    let teller = Teller::new(Arc::new(store), database.clock.clone());
     for id in 1..=4 {
         teller.deposit(id, 100).await;
     }
@@ -96,14 +96,14 @@ async fn one_locked_account_does_not_hold_up_the_others_of_its_batch() {
 async fn a_lock_on_something_else_is_waited_for_until_the_deadline() {
     let database = Database::migrated().await;
     let store = database.another(|options| options.lock_timeout = Duration::from_millis(200));
-    let teller = Teller::new(Arc::new(store));
+    let teller = Teller::new(Arc::new(store), database.clock.clone());
     teller.add_services(&[7]).await;
     teller.deposit(1, 100).await;
     let other = client(&database.server.url(&database.name)).await;
     other.batch_execute("BEGIN; LOCK TABLE services IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let store = teller.store().clone();
-    let (now, batch) = (teller.now(), vec![under("k", reserve_of(order(1, 7, 1), 5, 60)).into()]);
-    let waiting = tokio::spawn(async move { store.execute(batch, now).await });
+    let batch = vec![under("k", reserve_of(order(1, 7, 1), 5, 60)).into()];
+    let waiting = tokio::spawn(async move { store.execute(batch).await });
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert!(!waiting.is_finished());
     other.batch_execute("COMMIT").await.unwrap();
@@ -121,7 +121,7 @@ async fn reads_that_wait_keep_no_money_from_moving() {
         options.deadline = Duration::from_secs(4);
         options.lock_timeout = Duration::from_mins(1);
     });
-    let teller = Teller::new(Arc::new(store.clone()));
+    let teller = Teller::new(Arc::new(store.clone()), database.clock.clone());
     teller.deposit(1, 100).await;
     let other = client(&database.server.url(&database.name)).await;
     other.batch_execute("BEGIN; LOCK TABLE reports IN ACCESS EXCLUSIVE MODE").await.unwrap();
@@ -165,7 +165,7 @@ async fn reads_that_wait_keep_no_money_from_moving() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadlock_is_tried_again() {
     let database = Database::migrated().await;
-    let teller = Teller::new(Arc::new(database.store.clone()));
+    let teller = Teller::new(Arc::new(database.store.clone()), database.clock.clone());
     teller.deposit(1, 100).await;
     teller.deposit(2, 100).await;
     // The store locks user 2 after user 1 or the other way round; the other client does the opposite.
@@ -174,9 +174,8 @@ async fn a_deadlock_is_tried_again() {
     let other = client(&database.server.url(&database.name)).await;
     other.batch_execute(&format!("SET deadlock_timeout = '20s'; BEGIN; {second}")).await.unwrap();
     let store = teller.store().clone();
-    let now = teller.now();
     let batch = vec![under("k", transfer_of(1, 2, 30)).into()];
-    let transfer = tokio::spawn(async move { store.execute(batch, now).await });
+    let transfer = tokio::spawn(async move { store.execute(batch).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
     other.batch_execute(first).await.unwrap();
     other.batch_execute("COMMIT").await.unwrap();
@@ -192,7 +191,7 @@ async fn a_deadlock_is_tried_again() {
 async fn one_connection_serves_many_callers() {
     let database = Database::migrated().await;
     let store = database.another(|options| options.connections_max = 1);
-    let teller = Arc::new(Teller::new(Arc::new(store)));
+    let teller = Arc::new(Teller::new(Arc::new(store), database.clock.clone()));
     let calls = (0..64).map(|n| {
         let teller = teller.clone();
         tokio::spawn(async move { teller.deposit(n % 5 + 1, 1).await })
@@ -210,15 +209,15 @@ async fn when_all_connections_stay_busy_the_answer_is_overloaded() {
         options.connections_max = 1;
         options.wait_timeout = Duration::from_millis(50);
     });
-    let teller = Teller::new(Arc::new(store));
+    let teller = Teller::new(Arc::new(store), database.clock.clone());
     teller.deposit(1, 1).await;
     let other = client(&database.server.url(&database.name)).await;
     other.batch_execute(&format!("BEGIN; {LOCK_1}")).await.unwrap();
     let store = teller.store().clone();
-    let (now, batch) = (teller.now(), vec![under("waits", deposit_of(1, 1)).into()]);
-    let waiting = tokio::spawn(async move { store.execute(batch, now).await });
+    let batch = vec![under("waits", deposit_of(1, 1)).into()];
+    let waiting = tokio::spawn(async move { store.execute(batch).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let told = teller.store().execute(vec![under("late", deposit_of(2, 1)).into()], now).await;
+    let told = teller.store().execute(vec![under("late", deposit_of(2, 1)).into()]).await;
     assert!(matches!(told, Err(RepoError::Overloaded)), "{told:?}");
     other.batch_execute("COMMIT").await.unwrap();
     assert!(waiting.await.unwrap().is_ok());
@@ -228,12 +227,12 @@ async fn when_all_connections_stay_busy_the_answer_is_overloaded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_call_leaves_no_transaction_behind() {
     let database = Database::migrated().await;
-    let teller = Teller::new(Arc::new(database.store.clone()));
+    let teller = Teller::new(Arc::new(database.store.clone()), database.clock.clone());
     teller.deposit(1, 100).await;
     for wait_micros in (0..3_000).step_by(60) {
         let store = database.store.clone();
-        let (now, batch) = (teller.now(), vec![teller.fresh(deposit_of(1, 1)).into()]);
-        let call = tokio::spawn(async move { store.execute(batch, now).await });
+        let batch = vec![teller.fresh(deposit_of(1, 1)).into()];
+        let call = tokio::spawn(async move { store.execute(batch).await });
         tokio::time::sleep(Duration::from_micros(wait_micros)).await;
         call.abort();
         let _cancelled = call.await;
@@ -254,7 +253,7 @@ async fn a_cancelled_call_leaves_no_transaction_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_longest_due_come_first_however_many_are_due_of_one_user() {
     let database = Database::migrated().await;
-    let teller = Teller::new(Arc::new(database.store.clone()));
+    let teller = Teller::new(Arc::new(database.store.clone()), database.clock.clone());
     // User 7 has the 300 longest due reservations, users 1 to 5 one each behind them.
     database.sql(
         "INSERT INTO reservations SELECT u, 1, o, 10, 0, 0, 0, timestamptz '2026-01-01', \
@@ -262,7 +261,7 @@ async fn the_longest_due_come_first_however_many_are_due_of_one_user() {
          FROM (SELECT 7, o FROM generate_series(1, 300) o UNION ALL SELECT 6 - o, 400 + o FROM generate_series(1, 5) o) \
              AS made (u, o)",
     );
-    let due = async |users_max| teller.store().due_users(teller.now(), users_max).await.unwrap();
+    let due = async |users_max| teller.store().due_users(users_max).await.unwrap();
     assert_eq!(due(0).await, []);
     assert_eq!(due(3).await, [user(7), user(5), user(4)]);
     assert_eq!(due(100).await, [user(7), user(5), user(4), user(3), user(2), user(1)]);

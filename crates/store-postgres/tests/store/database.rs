@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use balance_postgres_harness::{Server, shared};
-use balance_store_conformance::{Harness, Store};
+use balance_store_conformance::{Harness, SetClock, Store};
 use balance_store_postgres::{PostgresOptions, PostgresStore};
 use tokio::sync::OnceCell;
 
@@ -15,6 +15,7 @@ pub(crate) struct Database {
     pub(crate) server: &'static Server,
     pub(crate) name: String,
     pub(crate) store: PostgresStore,
+    pub(crate) clock: SetClock,
 }
 
 impl Database {
@@ -24,14 +25,15 @@ impl Database {
         let template = TEMPLATE
             .get_or_init(|| async {
                 let name = server.create_database(None);
-                let store = PostgresStore::new(options(&server.url(&name))).unwrap();
+                let store = open(options(&server.url(&name)), &SetClock::default());
                 store.migrate().await.unwrap();
                 name
             })
             .await;
         let name = server.create_database(Some(template));
-        let store = PostgresStore::new(options(&server.url(&name))).unwrap();
-        Self { server, name, store }
+        let clock = SetClock::default();
+        let store = open(options(&server.url(&name)), &clock);
+        Self { server, name, store, clock }
     }
 
     /// A further store on the same database: another process of the service.
@@ -39,7 +41,7 @@ impl Database {
     pub(crate) fn another(&self, change: impl FnOnce(&mut PostgresOptions)) -> PostgresStore {
         let mut options = options(&self.server.url(&self.name));
         change(&mut options);
-        PostgresStore::new(options).unwrap()
+        open(options, &self.clock)
     }
 
     /// Runs SQL as superuser, past the store.
@@ -47,6 +49,11 @@ impl Database {
     pub(crate) fn sql(&self, sql: &str) -> String {
         self.server.psql(&self.name, sql)
     }
+}
+
+/// A store of these options with this clock.
+pub(crate) fn open(options: PostgresOptions, clock: &SetClock) -> PostgresStore {
+    PostgresStore::new(options, Arc::new(clock.clone())).unwrap()
 }
 
 /// For a server that is fast rather than durable, shared by many tests at once. However often others were faster, each
@@ -72,11 +79,15 @@ impl Harness for Database {
         Arc::new(self.store.clone())
     }
 
+    fn clock(&self) -> SetClock {
+        self.clock.clone()
+    }
+
     async fn reopen(self) -> Self {
-        let Self { server, name, store } = self;
+        let Self { server, name, store, clock } = self;
         drop(store);
-        let store = PostgresStore::new(options(&server.url(&name))).unwrap();
-        Self { server, name, store }
+        let store = open(options(&server.url(&name)), &clock);
+        Self { server, name, store, clock }
     }
 
     async fn instances(&self, count: usize) -> Vec<Arc<dyn Store>> {

@@ -15,12 +15,12 @@ use balance_domain::{
 };
 use balance_postgres_harness::{Options, Server};
 use balance_store_conformance::{
-    Teller, audit,
+    SetClock, Teller, audit,
     teller::{deposit_of, transfer_of, under, user},
 };
-use balance_store_postgres::{PostgresStore, statements};
+use balance_store_postgres::statements;
 
-use crate::database::{Database, client, options};
+use crate::database::{Database, client, open, options};
 
 /// The driver hides the tag by which the server tells that it rolled back instead.
 #[tokio::test]
@@ -39,14 +39,14 @@ async fn a_commit_of_an_aborted_transaction_is_an_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_commit_is_never_acknowledged() {
     let database = Database::migrated().await;
-    let teller = Teller::new(Arc::new(database.store.clone()));
+    let teller = Teller::new(Arc::new(database.store.clone()), database.clock.clone());
     teller.deposit(1, 100).await;
     database.sql(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$; \
          CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON operations DEFERRABLE INITIALLY DEFERRED \
              FOR EACH ROW EXECUTE FUNCTION refuse()",
     );
-    let told = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()], teller.now()).await;
+    let told = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()]).await;
     assert!(matches!(told, Err(RepoError::Internal(_))), "{told:?}");
     database.sql("DROP TRIGGER refuse ON operations");
     assert_eq!(teller.balance(1).await, (100, 0));
@@ -57,13 +57,13 @@ async fn a_failed_commit_is_never_acknowledged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_breaks_before_the_commit_is_replaced_unnoticed() {
     let database = Database::migrated().await;
-    let teller = Teller::new(Arc::new(database.store.clone()));
+    let teller = Teller::new(Arc::new(database.store.clone()), database.clock.clone());
     teller.deposit(1, 100).await;
     let other = client(&database.server.url(&database.name)).await;
     other.batch_execute("BEGIN; SELECT FROM accounts WHERE user_id = 1 FOR UPDATE").await.unwrap();
     let store = teller.store().clone();
-    let (now, batch) = (teller.now(), vec![under("k", deposit_of(1, 5)).into()]);
-    let waiting = tokio::spawn(async move { store.execute(batch, now).await });
+    let batch = vec![under("k", deposit_of(1, 5)).into()];
+    let waiting = tokio::spawn(async move { store.execute(batch).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
     let killed = database.sql(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
@@ -82,7 +82,7 @@ async fn killed_connections_neither_lose_nor_double_anything() {
     const CALLS: i64 = 400;
     let database = Database::migrated().await;
     let instances = [database.store.clone(), database.another(|_| {})];
-    let teller = Teller::new(Arc::new(instances[0].clone()));
+    let teller = Teller::new(Arc::new(instances[0].clone()), database.clock.clone());
     for id in 1..=8 {
         teller.deposit(id, 1_000).await;
     }
@@ -102,7 +102,6 @@ async fn killed_connections_neither_lose_nor_double_anything() {
         }
     });
     let work = instances.into_iter().enumerate().map(|(instance, store)| {
-        let now = teller.now();
         tokio::spawn(async move {
             let mut first_times = 0;
             for n in 0..CALLS {
@@ -113,7 +112,7 @@ async fn killed_connections_neither_lose_nor_double_anything() {
                 ];
                 // What cannot be told in time may be asked again for ever.
                 let replies = loop {
-                    match store.execute(batch.clone(), now).await {
+                    match store.execute(batch.clone()).await {
                         Ok(replies) => break replies,
                         Err(RepoError::Unavailable(_) | RepoError::Unknown(_)) => {}
                         Err(other) => panic!("{other}"),
@@ -141,9 +140,10 @@ async fn a_commit_that_no_standby_confirms_is_unknown_and_its_repeat_a_replay() 
     let server = Server::start(Options { durable: true, ..Options::default() });
     let mut given = options(&server.url("postgres"));
     given.deadline = Duration::from_millis(800);
-    let store = PostgresStore::new(given).unwrap();
+    let clock = SetClock::default();
+    let store = open(given, &clock);
     store.migrate().await.unwrap();
-    let teller = Teller::new(Arc::new(store));
+    let teller = Teller::new(Arc::new(store), clock.clone());
     teller.deposit(1, 100).await;
     let standbys = |names: &str| {
         server.psql("postgres", &format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'"));
@@ -152,14 +152,13 @@ async fn a_commit_that_no_standby_confirms_is_unknown_and_its_repeat_a_replay() 
     standbys("ghost");
     tokio::time::sleep(Duration::from_millis(300)).await;
 
-    let told = teller.store().execute(vec![under("cut-off", deposit_of(1, 5)).into()], teller.now()).await;
+    let told = teller.store().execute(vec![under("cut-off", deposit_of(1, 5)).into()]).await;
     assert!(matches!(told, Err(RepoError::Unknown(_))), "{told:?}");
 
     // Somebody cancels the wait: the server commits here all the same and warns.
     let store = teller.store().clone();
-    let now = teller.now();
     let waiting =
-        tokio::spawn(async move { store.execute(vec![under("warned", deposit_of(2, 7)).into()], now).await });
+        tokio::spawn(async move { store.execute(vec![under("warned", deposit_of(2, 7)).into()]).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
     let waits = "wait_event = 'SyncRep'";
     server.psql("postgres", &format!("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {waits}"));
@@ -177,18 +176,18 @@ async fn a_commit_that_no_standby_confirms_is_unknown_and_its_repeat_a_replay() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_close_whose_connection_broke_at_the_commit_has_succeeded() {
     let server = Server::start(Options { durable: true, ..Options::default() });
-    let store = PostgresStore::new(options(&server.url("postgres"))).unwrap();
+    let clock = SetClock::default();
+    let store = open(options(&server.url("postgres")), &clock);
     store.migrate().await.unwrap();
-    let teller = Teller::new(Arc::new(store));
+    let teller = Teller::new(Arc::new(store), clock.clone());
     teller.deposit(1, 100).await;
     teller.withdraw(1, 100).await;
     server.psql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'ghost'");
     server.psql("postgres", "SELECT pg_reload_conf()");
     tokio::time::sleep(Duration::from_millis(300)).await;
     let store = teller.store().clone();
-    let now = teller.now();
     let close = vec![Submission::from(Command::Close { user_id: user(1) })];
-    let closing = tokio::spawn(async move { store.execute(close, now).await });
+    let closing = tokio::spawn(async move { store.execute(close).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
     let killed = server.psql(
         "postgres",

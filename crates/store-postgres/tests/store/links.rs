@@ -1,10 +1,11 @@
 //! Ways to a server: TCP and Unix socket, with and without a password, and TLS, where the server's certificate and name
 //! are checked whichever mode asks for it.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, sync::Arc};
 
 use balance_domain::ports::BalanceRepo;
 use balance_postgres_harness::{Options, Server};
+use balance_store_conformance::SetClock;
 use balance_store_postgres::{PostgresOptions, PostgresStore};
 
 /// A certificate authority, and a certificate of it for `localhost`, as files that the server may read.
@@ -51,7 +52,10 @@ async fn a_server_is_trusted_by_its_certificate_and_name_alone() {
     let store = |host: &str, mode: &str, ca: Option<&str>| {
         let url = format!("postgres://postgres@{host}:{}/postgres?sslmode={mode}", server.port());
         let ca_file = ca.map(|name| folder.path().join(name));
-        PostgresStore::new(PostgresOptions { ca_file, ..PostgresOptions::new(url) })
+        PostgresStore::new(
+            PostgresOptions { ca_file, ..PostgresOptions::new(url) },
+            Arc::new(SetClock::default()),
+        )
     };
     let trusted = store("localhost", "require", Some("ca.pem")).unwrap();
     trusted.migrate().await.unwrap();
@@ -87,8 +91,11 @@ async fn a_password_is_given_over_tcp_and_over_the_socket() {
 
     for url in [server.url("postgres"), server.socket_url("postgres")] {
         let with = |user: &str| {
-            PostgresStore::new(PostgresOptions::new(url.replace("//postgres@", &format!("//{user}@"))))
-                .unwrap()
+            PostgresStore::new(
+                PostgresOptions::new(url.replace("//postgres@", &format!("//{user}@"))),
+                Arc::new(SetClock::default()),
+            )
+            .unwrap()
         };
         let store = with("app:sesame");
         store.migrate().await.unwrap();

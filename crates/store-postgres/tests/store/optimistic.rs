@@ -19,7 +19,7 @@ use balance_store_conformance::{
         withdrawal_of,
     },
 };
-use balance_store_postgres::{PostgresOptions, PostgresStore};
+use balance_store_postgres::PostgresOptions;
 
 use crate::{
     database::{Database, client, options},
@@ -42,8 +42,8 @@ impl Two {
     async fn with(change: impl FnOnce(&mut PostgresOptions)) -> Self {
         let mut database = Database::migrated().await;
         database.store = database.another(change);
-        let here = Teller::new(Arc::new(database.store.clone()));
-        let there = Teller::new(Arc::new(database.another(|_| {})));
+        let here = Teller::new(Arc::new(database.store.clone()), database.clock.clone());
+        let there = Teller::new(Arc::new(database.another(|_| {})), database.clock.clone());
         // The keys of the two must not meet.
         for _ in 0..100_000 {
             there.fresh(deposit_of(1, 1));

@@ -9,10 +9,12 @@ use std::{
 use balance_domain::ports::{BalanceRepo, Reply, RepoError};
 use balance_postgres_harness::{Options, Server};
 use balance_store_conformance::{
-    Teller, audit,
+    SetClock, Teller, audit,
     teller::{deposit_of, under, user},
 };
-use balance_store_postgres::{PostgresOptions, PostgresStore};
+use balance_store_postgres::PostgresOptions;
+
+use crate::database::open;
 
 fn impatient(server: &Server) -> PostgresOptions {
     PostgresOptions { deadline: Duration::from_millis(700), ..PostgresOptions::new(server.url("postgres")) }
@@ -26,11 +28,12 @@ fn durable() -> Server {
 async fn a_server_that_was_away_at_start_is_found_when_it_comes() {
     let server = durable();
     server.stop();
-    let store = PostgresStore::new(impatient(&server)).unwrap();
+    let clock = SetClock::default();
+    let store = open(impatient(&server), &clock);
     assert!(matches!(store.ready().await, Err(RepoError::Unavailable(_))));
     assert!(matches!(store.migrate().await, Err(RepoError::Unavailable(_))));
-    let teller = Teller::new(Arc::new(store.clone()));
-    let told = store.execute(vec![under("k", deposit_of(1, 5)).into()], teller.now()).await;
+    let teller = Teller::new(Arc::new(store.clone()), clock.clone());
+    let told = store.execute(vec![under("k", deposit_of(1, 5)).into()]).await;
     assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
     server.restart();
     store.migrate().await.unwrap();
@@ -41,9 +44,10 @@ async fn a_server_that_was_away_at_start_is_found_when_it_comes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_loses_nothing_acknowledged_and_stale_connections_go_unnoticed() {
     let server = durable();
-    let store = PostgresStore::new(PostgresOptions::new(server.url("postgres"))).unwrap();
+    let clock = SetClock::default();
+    let store = open(PostgresOptions::new(server.url("postgres")), &clock);
     store.migrate().await.unwrap();
-    let teller = Teller::new(Arc::new(store));
+    let teller = Teller::new(Arc::new(store), clock.clone());
     let mut acknowledged = 0;
     for round in 0..5 {
         for n in 0..20 {
@@ -54,7 +58,7 @@ async fn a_killed_server_loses_nothing_acknowledged_and_stale_connections_go_unn
         server.restart();
         // The first call after the restart is a read or a write, on connections that are dead.
         if round % 2 == 0 {
-            assert!(teller.store().accounts(vec![user(1)], teller.now()).await.unwrap()[0].is_some());
+            assert!(teller.store().accounts(vec![user(1)]).await.unwrap()[0].is_some());
         }
         assert!(teller.accepted(under(&format!("{round}-0"), deposit_of(1, 1))).await.is_replay);
     }
@@ -82,9 +86,10 @@ async fn while_frozen(change: impl FnOnce(&mut PostgresOptions)) -> Result<Vec<R
     let server = durable();
     let mut options = impatient(&server);
     change(&mut options);
-    let store = PostgresStore::new(options).unwrap();
+    let clock = SetClock::default();
+    let store = open(options, &clock);
     store.migrate().await.unwrap();
-    let teller = Teller::new(Arc::new(store));
+    let teller = Teller::new(Arc::new(store), clock.clone());
     teller.deposit(1, 100).await;
     let backends = server.psql(
         "postgres",
@@ -96,8 +101,8 @@ async fn while_frozen(change: impl FnOnce(&mut PostgresOptions)) -> Result<Vec<R
         |name: &str| assert!(Command::new("kill").arg(name).args(&processes).status().unwrap().success());
     signal("-STOP");
     let start = Instant::now();
-    let write = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()], teller.now()).await;
-    let read = teller.store().accounts(vec![user(1)], teller.now()).await;
+    let write = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()]).await;
+    let read = teller.store().accounts(vec![user(1)]).await;
     let took = start.elapsed();
     signal("-CONT");
     assert!(matches!(read, Err(RepoError::Unavailable(_))), "{read:?}");

@@ -5,16 +5,17 @@
 use std::fmt::Write;
 
 use balance_postgres_harness::{Options, Server};
-use balance_store_postgres::{HELD, PostgresStore, statements};
+use balance_store_conformance::SetClock;
+use balance_store_postgres::{HELD, statements};
 use tokio_postgres::{Client, NoTls, types::Type};
 
-use crate::database::options;
+use crate::database::{open, options};
 
 /// Nobody analyses behind the test's back.
 async fn unanalysed() -> (Server, Client) {
     let settings = vec!["autovacuum=off".to_owned()];
     let server = Server::start(Options { settings, ..Options::default() });
-    PostgresStore::new(options(&server.url("postgres"))).unwrap().migrate().await.unwrap();
+    open(options(&server.url("postgres")), &SetClock::default()).migrate().await.unwrap();
     let mut config: tokio_postgres::Config = server.url("postgres").parse().unwrap();
     let (client, connection) = config.options(statements::PLANNER).connect(NoTls).await.unwrap();
     tokio::spawn(connection);

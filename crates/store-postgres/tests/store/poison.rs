@@ -20,7 +20,7 @@ fn is_internal(reply: &Reply) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poisoned_command_fails_alone() {
     let database = Database::migrated().await;
-    let teller = Teller::new(Arc::new(database.store.clone()));
+    let teller = Teller::new(Arc::new(database.store.clone()), database.clock.clone());
     database.sql("ALTER TABLE operations ADD CONSTRAINT poison CHECK (amount <> 666)");
     let batch = (1..=100).map(|n| {
         let amount = if n == 37 || n == 90 { 666 } else { n };
@@ -39,7 +39,7 @@ async fn a_poisoned_command_fails_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_with_a_wrong_number_fails_alone() {
     let database = Database::migrated().await;
-    let teller = Teller::new(Arc::new(database.store.clone()));
+    let teller = Teller::new(Arc::new(database.store.clone()), database.clock.clone());
     for user_id in 1..=3 {
         teller.deposit(user_id, 10).await;
     }
@@ -52,7 +52,7 @@ async fn an_account_with_a_wrong_number_fails_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_makes_no_sense_fails_alone() {
     let database = Database::migrated().await;
-    let teller = Teller::new(Arc::new(database.store.clone()));
+    let teller = Teller::new(Arc::new(database.store.clone()), database.clock.clone());
     for user_id in 1..=3 {
         teller.accepted(under("first", deposit_of(user_id, 10))).await;
     }
@@ -65,7 +65,7 @@ async fn a_row_that_makes_no_sense_fails_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn balances_below_zero_are_refused_by_the_database_too() {
     let database = Database::migrated().await;
-    let teller = Teller::new(Arc::new(database.store.clone()));
+    let teller = Teller::new(Arc::new(database.store.clone()), database.clock.clone());
     teller.deposit(1, 10).await;
     let other = client(&database.server.url(&database.name)).await;
     for (sql, state) in [
@@ -83,7 +83,7 @@ async fn balances_below_zero_are_refused_by_the_database_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_strangers_leave_no_account_behind() {
     let database = Database::migrated().await;
-    let teller = Teller::new(Arc::new(database.store.clone()));
+    let teller = Teller::new(Arc::new(database.store.clone()), database.clock.clone());
     let alone = teller.batch(vec![under("k", withdrawal_of(1, 5)).into()]).await;
     assert!(alone[0].is_err());
     assert_eq!(
@@ -107,8 +107,7 @@ async fn refused_strangers_leave_no_account_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_batches_and_submissions_have_answers() {
     let database = Database::migrated().await;
-    let now = Teller::new(Arc::new(database.store.clone())).now();
-    assert_eq!(database.store.execute(Vec::new(), now).await.unwrap().len(), 0);
-    let replies = database.store.execute(vec![Submission::from(Vec::new())], now).await.unwrap();
+    assert_eq!(database.store.execute(Vec::new()).await.unwrap().len(), 0);
+    let replies = database.store.execute(vec![Submission::from(Vec::new())]).await.unwrap();
     assert!(matches!(replies.as_slice(), [Ok(accepted)] if accepted.is_empty()));
 }

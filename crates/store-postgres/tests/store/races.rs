@@ -14,23 +14,22 @@ use balance_domain::{
 };
 use balance_postgres_harness::{Options, Server};
 use balance_store_conformance::{
-    Teller, audit,
+    SetClock, Teller, audit,
     teller::{amount, deposit_of, name, order, reserve_of, service, transfer_of, under, user},
 };
 use balance_store_postgres::{PostgresOptions, PostgresStore};
 
-use crate::database::{Database, client, options};
+use crate::database::{Database, client, open, options};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn opposing_transfers_of_two_instances_never_deadlock() {
     const USERS: i64 = 6;
     let database = Database::migrated().await;
     let instances = [database.store.clone(), database.another(|_| {})];
-    let teller = Teller::new(Arc::new(instances[0].clone()));
+    let teller = Teller::new(Arc::new(instances[0].clone()), database.clock.clone());
     for id in 1..=USERS {
         teller.deposit(id, 10_000).await;
     }
-    let now = teller.now();
     let work = (0..8).map(|worker: i64| {
         let store = instances[usize::try_from(worker % 2).unwrap()].clone();
         tokio::spawn(async move {
@@ -41,7 +40,7 @@ async fn opposing_transfers_of_two_instances_never_deadlock() {
                     let (from, to) = if worker % 2 == 0 { (a, b) } else { (b, a) };
                     Submission::from(under(&format!("{worker}-{n}-{m}"), transfer_of(from, to, 1)))
                 });
-                let replies = store.execute(batch.collect(), now).await.unwrap();
+                let replies = store.execute(batch.collect()).await.unwrap();
                 assert!(replies.iter().all(Result::is_ok), "{replies:?}");
             }
         })
@@ -59,9 +58,8 @@ async fn opposing_transfers_of_two_instances_never_deadlock() {
 async fn accounts_made_by_two_instances_at_once_are_one() {
     let database = Database::migrated().await;
     let instances = [database.store.clone(), database.another(|_| {})];
-    let teller = Teller::new(Arc::new(instances[0].clone()));
+    let teller = Teller::new(Arc::new(instances[0].clone()), database.clock.clone());
     teller.deposit(1, 1_000_000).await;
-    let now = teller.now();
     let opened = Arc::new(AtomicI64::new(0));
     for round in 0..25 {
         let work = (0..6).map(|worker: i64| {
@@ -78,7 +76,7 @@ async fn accounts_made_by_two_instances_at_once_are_one() {
                         _ => under(&key, reserve_of(order(new, 9, n + 1), 1, 60)).into(),
                     }
                 });
-                let replies = store.execute(batch.collect(), now).await.unwrap();
+                let replies = store.execute(batch.collect()).await.unwrap();
                 let deposits = replies.iter().enumerate().filter(|(n, reply)| n % 3 == 1 && reply.is_ok());
                 opened.fetch_add(i64::try_from(deposits.count()).unwrap(), Ordering::Relaxed);
             })
@@ -99,11 +97,10 @@ async fn accounts_made_by_two_instances_at_once_are_one() {
 async fn a_removal_comes_wholly_before_or_after_a_reserve() {
     let database = Database::migrated().await;
     let other = database.another(|_| {});
-    let teller = Teller::new(Arc::new(database.store.clone()));
+    let teller = Teller::new(Arc::new(database.store.clone()), database.clock.clone());
     for id in 1..=4 {
         teller.deposit(id, 1_000_000).await;
     }
-    let now = teller.now();
     let mut removals = [0, 0];
     for id in 1..=60 {
         database.store.add_services(vec![(service(id), name(&format!("s-{id}")))]).await.unwrap().unwrap();
@@ -111,7 +108,7 @@ async fn a_removal_comes_wholly_before_or_after_a_reserve() {
             let store = database.store.clone();
             tokio::spawn(async move {
                 let reserve = under(&format!("r-{id}"), reserve_of(order(user_id, id, 1), 1, 600));
-                store.execute(vec![reserve.into()], now).await.unwrap()[0].is_ok()
+                store.execute(vec![reserve.into()]).await.unwrap()[0].is_ok()
             })
         });
         let reserves: Vec<_> = reserves.collect();
@@ -141,7 +138,7 @@ async fn under_locks_one_key_at_two_instances_at_once_has_one_effect() {
     let settings = ["logging_collector=on", "log_directory=log", "log_line_prefix='%e '"].map(String::from);
     let server = Server::start(Options { settings: settings.into(), ..Options::default() });
     let under_locks = PostgresOptions { recent_accounts_max: 0, ..options(&server.url("postgres")) };
-    let instance = || PostgresStore::new(under_locks.clone()).unwrap();
+    let instance = || open(under_locks.clone(), &SetClock::default());
     let instances = [instance(), instance()];
     instances[0].migrate().await.unwrap();
     one_key_at_once_has_one_effect(instances).await;
@@ -164,15 +161,14 @@ async fn one_key_at_two_instances_at_once_has_one_effect() {
 }
 
 async fn one_key_at_once_has_one_effect(instances: [PostgresStore; 2]) {
-    let teller = Teller::new(Arc::new(instances[0].clone()));
-    let now = teller.now();
+    let teller = Teller::new(Arc::new(instances[0].clone()), SetClock::default());
     for round in 0..40 {
         // Half of the rounds open the account with the race.
         let user_id = if round % 2 == 0 { 1 } else { 100 + round };
         let calls = (0..8).map(|n| {
             let store = instances[n % 2].clone();
             let batch = vec![under(&format!("k-{round}"), deposit_of(user_id, 5)).into()];
-            tokio::spawn(async move { store.execute(batch, now).await.unwrap().remove(0).unwrap().remove(0) })
+            tokio::spawn(async move { store.execute(batch).await.unwrap().remove(0).unwrap().remove(0) })
         });
         let mut first_times = 0;
         let mut receipts = Vec::new();

@@ -1,13 +1,16 @@
 //! Migrations and what a database must be like to be worked with.
 
+use std::sync::Arc;
+
 use balance_domain::{
     Timestamp,
     ports::{BalanceRepo, RepoError},
 };
 use balance_postgres_harness::{Options, Server, shared};
+use balance_store_conformance::SetClock;
 use balance_store_postgres::{PostgresOptions, PostgresStore};
 
-use crate::database::{Database, options};
+use crate::database::{Database, open, options};
 
 async fn readiness(store: &PostgresStore) -> String {
     match store.ready().await {
@@ -21,7 +24,7 @@ async fn eight_instances_that_start_together_migrate_once() {
     let server = shared();
     let name = server.create_database(None);
     let starts = (0..8).map(|_| {
-        let store = PostgresStore::new(options(&server.url(&name))).unwrap();
+        let store = open(options(&server.url(&name)), &SetClock::default());
         tokio::spawn(async move {
             store.migrate().await.unwrap();
             store.ready().await.unwrap();
@@ -43,14 +46,14 @@ async fn eight_instances_that_start_together_migrate_once() {
 async fn a_schema_is_known_exactly_or_not_at_all() {
     let server = shared();
     let name = server.create_database(None);
-    let store = PostgresStore::new(options(&server.url(&name))).unwrap();
+    let store = open(options(&server.url(&name)), &SetClock::default());
     assert!(readiness(&store).await.contains("balance migrate"), "nothing was migrated");
     store.migrate().await.unwrap();
     store.migrate().await.unwrap();
     assert_eq!(readiness(&store).await, "ready");
     server.psql(&name, "ALTER TYPE account_version RENAME TO not_made_yet");
-    let outdated = PostgresStore::new(options(&server.url(&name))).unwrap();
-    let told = outdated.accounts(Vec::new(), Timestamp::MIN).await;
+    let outdated = open(options(&server.url(&name)), &SetClock::default());
+    let told = outdated.accounts(Vec::new()).await;
     assert!(
         matches!(&told, Err(RepoError::Unavailable(cause)) if cause.to_string().contains("balance migrate")),
         "{told:?}"
@@ -72,7 +75,7 @@ async fn a_schema_is_known_exactly_or_not_at_all() {
 async fn a_newer_schema_that_was_only_added_to_is_worked_with() {
     let server = shared();
     let name = server.create_database(None);
-    let store = PostgresStore::new(options(&server.url(&name))).unwrap();
+    let store = open(options(&server.url(&name)), &SetClock::default());
     store.migrate().await.unwrap();
     let record = |version: i32, called: &str| {
         server.psql(
@@ -96,7 +99,7 @@ async fn a_newer_schema_that_was_only_added_to_is_worked_with() {
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_that_could_lose_commits_are_refused() {
     let database = Database::migrated().await;
-    let strict = |url: &str| PostgresStore::new(PostgresOptions::new(url)).unwrap();
+    let strict = |url: &str| open(PostgresOptions::new(url), &SetClock::default());
     let store = strict(&database.server.url(&database.name));
     let told = store.ready().await;
     assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
@@ -126,8 +129,8 @@ async fn a_database_that_is_read_only_is_unavailable() {
 
 #[tokio::test]
 async fn options_are_checked_and_never_printed_with_their_secret() {
-    assert!(PostgresStore::new(PostgresOptions::new("not a url")).is_err());
+    assert!(PostgresStore::new(PostgresOptions::new("not a url"), Arc::new(Timestamp::MIN)).is_err());
     let options = PostgresOptions::new("postgres://user:hunter2@db.example/balance?sslmode=disable");
-    let shown = format!("{options:?} {:?}", PostgresStore::new(options.clone()).unwrap());
+    let shown = format!("{options:?} {:?}", open(options.clone(), &SetClock::default()));
     assert!(!shown.contains("hunter2"), "{shown}");
 }

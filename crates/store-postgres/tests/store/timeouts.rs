@@ -43,11 +43,11 @@ async fn a_statement_that_takes_too_long_is_ended_by_the_server() {
     let store = database.another(|options| {
         options.statement_timeout = Duration::from_millis(200);
     });
-    let teller = Teller::new(Arc::new(store));
+    let teller = Teller::new(Arc::new(store), database.clock.clone());
     teller.deposit(1, 100).await;
     slow_down(&database, "operations");
     let start = Instant::now();
-    let told = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()], teller.now()).await;
+    let told = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()]).await;
     assert!(
         matches!(&told, Err(RepoError::Unavailable(why)) if why.to_string().contains("57014")),
         "{told:?}"
@@ -71,7 +71,7 @@ async fn a_transaction_that_is_left_idle_is_ended_by_the_server() {
         // Only a batch under locks leaves its transaction idle.
         options.recent_accounts_max = 0;
     });
-    let teller = Teller::new(Arc::new(store));
+    let teller = Teller::new(Arc::new(store), database.clock.clone());
     teller.deposit(1, 100).await;
     let ended = "SELECT pg_sleep(0.3); SELECT sessions_fatal FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(database.sql(ended).trim(), "0");

@@ -2,8 +2,8 @@
 //! that lie side by side in a B-tree are asked for one after the other.
 
 use balance_domain::{
-    Account, IdempotencyKey, LoadedService, Needs, RecordedOperation, Reservation, ReservationKey, Rows,
-    ServiceId, Timestamp, UserId,
+    Account, EXPIRIES_MAX, IdempotencyKey, LoadedService, Moment, Needs, RecordedOperation, Reservation,
+    ReservationKey, Rows, ServiceId, UserId,
 };
 use rusqlite::{Connection, OptionalExtension};
 
@@ -30,21 +30,22 @@ const DUE: &str = concat!(
     "SELECT ",
     reservation_columns!(),
     " FROM reservations INDEXED BY reservations_active",
-    " WHERE user_id = ?1 AND state = 'active' AND expires_at <= ?2"
+    " WHERE user_id = ?1 AND state = 'active' AND expires_at <= ?2 ORDER BY expires_at, service_id, order_id"
 );
 
 const SERVICE: &str = "SELECT id, retired, used FROM services WHERE id = ?1";
 
-/// The rows of `needs`, and every due reservation of its accounts.
-pub(super) fn rows(connection: &Connection, needs: &Needs, now: Timestamp) -> rusqlite::Result<Rows> {
+/// The rows of `needs`, and the due reservations of its accounts, as many as expire at once.
+pub(super) fn rows(connection: &Connection, needs: &Needs, moment: Moment) -> rusqlite::Result<Rows> {
     let accounts = accounts(connection, &needs.accounts)?;
     let mut reservations = named(connection, &needs.reservations)?;
-    add_due(connection, &accounts, now, &mut reservations)?;
+    let backlog = add_due(connection, &accounts, moment, &mut reservations)?;
     Ok(Rows {
         keyed_operations: answered(connection, &needs.keys)?,
         services: services(connection, &needs.services)?,
         accounts,
         reservations,
+        backlog,
     })
 }
 
@@ -82,20 +83,28 @@ fn named(connection: &Connection, keys: &[ReservationKey]) -> rusqlite::Result<V
     Ok(found)
 }
 
-/// An active reservation holds money, so an account with nothing reserved has none that could be due.
+/// An active reservation holds money, so an account with nothing reserved has none that could be due. Returns the users
+/// of whom more is due than was added.
 fn add_due(
     connection: &Connection,
     accounts: &[Account],
-    now: Timestamp,
+    moment: Moment,
     reservations: &mut Vec<Reservation>,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Vec<UserId>> {
     let mut statement = connection.prepare_cached(DUE)?;
+    let (mut left, mut backlog) = (EXPIRIES_MAX, Vec::new());
     for account in accounts.iter().filter(|account| account.reserved > 0) {
-        for due in statement.query_map((account.user_id.get(), now.micros()), reservation)? {
-            reservations.push(due?);
+        let mut due = statement.query((account.user_id.get(), moment.now().micros()))?;
+        while let Some(row) = due.next()? {
+            if left == 0 {
+                backlog.push(account.user_id);
+                break;
+            }
+            reservations.push(reservation(row)?);
+            left -= 1;
         }
     }
-    Ok(())
+    Ok(backlog)
 }
 
 fn services(connection: &Connection, ids: &[ServiceId]) -> rusqlite::Result<Vec<LoadedService>> {

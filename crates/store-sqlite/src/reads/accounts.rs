@@ -1,18 +1,19 @@
-//! Accounts with what is due on top of what is recorded, and who has something due.
+//! Accounts, and who has something due.
 
 use std::collections::HashSet;
 
-use balance_domain::{AccountAsOf, Timestamp, UserId};
+use balance_domain::{AccountAsOf, Moment, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::rows::{account, account_columns, value};
 
 const ACCOUNT: &str = concat!("SELECT ", account_columns!(), " FROM accounts WHERE user_id = ?1");
 
-const DUE: &str = "
-    SELECT count(*), coalesce(sum(amount - captured - released), 0)
-    FROM reservations INDEXED BY reservations_active
-    WHERE user_id = ?1 AND state = 'active' AND expires_at <= ?2";
+const HAS_DUE: &str = "
+    SELECT EXISTS (
+        SELECT 1 FROM reservations INDEXED BY reservations_active
+        WHERE user_id = ?1 AND state = 'active' AND expires_at <= ?2
+    )";
 
 /// Longest due first. The order is that of the index, so reading stops once there are enough users.
 const DUE_USERS: &str = "
@@ -21,26 +22,24 @@ const DUE_USERS: &str = "
     WHERE state = 'active' AND expires_at <= ?1
     ORDER BY expires_at, user_id";
 
-/// The accounts at `now`, in the order asked for.
+/// The accounts at this moment, in the order asked for.
 pub(super) fn accounts(
     connection: &Connection,
     user_ids: &[UserId],
-    now: Timestamp,
+    moment: Moment,
 ) -> rusqlite::Result<Vec<Option<AccountAsOf>>> {
-    user_ids.iter().map(|user_id| one(connection, *user_id, now)).collect()
+    user_ids.iter().map(|user_id| one(connection, *user_id, moment)).collect()
 }
 
-fn one(connection: &Connection, user_id: UserId, now: Timestamp) -> rusqlite::Result<Option<AccountAsOf>> {
+fn one(connection: &Connection, user_id: UserId, moment: Moment) -> rusqlite::Result<Option<AccountAsOf>> {
     let mut statement = connection.prepare_cached(ACCOUNT)?;
     let Some(recorded) = statement.query_row([user_id.get()], account).optional()? else { return Ok(None) };
-    let (mut due_count, mut due_remaining) = (0, 0);
     // An active reservation holds money: nothing reserved, nothing due.
-    if recorded.reserved > 0 {
-        let mut statement = connection.prepare_cached(DUE)?;
-        (due_count, due_remaining) =
-            statement.query_row((user_id.get(), now.micros()), |row| Ok((row.get(0)?, row.get(1)?)))?;
-    }
-    Ok(Some(AccountAsOf { at: now, recorded, due_count, due_remaining }))
+    let has_due = recorded.reserved > 0 && {
+        let mut statement = connection.prepare_cached(HAS_DUE)?;
+        statement.query_row((user_id.get(), moment.now().micros()), |row| row.get(0))?
+    };
+    Ok(Some(AccountAsOf { at: moment.now(), recorded, has_due }))
 }
 
 /// Up to `users_max` distinct users with a due reservation.
@@ -74,7 +73,7 @@ mod tests {
         let connection = schema::migrated();
         for (sql, search) in [
             (ACCOUNT, "SEARCH accounts USING INTEGER PRIMARY KEY (rowid=?)"),
-            (DUE, "INDEX reservations_active (user_id=? AND expires_at<?)"),
+            (HAS_DUE, "INDEX reservations_active (user_id=? AND expires_at<?)"),
             (DUE_USERS, "INDEX reservations_due (expires_at<?)"),
         ] {
             let plan = schema::plan(&connection, sql);

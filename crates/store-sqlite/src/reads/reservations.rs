@@ -1,4 +1,4 @@
-//! Reservations as a reader must be told of them: past the deadline they are over, written down or not.
+//! Reservations, as recorded.
 
 use balance_domain::{
     Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery, ReservationState, Timestamp,
@@ -27,29 +27,23 @@ pub(super) fn count_active(connection: &Connection, now: Timestamp, count_max: u
     Ok(count.unsigned_abs())
 }
 
-/// One reservation at `now`.
-pub(super) fn one(
-    connection: &Connection,
-    key: ReservationKey,
-    now: Timestamp,
-) -> rusqlite::Result<Option<Reservation>> {
+/// One reservation.
+pub(super) fn one(connection: &Connection, key: ReservationKey) -> rusqlite::Result<Option<Reservation>> {
     let mut statement = connection.prepare_cached(ONE)?;
     let key = (key.user_id.get(), key.service_id.get(), key.order_id.get());
-    Ok(statement.query_row(key, reservation).optional()?.map(|found| found.as_of(now)))
+    statement.query_row(key, reservation).optional()
 }
 
-/// A page of a user's reservations at `now`.
+/// A page of a user's reservations.
 pub(super) fn page(
     connection: &Connection,
     query: &ReservationQuery,
-    now: Timestamp,
 ) -> rusqlite::Result<Page<Reservation, ReservationPosition>> {
     let is_listed = early::are_listed(early::last_seq(connection, query.user_id)?);
     let sql = page_sql(query.state, is_listed, query.after.is_some());
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement
-        .query_map(rusqlite::params_from_iter(page_values(query, now)), reservation)?
-        .map(|row| row.map(|found| found.as_of(now)))
+        .query_map(rusqlite::params_from_iter(page_values(query)), reservation)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     Ok(Page::from_surplus(rows, query.limit, |last| ReservationPosition {
         created_at: last.created_at,
@@ -58,7 +52,7 @@ pub(super) fn page(
     }))
 }
 
-/// `?1` user, `?2` rows at most, `?3` now, `?4` to `?6` the position.
+/// `?1` user, `?2` rows at most, `?3` to `?5` the position.
 ///
 /// Those that are active now are few beside those that ever were, so they are looked up in their own index and
 /// sorted; so are all those of a short history. Those that are listed are read in the order of the page.
@@ -68,29 +62,23 @@ fn page_sql(state: Option<ReservationState>, is_listed: bool, has_position: bool
         _ if is_listed => "INDEXED BY reservations_by_time WHERE is_listed = 1 AND",
         _ => "NOT INDEXED WHERE",
     };
-    // ?3 is mentioned in any case: the number of parameters is always the same.
     let state = match state {
-        None => "?3 IS NOT NULL",
-        Some(ReservationState::Active) => "state = 'active' AND expires_at > ?3",
-        Some(ReservationState::Released) => "state = 'released' AND ?3 IS NOT NULL",
-        Some(ReservationState::Captured) => {
-            "(state = 'captured' OR (state = 'active' AND expires_at <= ?3 AND captured > 0))"
-        }
-        Some(ReservationState::Expired) => {
-            "(state = 'expired' OR (state = 'active' AND expires_at <= ?3 AND captured = 0))"
-        }
+        None => "",
+        Some(ReservationState::Active) => "AND state = 'active'",
+        Some(ReservationState::Released) => "AND state = 'released'",
+        Some(ReservationState::Captured) => "AND state = 'captured'",
+        Some(ReservationState::Expired) => "AND state = 'expired'",
     };
-    let position = if has_position { "AND (created_at, service_id, order_id) < (?4, ?5, ?6)" } else { "" };
+    let position = if has_position { "AND (created_at, service_id, order_id) < (?3, ?4, ?5)" } else { "" };
     format!(
-        "SELECT {columns} FROM reservations {rows} user_id = ?1 AND {state} {position} \
+        "SELECT {columns} FROM reservations {rows} user_id = ?1 {state} {position} \
          ORDER BY created_at DESC, service_id DESC, order_id DESC LIMIT ?2",
         columns = reservation_columns!(),
     )
 }
 
-fn page_values(query: &ReservationQuery, now: Timestamp) -> Vec<Value> {
-    let mut values =
-        vec![query.user_id.get().into(), (i64::from(query.limit.get()) + 1).into(), now.micros().into()];
+fn page_values(query: &ReservationQuery) -> Vec<Value> {
+    let mut values = vec![query.user_id.get().into(), (i64::from(query.limit.get()) + 1).into()];
     if let Some(after) = query.after {
         values.push(after.created_at.micros().into());
         values.push(after.service_id.get().into());
@@ -116,7 +104,7 @@ mod tests {
             assert!(plan.contains("SEARCH reservations USING PRIMARY KEY (user_id=?)"), "{state:?}: {plan}");
         }
         let plan = schema::plan(&connection, &page_sql(Some(ReservationState::Active), true, true));
-        assert!(plan.contains("INDEX reservations_active (user_id=? AND expires_at>?)"), "{plan}");
+        assert!(plan.contains("INDEX reservations_active (user_id=?)"), "{plan}");
         let plan = schema::plan(&connection, COUNT_ACTIVE);
         assert!(plan.contains("COVERING INDEX reservations_due (expires_at>?)"), "{plan}");
     }

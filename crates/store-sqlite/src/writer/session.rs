@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use balance_domain::ports::{Cause, RepoError};
+use balance_domain::ports::{Cause, Clock, RepoError};
 use rusqlite::Connection;
 
 use super::{Health, checkpoint::Checkpoints};
@@ -25,6 +25,7 @@ pub(crate) struct Session {
     pub(super) checkpoints: Checkpoints,
     connection: Connection,
     recent: Arc<Recent>,
+    clock: Arc<dyn Clock>,
     /// What SQLite calls the version of the file: another one each time that a connection other than this one has committed.
     data_version: Option<i64>,
     looked_at: Instant,
@@ -43,11 +44,19 @@ pub(crate) enum Verdict<T> {
 impl Session {
     pub(super) fn start(
         mut connection: Connection,
-        recent: Arc<Recent>,
+        (recent, clock): (Arc<Recent>, Arc<dyn Clock>),
         health: Arc<Health>,
     ) -> Result<Self, RepoError> {
         let checkpoints = Checkpoints::start(&mut connection, Arc::clone(&health))?;
-        Ok(Self { checkpoints, connection, recent, data_version: None, looked_at: Instant::now(), health })
+        Ok(Self {
+            checkpoints,
+            connection,
+            recent,
+            clock,
+            data_version: None,
+            looked_at: Instant::now(),
+            health,
+        })
     }
 
     /// One write transaction. An error, a panic or [`Verdict::Discard`] leaves no trace of it; any error but
@@ -101,6 +110,11 @@ impl Session {
     /// Accounts as they were committed last: to be taken out before and put back after a commit that changes them.
     pub(crate) fn recent(&self) -> Arc<Recent> {
         Arc::clone(&self.recent)
+    }
+
+    /// To be read inside the transaction: nothing is recorded between that moment and the commit.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
     }
 
     fn check_file(&mut self) -> Result<(), RepoError> {

@@ -18,7 +18,12 @@ use crate::store::{SqliteOptions, SqliteStore};
 
 fn store() -> (SqliteStore, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&folder.path().join("balance.db"), SqliteOptions::default()).unwrap();
+    let store = SqliteStore::open(
+        &folder.path().join("balance.db"),
+        SqliteOptions::default(),
+        Arc::new(Timestamp::MAX),
+    )
+    .unwrap();
     (store, folder)
 }
 
@@ -36,16 +41,14 @@ fn deposits(name: &str, count: usize) -> Vec<Submission> {
     (0..count).map(|n| deposit(user(1), format!("{name}-{n}"))).collect()
 }
 
-const NOW: Timestamp = Timestamp::MAX;
-
 /// As the file has it: several accounts are never recalled.
 async fn recorded(store: &SqliteStore) -> i64 {
-    let account = store.accounts(vec![user(1), user(1)], NOW).await.unwrap().remove(0);
+    let account = store.accounts(vec![user(1), user(1)]).await.unwrap().remove(0);
     account.map_or(0, |account| account.recorded.seq)
 }
 
 fn recalled(store: &SqliteStore, id: i64) -> Option<i64> {
-    store.recall_account(user(id), NOW).map(|account| account.recorded.seq)
+    store.recall_account(user(id)).map(|account| account.recorded.seq)
 }
 
 fn insert_service(connection: &Connection) -> rusqlite::Result<usize> {
@@ -71,22 +74,22 @@ async fn a_panic_fails_one_caller_and_is_rolled_back() {
         .await
         .unwrap();
     assert_eq!(left, 0);
-    assert!(store.execute(deposits("after", 1), NOW).await.unwrap()[0].is_ok());
+    assert!(store.execute(deposits("after", 1)).await.unwrap()[0].is_ok());
 }
 
 #[tokio::test]
 async fn a_full_file_executes_nothing_and_work_goes_on_when_there_is_space() {
     let (store, _folder) = store();
-    store.execute(deposits("before", 1), NOW).await.unwrap()[0].as_ref().unwrap();
+    store.execute(deposits("before", 1)).await.unwrap()[0].as_ref().unwrap();
     set_pages_max(&store, 1).await;
-    let refused = store.execute(deposits("full", 200), NOW).await;
+    let refused = store.execute(deposits("full", 200)).await;
     assert!(matches!(refused, Err(RepoError::Unavailable(_))), "{refused:?}");
     assert_eq!(recorded(&store).await, 1, "reads go on, and nothing was executed");
     // A page that is there already can still be written.
     store.ready().await.unwrap();
 
     set_pages_max(&store, 1_000_000).await;
-    let replies = store.execute(deposits("full", 200), NOW).await.unwrap();
+    let replies = store.execute(deposits("full", 200)).await.unwrap();
     assert!(replies.iter().all(|reply| reply.as_ref().is_ok_and(|accepted| !accepted[0].is_replay)));
     assert_eq!(recorded(&store).await, 201);
 }
@@ -105,16 +108,21 @@ async fn set_pages_max(store: &SqliteStore, pages: u32) {
 #[tokio::test]
 async fn a_disk_in_doubt_refuses_writes_until_the_file_is_opened_anew() {
     let (store, folder) = store();
-    store.execute(deposits("before", 1), NOW).await.unwrap()[0].as_ref().unwrap();
+    store.execute(deposits("before", 1)).await.unwrap()[0].as_ref().unwrap();
     store.writer().health.set_broken("a sync failed".into());
-    let refused = store.execute(deposits("after", 1), NOW).await;
+    let refused = store.execute(deposits("after", 1)).await;
     assert!(matches!(refused, Err(RepoError::Unavailable(_))), "{refused:?}");
     assert!(matches!(store.ready().await, Err(RepoError::Unavailable(_))));
     assert_eq!(recorded(&store).await, 1, "reads go on");
     drop(store);
 
-    let store = SqliteStore::open(&folder.path().join("balance.db"), SqliteOptions::default()).unwrap();
-    assert!(store.execute(deposits("after", 1), NOW).await.unwrap()[0].is_ok());
+    let store = SqliteStore::open(
+        &folder.path().join("balance.db"),
+        SqliteOptions::default(),
+        Arc::new(Timestamp::MAX),
+    )
+    .unwrap();
+    assert!(store.execute(deposits("after", 1)).await.unwrap()[0].is_ok());
 }
 
 /// One COMMIT is refused and can be rolled back, the other leaves everybody in doubt.
@@ -123,7 +131,7 @@ async fn a_commit_that_fails_leaves_nothing_to_recall() {
     for is_certain in [true, false] {
         let (store, _folder) = store();
         let before = [1, 2].map(|id| deposit(user(id), "before".to_owned()));
-        store.execute(before.to_vec(), NOW).await.unwrap();
+        store.execute(before.to_vec()).await.unwrap();
         let fail = move |session: &mut Session| {
             if is_certain {
                 let sql = "CREATE TEMP TABLE parents (id INTEGER PRIMARY KEY);
@@ -143,7 +151,7 @@ async fn a_commit_that_fails_leaves_nothing_to_recall() {
             }
         };
         store.writer().run(fail).await.unwrap();
-        let failed = store.execute(deposits("lost", 1), NOW).await;
+        let failed = store.execute(deposits("lost", 1)).await;
         match failed {
             Err(RepoError::Internal(_)) => assert!(is_certain),
             Err(RepoError::Unknown(_)) => assert!(!is_certain),
@@ -170,10 +178,10 @@ async fn a_caller_who_left_does_not_stop_the_work() {
         }
     });
     tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
-    let gone = tokio::time::timeout(Duration::from_millis(10), store.execute(deposits("gone", 1), NOW));
+    let gone = tokio::time::timeout(Duration::from_millis(10), store.execute(deposits("gone", 1)));
     assert!(gone.await.is_err());
     blocker.await.unwrap().unwrap();
-    assert!(store.execute(deposits("gone", 1), NOW).await.unwrap()[0].as_ref().unwrap()[0].is_replay);
+    assert!(store.execute(deposits("gone", 1)).await.unwrap()[0].as_ref().unwrap()[0].is_replay);
 }
 
 /// Rounds begin at 100 pages, and the thread copies until so many are left.
@@ -192,7 +200,7 @@ const BATCH: usize = 50;
 
 async fn deposit_in_batches(store: &SqliteStore, name: &str, batches: usize) {
     for batch in 0..batches {
-        store.execute(deposits(&format!("{name}-{batch}"), BATCH), NOW).await.unwrap();
+        store.execute(deposits(&format!("{name}-{batch}"), BATCH)).await.unwrap();
     }
 }
 
@@ -220,7 +228,7 @@ async fn the_log_is_copied_back_once_it_is_long() {
     let (store, folder) = store();
     set_short_rounds(&store, 100).await;
     let file_bytes = || std::fs::metadata(folder.path().join("balance.db")).unwrap().len();
-    store.execute(vec![deposit(user(2), "once".to_owned())], NOW).await.unwrap();
+    store.execute(vec![deposit(user(2), "once".to_owned())]).await.unwrap();
     deposit_until_the_log_begins_anew(&store, "first").await;
     // All but the last batch, which is the first one in the new log.
     let copied = usize::try_from(recorded(&store).await).unwrap() - BATCH;

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use balance_domain::ports::BalanceRepo;
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
 
-use crate::teller::{accept, at, audited, balance, deposit, money, open};
+use crate::teller::{accept, audited, balance, clock, deposit, money, open};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_is_whole_while_work_goes_on() {
@@ -24,7 +24,10 @@ async fn a_copy_is_whole_while_work_goes_on() {
     let copy = folder.path().join("copy.db");
     tokio::task::block_in_place(|| SqliteStore::backup(&path, &copy)).unwrap();
     writing.await.unwrap();
-    assert!(SqliteStore::open(&path, SqliteOptions::default()).is_err(), "the store still has its lock");
+    assert!(
+        SqliteStore::open(&path, SqliteOptions::default(), clock()).is_err(),
+        "the store still has its lock"
+    );
 
     let copied = open(&copy);
     let summary = audited(&copied).await;
@@ -44,7 +47,7 @@ async fn a_copy_never_overwrites_and_leaves_no_part_behind() {
     assert_eq!(fs::read(&copy).unwrap(), b"precious");
     refused(&path, &folder.path().join("missing/copy.db"));
     assert!(!folder.path().join("copy.db.part").exists());
-    assert!(store.accounts(Vec::new(), at(0)).await.unwrap().is_empty(), "the store goes on");
+    assert!(store.at(0).accounts(Vec::new()).await.unwrap().is_empty(), "the store goes on");
 }
 
 /// A wrong path must not become a good backup of nothing.
@@ -70,7 +73,7 @@ fn a_schema_is_copied_as_it_is() {
     let newer = "INSERT INTO refinery_schema_history VALUES (99, 'later', '2030-01-01T00:00:00Z', '1')";
     rusqlite::Connection::open(&path).unwrap().execute(newer, []).unwrap();
     SqliteStore::backup(&path, &copy).unwrap();
-    let said = SqliteStore::open(&copy, SqliteOptions::default()).err().unwrap().to_string();
+    let said = SqliteStore::open(&copy, SqliteOptions::default(), clock()).err().unwrap().to_string();
     assert!(said.contains("has schema version 99"), "{said}");
 }
 

@@ -13,7 +13,7 @@ use balance_domain::{
 use balance_store_conformance::small_disk::{fill, small_disk};
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
 
-use crate::teller::{accept, at, audited, commented, deposit, open, user};
+use crate::teller::{Opened, accept, audited, clock, commented, deposit, open, user};
 
 /// What is left in KiB when the filling begins: the refusal hits another write each time.
 const SPARE: [u64; 9] = [0, 4, 8, 12, 16, 24, 32, 64, 256];
@@ -31,7 +31,7 @@ async fn a_full_disk_says_no_and_work_goes_on_when_there_is_space() {
                 deposit_until_refused(&store, &format!("{spare}-{length}"), length, &mut paid_in).await;
             assert_eq!(held(&store).await, paid_in, "reads go on, and nothing of it was executed");
             drop(ballast);
-            for reply in store.execute(refused, at(0)).await.unwrap() {
+            for reply in store.at(0).execute(refused).await.unwrap() {
                 assert!(!reply.unwrap()[0].is_replay);
                 paid_in += 1;
             }
@@ -52,7 +52,7 @@ async fn a_disk_that_takes_nothing_is_unready_until_it_does() {
     let store = open(&path);
     let ballast = fill(&disk, 0);
     store.ready().await.unwrap();
-    assert!(matches!(store.execute(batch("full", 1), at(0)).await, Err(RepoError::Unavailable(_))));
+    assert!(matches!(store.at(0).execute(batch("full", 1)).await, Err(RepoError::Unavailable(_))));
     for _ in 0..3 {
         assert!(matches!(store.ready().await, Err(RepoError::Unavailable(_))));
     }
@@ -77,7 +77,7 @@ async fn a_log_is_made_durable_on_a_full_disk() {
     let ballast = fill(&disk, 40);
     let store = open(&path);
     assert_eq!(held(&store).await, 500);
-    assert!(matches!(store.execute(batch("full", 500), at(0)).await, Err(RepoError::Unavailable(_))));
+    assert!(matches!(store.at(0).execute(batch("full", 500)).await, Err(RepoError::Unavailable(_))));
     drop(ballast);
     accept(&store, batch("after", 1), 0).await;
     assert_eq!(audited(&store).await.paid_in, 501);
@@ -90,19 +90,19 @@ async fn a_file_that_cannot_be_written_is_refused() {
     drop(open(&path));
     let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(&disk).status().unwrap();
     assert!(remounted.success());
-    let refused = SqliteStore::open(&path, SqliteOptions::default()).err().unwrap();
+    let refused = SqliteStore::open(&path, SqliteOptions::default(), clock()).err().unwrap();
     assert!(refused.to_string().contains("to write"), "{refused}");
 }
 
 async fn deposit_until_refused(
-    store: &SqliteStore,
+    store: &Opened,
     name: &str,
     length: usize,
     paid_in: &mut i64,
 ) -> Vec<Submission> {
     for n in 0.. {
         let submissions = batch(&format!("{name}-{n}"), length);
-        match store.execute(submissions.clone(), at(0)).await {
+        match store.at(0).execute(submissions.clone()).await {
             Ok(replies) => {
                 *paid_in += i64::try_from(replies.into_iter().map(Result::unwrap).count()).unwrap();
             }
@@ -120,9 +120,9 @@ fn batch(name: &str, length: usize) -> Vec<Submission> {
 }
 
 /// As the file has it: several accounts are never recalled from memory.
-async fn held(store: &SqliteStore) -> i64 {
-    let account = store.accounts(vec![user(1), user(1)], at(0)).await.unwrap().remove(0);
-    account.map_or(0, |account| account.settled().available)
+async fn held(store: &Opened) -> i64 {
+    let account = store.at(0).accounts(vec![user(1), user(1)]).await.unwrap().remove(0);
+    account.map_or(0, |account| account.recorded.available)
 }
 
 fn with(path: &Path, suffix: &str) -> PathBuf {

@@ -3,14 +3,13 @@
 use std::ops::Range;
 
 use crate::teller::{
-    accept, add_service, amount, at, audit, audited, deposit, money, open, order, query, reserve, service,
-    transfer, user,
+    Opened, accept, add_service, amount, at, audit, audited, deposit, money, open, order, query, reserve,
+    service, transfer, user,
 };
 use balance_domain::{
     Action, Amount, Limit, Operation, OperationFilter, OperationKind, OperationQuery, OperationSort, OrderId,
     ReservationKey, ReservationQuery, ReservationState, Timestamp, ports::BalanceRepo,
 };
-use balance_store_sqlite::SqliteStore;
 
 const SORTS: [OperationSort; 4] = [
     OperationSort::NewestFirst,
@@ -21,7 +20,7 @@ const SORTS: [OperationSort; 4] = [
 
 /// Lets user 1 have exactly so many operations, of every kind, with and without keys, and another one beside them whose
 /// rows must never show. `seconds` goes on with each call.
-async fn grow_to(store: &SqliteStore, count: i64, seconds: &mut i64) {
+async fn grow_to(store: &Opened, count: i64, seconds: &mut i64) {
     loop {
         *seconds += 1;
         let n = *seconds;
@@ -51,8 +50,8 @@ fn capture_one(reservation: ReservationKey) -> Action {
     Action::Capture { reservation, amount: Some(amount(1)), is_final: true }
 }
 
-async fn last_seq(store: &SqliteStore, seconds: i64) -> i64 {
-    let account = store.accounts(vec![user(1)], at(seconds)).await.unwrap().remove(0);
+async fn last_seq(store: &Opened, seconds: i64) -> i64 {
+    let account = store.at(seconds).accounts(vec![user(1)]).await.unwrap().remove(0);
     account.map_or(0, |account| account.recorded.seq)
 }
 
@@ -105,7 +104,7 @@ fn matches(operation: &Operation, filter: &OperationFilter) -> bool {
 }
 
 async fn all_pages(
-    store: &SqliteStore,
+    store: &Opened,
     filter: &OperationFilter,
     sort: OperationSort,
     limit: u16,
@@ -125,7 +124,7 @@ async fn all_pages(
 }
 
 /// All of user 1's operations by `seq`, after a look at every page of every filter in every order.
-async fn checked(store: &SqliteStore, count: usize) -> Vec<Operation> {
+async fn checked(store: &Opened, count: usize) -> Vec<Operation> {
     let all = all_pages(store, &OperationFilter::default(), OperationSort::OldestFirst, 200).await;
     assert!(all.iter().zip(1..).all(|(operation, seq)| operation.seq == seq));
     assert_eq!(all.len(), count);
@@ -145,12 +144,12 @@ async fn checked(store: &SqliteStore, count: usize) -> Vec<Operation> {
 }
 
 /// When they were made and for which order, page by page. Each order is reserved for once.
-async fn all_reservations(store: &SqliteStore, state: Option<ReservationState>) -> Vec<(Timestamp, OrderId)> {
+async fn all_reservations(store: &Opened, state: Option<ReservationState>) -> Vec<(Timestamp, OrderId)> {
     let limit = Limit::new(170).unwrap();
     let mut query = ReservationQuery { user_id: user(1), state, after: None, limit };
     let mut rows = Vec::new();
     loop {
-        let page = store.reservations(query.clone(), at(1_000_000)).await.unwrap();
+        let page = store.at(1_000_000).reservations(query.clone()).await.unwrap();
         rows.extend(page.items.iter().map(|found| (found.created_at, found.key.order_id)));
         match page.next {
             None => return rows,

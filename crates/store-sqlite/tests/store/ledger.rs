@@ -1,8 +1,8 @@
 //! Batches on a file: of any size, with any text, and beside rows that are damaged.
 
 use crate::teller::{
-    accept, add_service, amount, at, audit, audited, balance, capture, commented, deposit, money, open,
-    order, query, reserve, transfer, user,
+    accept, add_service, amount, audit, audited, balance, capture, commented, deposit, money, open, order,
+    query, reserve, transfer, user,
 };
 use balance_domain::{
     Action, Command, OperationSort, Submission,
@@ -23,7 +23,7 @@ async fn a_batch_of_a_thousand_mixed_submissions() {
             money(reserve(order(n, n + 1), 601), "too-much"),
         ]
     });
-    let replies = store.execute(mixed.collect(), at(0)).await.unwrap();
+    let replies = store.at(0).execute(mixed.collect()).await.unwrap();
     assert_eq!(replies.len(), 1_000);
     for (position, reply) in replies.iter().enumerate() {
         assert_eq!(reply.is_ok(), position % 4 != 3, "{position}: {reply:?}");
@@ -41,7 +41,7 @@ async fn a_batch_may_be_larger_than_a_statement() {
     let store = open(&folder.path().join("balance.db"));
     let users = 1..=33_000;
     accept(&store, users.clone().map(|id| money(deposit(id, id), "k")).collect(), 0).await;
-    let accounts = store.accounts(users.clone().map(user).collect(), at(0)).await.unwrap();
+    let accounts = store.at(0).accounts(users.clone().map(user).collect()).await.unwrap();
     assert!(accounts.iter().zip(users).all(|(account, id)| account.unwrap().recorded.available == id));
 }
 
@@ -115,7 +115,7 @@ async fn a_damaged_row_fails_alone() {
             money(capture(order(2, 1)), "take"),
             money(deposit(3, 10), "more"),
         ];
-        let replies = store.execute(batch, at(1)).await.unwrap();
+        let replies = store.at(1).execute(batch).await.unwrap();
         assert!(replies[0].is_ok() && replies[2].is_ok(), "{sql}: {replies:?}");
         assert!(
             matches!(replies[1], Err(SubmitError::Failed(RepoError::Internal(_)))),
@@ -139,7 +139,7 @@ async fn an_account_whose_row_was_lost_does_not_begin_anew() {
         damage(&path, &format!("DELETE FROM accounts WHERE user_id = {keyed_or_not}"));
     }
     let batch = (1..=3).map(|id| money(deposit(id, 10), "more")).collect();
-    let replies = store.execute(batch, at(1)).await.unwrap();
+    let replies = store.at(1).execute(batch).await.unwrap();
     assert!(replies[0].is_ok(), "{replies:?}");
     for reply in &replies[1..] {
         let Err(SubmitError::Failed(RepoError::Internal(cause))) = reply else { panic!("{replies:?}") };
@@ -160,7 +160,7 @@ async fn a_number_that_was_set_back_is_found_by_the_audit() {
     assert!(found.iter().any(|difference| difference.to_string().contains("operation 2")), "{found:?}");
     // Its history never becomes long: what would be listed then is not what the numbers say.
     let batch = (3..=1_000).map(|n| money(deposit(1, 1), &format!("k{n}"))).collect();
-    let replies = store.execute(batch, at(2)).await.unwrap();
+    let replies = store.at(2).execute(batch).await.unwrap();
     let (last, others) = replies.split_last().unwrap();
     assert!(others.iter().all(Result::is_ok), "{replies:?}");
     let Err(SubmitError::Failed(RepoError::Internal(cause))) = last else { panic!("{last:?}") };
@@ -177,7 +177,7 @@ async fn a_foreign_writer_makes_callers_wait_and_never_shows() {
     foreign.execute_batch("BEGIN IMMEDIATE").unwrap();
     let waiting = tokio::spawn({
         let store = store.clone();
-        async move { store.execute(vec![money(deposit(1, 1), "k")], at(0)).await }
+        async move { store.at(0).execute(vec![money(deposit(1, 1), "k")]).await }
     });
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     assert!(!waiting.is_finished());

@@ -6,7 +6,7 @@ use balance_domain::ports::{BalanceRepo, RepoError};
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::kill::Victim;
-use crate::teller::{accept, balance, deposit, money, open};
+use crate::teller::{accept, balance, clock, deposit, money, open};
 
 #[test]
 fn a_missing_folder_is_made() {
@@ -20,7 +20,8 @@ fn a_missing_folder_is_made() {
 fn a_folder_that_cannot_be_made_is_named() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("data"), "a file, not a folder").unwrap();
-    let refused = SqliteStore::open(&folder.path().join("data/balance.db"), SqliteOptions::default()).err();
+    let refused =
+        SqliteStore::open(&folder.path().join("data/balance.db"), SqliteOptions::default(), clock()).err();
     let refused = refused.unwrap();
     assert!(matches!(refused, RepoError::Unavailable(_)), "{refused:?}");
     assert!(refused.to_string().contains("cannot create the folder"), "{refused}");
@@ -89,7 +90,7 @@ fn another_process_is_refused_under_every_name_until_the_first_is_killed() {
 }
 
 fn refusal(path: &Path) -> String {
-    SqliteStore::open(path, SqliteOptions::default()).err().unwrap().to_string()
+    SqliteStore::open(path, SqliteOptions::default(), clock()).err().unwrap().to_string()
 }
 
 #[test]
@@ -99,7 +100,7 @@ fn only_the_last_clone_closes_the_file() {
     let first = open(&path);
     let second = first.clone();
     drop(first);
-    assert!(SqliteStore::open(&path, SqliteOptions::default()).is_err());
+    assert!(SqliteStore::open(&path, SqliteOptions::default(), clock()).is_err());
     drop(second);
     assert!(!folder.path().join("balance.db-wal").exists(), "closing copies the log back and removes it");
     drop(open(&path));
@@ -110,10 +111,10 @@ fn without_migrations_an_empty_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("balance.db");
     let options = SqliteOptions { migrate: false, ..SqliteOptions::default() };
-    let refused = SqliteStore::open(&path, options).err().unwrap();
+    let refused = SqliteStore::open(&path, options, clock()).err().unwrap();
     assert!(refused.to_string().contains("run the migrations"), "{refused}");
     SqliteStore::migrate(&path).unwrap();
-    drop(SqliteStore::open(&path, options).unwrap());
+    drop(SqliteStore::open(&path, options, clock()).unwrap());
 }
 
 #[test]
@@ -121,7 +122,7 @@ fn something_else_than_a_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("balance.db");
     fs::write(&path, "month;service;revenue\n".repeat(100)).unwrap();
-    let refused = SqliteStore::open(&path, SqliteOptions::default()).err().unwrap();
+    let refused = SqliteStore::open(&path, SqliteOptions::default(), clock()).err().unwrap();
     assert!(matches!(refused, RepoError::Internal(_)), "{refused:?}");
 }
 
@@ -135,7 +136,7 @@ async fn a_newer_schema_is_not_ready_and_not_opened() {
     rusqlite::Connection::open(&path).unwrap().execute(newer, []).unwrap();
     assert!(matches!(store.ready().await, Err(RepoError::Unavailable(_))));
     drop(store);
-    let refused = SqliteStore::open(&path, SqliteOptions::default()).err().unwrap();
+    let refused = SqliteStore::open(&path, SqliteOptions::default(), clock()).err().unwrap();
     assert!(refused.to_string().contains("use a newer binary"), "{refused}");
 }
 

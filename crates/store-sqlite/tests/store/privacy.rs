@@ -9,7 +9,7 @@ use std::{
 
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
 
-use crate::teller::{accept, deposit, money, open};
+use crate::teller::{accept, clock, deposit, money, open};
 
 /// Set for the process that has a umask of its own.
 const FOLDER: &str = "BALANCE_TEST_UMASK_FOLDER";
@@ -85,7 +85,7 @@ fn a_log_that_is_a_link_is_refused_and_its_target_untouched() {
         fs::write(&target, "precious").unwrap();
         fs::set_permissions(&target, Permissions::from_mode(0o644)).unwrap();
         symlink(&target, folder.path().join(format!("balance.db{suffix}"))).unwrap();
-        let refused = SqliteStore::open(&path, SqliteOptions::default()).err().unwrap();
+        let refused = SqliteStore::open(&path, SqliteOptions::default(), clock()).err().unwrap();
         assert!(refused.to_string().contains("is not a file"), "{refused}");
         assert_eq!((fs::read(&target).unwrap(), mode(&target)), (b"precious".to_vec(), 0o644));
     }

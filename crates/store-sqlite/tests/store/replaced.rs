@@ -7,12 +7,11 @@ use std::{
 };
 
 use balance_domain::ports::{BalanceRepo, RepoError};
-use balance_store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
-use crate::teller::{accept, at, balance, deposit, money, open};
+use crate::teller::{Opened, accept, balance, deposit, money, open};
 
-async fn store() -> (SqliteStore, PathBuf, TempDir) {
+async fn store() -> (Opened, PathBuf, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("balance.db");
     let store = open(&path);
@@ -26,10 +25,10 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Not ready, and no write is accepted, as soon as anyone asks whether it is.
-async fn refuses(store: &SqliteStore, why: &str) {
+async fn refuses(store: &Opened, why: &str) {
     let unready = store.ready().await.unwrap_err();
     assert!(unready.to_string().contains(why), "{unready}");
-    let refused = store.execute(vec![money(deposit(1, 1), "after")], at(1)).await.unwrap_err();
+    let refused = store.at(1).execute(vec![money(deposit(1, 1), "after")]).await.unwrap_err();
     assert!(
         matches!(&refused, RepoError::Unavailable(cause) if cause.to_string().contains(why)),
         "{refused}"
@@ -84,7 +83,7 @@ async fn a_file_that_was_removed_is_noticed_by_those_who_write() {
     fs::remove_file(&path).unwrap();
     let removed = Instant::now();
     for n in 0.. {
-        match store.execute(vec![money(deposit(1, 1), &format!("after-{n}"))], at(1)).await {
+        match store.at(1).execute(vec![money(deposit(1, 1), &format!("after-{n}"))]).await {
             Ok(_) => assert!(removed.elapsed() < Duration::from_secs(2), "{n} were accepted"),
             Err(refused) => return assert!(refused.to_string().contains("was removed"), "{refused}"),
         }
@@ -108,7 +107,7 @@ async fn a_foreign_lock_turns_unready_until_it_is_released() {
     let shell = rusqlite::Connection::open(&path).unwrap();
     shell.execute_batch("BEGIN IMMEDIATE").unwrap();
     let begun = Instant::now();
-    let refused = store.execute(vec![money(deposit(1, 1), "beside")], at(1)).await.unwrap_err();
+    let refused = store.at(1).execute(vec![money(deposit(1, 1), "beside")]).await.unwrap_err();
     assert!(matches!(refused, RepoError::Unavailable(_)), "{refused:?}");
     assert!(begun.elapsed() < Duration::from_secs(20));
     store.ready().await.unwrap_err();

@@ -1,17 +1,52 @@
 //! Short words for what the tests do with a store.
 
-use std::{path::Path, sync::Arc};
+use std::{ops::Deref, path::Path, sync::Arc};
 
 use balance_domain::{
-    Action, Amount, Audit, AuditSummary, Comment, IdempotencyKey, Limit, MoneyCommand, OperationFilter,
-    OperationQuery, OperationSort, OrderId, ReservationKey, ServiceId, ServiceName, Submission, TimeLimit,
-    Timestamp, Ttl, UserId,
-    ports::{BalanceRepo, ServiceRepo},
+    Action, Amount, Audit, AuditSummary, Comment, IdempotencyKey, Ledger, Limit, MoneyCommand,
+    OperationFilter, OperationQuery, OperationSort, OrderId, ReservationKey, ServiceId, ServiceName,
+    Submission, TimeLimit, Timestamp, Ttl, UserId,
+    ports::{BalanceRepo, Clock, ServiceRepo},
 };
+use balance_store_conformance::SetClock;
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
 
-pub(crate) fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(path, SqliteOptions::default()).unwrap()
+/// A store, and the clock that it reads.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    store: SqliteStore,
+    clock: SetClock,
+}
+
+impl Deref for Opened {
+    type Target = SqliteStore;
+
+    fn deref(&self) -> &SqliteStore {
+        &self.store
+    }
+}
+
+impl Opened {
+    /// The store at so many seconds after some day.
+    pub(crate) fn at(&self, seconds: i64) -> &SqliteStore {
+        self.clock.set(at(seconds));
+        &self.store
+    }
+}
+
+pub(crate) fn open(path: &Path) -> Opened {
+    opened_with(path, SqliteOptions::default())
+}
+
+pub(crate) fn opened_with(path: &Path, options: SqliteOptions) -> Opened {
+    let clock = SetClock::new(at(0));
+    let store = SqliteStore::open(path, options, Arc::new(clock.clone())).unwrap();
+    Opened { store, clock }
+}
+
+/// A clock for where time does not matter.
+pub(crate) fn clock() -> Arc<dyn Clock> {
+    Arc::new(at(0))
 }
 
 pub(crate) fn user(id: i64) -> UserId {
@@ -67,8 +102,8 @@ pub(crate) fn capture(reservation: ReservationKey) -> Action {
 }
 
 /// Has all of it accepted.
-pub(crate) async fn accept(store: &SqliteStore, submissions: Vec<Submission>, seconds: i64) {
-    for reply in store.execute(submissions, at(seconds)).await.unwrap() {
+pub(crate) async fn accept(store: &Opened, submissions: Vec<Submission>, seconds: i64) {
+    for reply in store.at(seconds).execute(submissions).await.unwrap() {
         reply.unwrap();
     }
 }
@@ -79,8 +114,9 @@ pub(crate) async fn add_service(store: &SqliteStore) {
 }
 
 /// Available and reserved money.
-pub(crate) async fn balance(store: &SqliteStore, user_id: i64, seconds: i64) -> Option<(i64, i64)> {
-    let account = store.accounts(vec![user(user_id)], at(seconds)).await.unwrap().remove(0)?.settled();
+pub(crate) async fn balance(store: &Opened, user_id: i64, seconds: i64) -> Option<(i64, i64)> {
+    let ledger = Ledger::new(Arc::new(store.at(seconds).clone()));
+    let account = ledger.account(user(user_id)).await.unwrap()?.recorded;
     Some((account.available, account.reserved))
 }
 

@@ -1,14 +1,18 @@
 //! Connections that break or go stale, and servers that are started again or taken over from.
 
+use balance_store_conformance::SetClock;
+
 use super::*;
+use crate::database::open;
 
 /// A server that was started at another time may have less than the one before.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_remembered_beyond_a_restart_of_the_server() {
     let server = Server::start(Options { durable: true, ..Options::default() });
-    let store = PostgresStore::new(options(&server.url("postgres"))).unwrap();
+    let clock = SetClock::default();
+    let store = open(options(&server.url("postgres")), &clock);
     store.migrate().await.unwrap();
-    let teller = Teller::new(Arc::new(store.clone()));
+    let teller = Teller::new(Arc::new(store.clone()), clock.clone());
     teller.deposit(1, 100).await;
     teller.deposit(1, 1).await;
     assert_eq!(store.optimistic_batches(), OptimisticBatches { confirmed: 1, repeated: 0 });
@@ -29,7 +33,7 @@ async fn a_transaction_that_begins_after_its_connection_broke_does_nothing() {
     let store = database.another(|options| {
         options.url = gate.url(&options.url, database.server.port());
     });
-    let teller = Teller::new(Arc::new(store.clone()));
+    let teller = Teller::new(Arc::new(store.clone()), database.clock.clone());
     teller.deposit(1, 100).await;
     gate.hold_next();
     let sent = teller.fresh(withdrawal_of(1, 60));
@@ -50,7 +54,7 @@ async fn what_was_committed_and_not_answered_is_told_as_done() {
     let store = database.another(|options| {
         options.url = gate.url(&options.url, database.server.port());
     });
-    let teller = Teller::new(Arc::new(store.clone()));
+    let teller = Teller::new(Arc::new(store.clone()), database.clock.clone());
     teller.add_services(&[9]).await;
     teller.deposit(1, 100).await;
     teller.reserve(order(1, 9, 1), 10, 60).await;
@@ -81,13 +85,14 @@ async fn what_an_old_server_said_is_not_believed_of_the_new_one() {
     };
     let (old, new) = (start(), start());
     for server in [&old, &new] {
-        PostgresStore::new(options(&server.url("postgres"))).unwrap().migrate().await.unwrap();
+        open(options(&server.url("postgres")), &SetClock::default()).migrate().await.unwrap();
     }
     let gate = Gate::before(old.port()).await;
-    let store = PostgresStore::new(options(&gate.url(&old.url("postgres"), old.port()))).unwrap();
-    let here = Arc::new(Teller::new(Arc::new(store.clone())));
+    let clock = SetClock::default();
+    let store = open(options(&gate.url(&old.url("postgres"), old.port())), &clock);
+    let here = Arc::new(Teller::new(Arc::new(store.clone()), clock.clone()));
     // What both have, as replication would have brought it.
-    let there = Teller::new(Arc::new(PostgresStore::new(options(&new.url("postgres"))).unwrap()));
+    let there = Teller::new(Arc::new(open(options(&new.url("postgres")), &clock)), clock.clone());
     for teller in [&*here, &there] {
         teller.accepted(under("a", deposit_of(1, 100))).await;
     }
