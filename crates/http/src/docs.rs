@@ -22,8 +22,9 @@ struct Page {
     text: &'static str,
 }
 
-const PAGES: [Page; 3] = [
+const PAGES: [Page; 4] = [
     Page { name: "api", title: "The HTTP API", text: include_str!("../../../docs/api.md") },
+    Page { name: "guide", title: "Guide", text: include_str!("../../../docs/guide.md") },
     Page { name: "operations", title: "Operations", text: include_str!("../../../docs/operations.md") },
     Page { name: "scaling", title: "Scaling", text: include_str!("../../../docs/scaling.md") },
 ];
