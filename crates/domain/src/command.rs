@@ -1,4 +1,4 @@
-//! What can be asked of the ledger.
+//! The commands of the ledger.
 
 use sha2::{Digest, Sha256};
 
@@ -34,7 +34,7 @@ pub enum TimeLimit {
 }
 
 impl TimeLimit {
-    /// The limit, whoever chose it.
+    /// The limit, chosen by the caller or by default.
     pub const fn ttl(self) -> Ttl {
         match self {
             Self::Asked(ttl) | Self::Default(ttl) => ttl,

@@ -1,4 +1,4 @@
-//! What a store can remember of a user: enough to tell the balance at any time, and to decide most commands.
+//! What a store can cache of a user: enough for the balance at any time, and to decide most commands.
 
 use crate::{Account, AccountAsOf, Moment, Reservation, ReservationKey, ReservationState, UserId};
 
@@ -10,14 +10,15 @@ pub struct KnownAccount {
 }
 
 impl KnownAccount {
-    /// An account with more active reservations is not worth remembering: each is as large as half of an account without any.
+    /// An account with more active reservations is not worth caching: each is half as large as an account without
+    /// any.
     const ACTIVE_MAX: usize = 8;
 
-    /// The account as it was written, where `active` are reservations of it that were active before and `written`, in the order
-    /// of keys, those that were written with it.
+    /// The account as it was written, with its reservations that were `active` before and those that were `written`
+    /// with it, both in the order of keys.
     ///
-    /// `None` if that is not all, which is seen by the sum, since every active reservation holds money: what is left of them is
-    /// what the account has reserved. Neither if there are too many.
+    /// `None` if these are not all (their remaining amounts must add up to `account.reserved`) or more than
+    /// `ACTIVE_MAX`.
     pub fn of(account: Account, mut active: Vec<Reservation>, written: &[Reservation]) -> Option<Self> {
         let written = reservations_of(written, account.user_id);
         let is_active = |reservation: &&Reservation| reservation.state == ReservationState::Active;

@@ -37,8 +37,8 @@ impl Moment {
     /// The time of the next operation of an account whose last one has the time `last_at`: now, but neither in a closed
     /// month nor before the last one.
     ///
-    /// A last time that is further ahead than clocks may differ comes from a clock that was wrong. It is not followed: it
-    /// would date all that comes, and everyone whom the account trades with.
+    /// A last time that is further ahead than clocks may differ comes from a clock that was wrong. It is not
+    /// followed: it would date all that comes, and everyone whom the account trades with.
     pub fn next(self, last_at: Timestamp) -> Timestamp {
         self.not_before(self.now, last_at)
     }

@@ -28,8 +28,8 @@ pub enum ReservationState {
 
 /// A reservation. Amounts in minor units; `captured + released <= amount` and `refunded <= captured`.
 ///
-/// After a release or an expiry without any capture, the same key may be reserved again: the reservation
-/// then starts anew and its history stays in the operations.
+/// After a release or an expiry without any capture, the same key may be reserved again: the reservation then
+/// starts over and its history stays in the operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation {
     /// What identifies it.

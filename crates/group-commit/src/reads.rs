@@ -26,7 +26,7 @@ pub(crate) struct Reads {
     inner: Arc<dyn BalanceRepo>,
 }
 
-/// What a call weighs: the users it asks about. Asking about nobody is not free either.
+/// The weight of a call: its users, and at least one.
 pub(crate) fn size_of(user_ids: &[UserId]) -> Size {
     Size { count: user_ids.len().max(1), bytes: size_of_val(user_ids) }
 }

@@ -55,7 +55,7 @@ impl Writes {
         let replies = caught(async { self.inner.execute(batch).await }).await;
         let replies = replies.map_err(Failure::Panic)?.map_err(Failure::Error)?;
         if replies.len() != expected {
-            // Nobody can tell which reply belongs to whom.
+            // The replies cannot be matched with the submissions.
             let text = format!("the store gave {} replies to {expected} submissions", replies.len());
             return Err(Failure::Error(RepoError::Unknown(text.into())));
         }
@@ -127,7 +127,7 @@ pub(crate) fn answer(outcomes: Vec<Outcome<Reply>>) -> Result<Vec<Reply>, RepoEr
         let reply = |outcome: Outcome<Reply>| outcome.unwrap_or_else(|error| Err(SubmitError::Failed(error)));
         return Ok(outcomes.into_iter().map(reply).collect());
     }
-    // "Unknown" speaks for all: whoever promises that nothing was executed must be sure of every part.
+    // "Unknown" stands for all: a promise that nothing was executed must hold for every part.
     let is_unknown = |outcome: &Outcome<Reply>| matches!(outcome, Err(RepoError::Unknown(_)));
     let chosen = outcomes.iter().position(is_unknown).unwrap_or(0);
     outcomes.into_iter().nth(chosen).unwrap_or_else(|| Ok(Ok(Vec::new()))).map(|reply| vec![reply])

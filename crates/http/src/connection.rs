@@ -150,8 +150,8 @@ impl Connection {
         (connection, gate)
     }
 
-    /// How many of these bytes may be passed on. They are the next of the connection, and at the beginning of a head all
-    /// that is there of it.
+    /// How many of these bytes may be passed on. They are the next of the connection, and at the beginning of a
+    /// head all that is there of it.
     fn pass(&mut self, bytes: &[u8]) -> usize {
         let mut passed = 0;
         if matches!(self.phase, Phase::Head) {

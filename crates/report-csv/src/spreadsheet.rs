@@ -1,5 +1,5 @@
-//! A month for people with a spreadsheet: opened by a double click, it shows Cyrillic as such, amounts as numbers, and says
-//! what it is: the period, whether it is final, the currency, and a total.
+//! A month for people with a spreadsheet: opened by a double click, it shows Cyrillic as such, amounts as numbers,
+//! and says what it is: the period, whether it is final, the currency, and a total.
 
 use balance_domain::{
     RevenueReport,

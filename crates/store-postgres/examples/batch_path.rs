@@ -1,9 +1,9 @@
 //! Measures `execute` alone: no HTTP, no group commit, a private PostgreSQL on this machine.
 //!
 //! Funds 100,000 users, then runs batches of random users' deposits, reserves and captures, each with a key, for
-//! some seconds per row, and prints commands per second. `--disk` takes the temporary folder with full
-//! durability in the place of a tmpfs; `--seconds N` the time per row; `--only BATCHxLANES` one row; `--recent N` how many
-//! accounts the store remembers, by default as many as in production.
+//! some seconds per row, and prints commands per second. `--disk` takes the temporary folder with full durability
+//! instead of a tmpfs; `--seconds N` the time per row; `--only BATCHxLANES` one row; `--recent N` how many accounts
+//! the store caches, by default as many as in production.
 
 #![expect(clippy::expect_used, reason = "a measurement of what its own code made valid")]
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -143,7 +143,8 @@ fn ticks_of(process: &str) -> u64 {
     ticks(process, 11)
 }
 
-/// User and system time, which stand side by side: its own from the 11th field on, that of its ended children from the 13th.
+/// User and system time, which stand side by side: its own from the 11th field on, that of its ended children from
+/// the 13th.
 fn ticks(process: &str, first: usize) -> u64 {
     let fields = stat(process).unwrap_or_default();
     fields.iter().skip(first).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()

@@ -9,12 +9,12 @@ pub struct PostgresOptions {
     /// always check the server's certificate and name; `prefer`, the default, is the same for a server
     /// elsewhere that offers TLS, and no TLS for one on this machine.
     pub url: String,
-    /// Certificates (PEM) to trust in the place of the system's.
+    /// Certificates (PEM) to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// The most connections that are open at a time.
     pub connections_max: usize,
-    /// How many batches run side by side. So many connections are kept for them, and one to tell whether the store is
-    /// ready; reads and everything else share what is left, at least one.
+    /// How many batches run side by side. As many connections are reserved for them, and one for readiness; reads
+    /// and everything else share what is left, at least one.
     pub batches_max: usize,
     /// How long a call waits for a free connection before it is answered as overloaded.
     pub wait_timeout: Duration,
@@ -29,8 +29,9 @@ pub struct PostgresOptions {
     pub lock_timeout: Duration,
     /// After which silence the server ends a transaction and frees its locks.
     pub idle_in_transaction_timeout: Duration,
-    /// How many accounts are remembered as this instance left them, with their active reservations, so that commands on
-    /// them and their balances need no look first: about 150 bytes each and 80 per reservation. 0 remembers none.
+    /// How many accounts are cached as this instance left them, with their active reservations, so that commands on
+    /// them and their balances need no look-up first: about 150 bytes each and 80 per reservation. 0 switches the
+    /// cache off.
     pub recent_accounts_max: usize,
     /// For how long at most batches are not tried without a look, after that has failed again and again.
     pub recent_rest_max: Duration,

@@ -14,8 +14,9 @@ use crate::{
     values::{At, bucket, state_name},
 };
 
-/// Latest made first, behind the position `($4, $5, $6)`. `$3` is the state to show (null: all). Reservations that an account's first 1,000 operations made are found by those operations, the
-/// others by an index that the others are not in: see the migration.
+/// Latest made first, behind the position `($4, $5, $6)`. `$3` is the state to show (null: all). Reservations that
+/// an account's first 1,000 operations made are found by those operations, the others by an index that the others
+/// are not in: see the migration.
 const PAGE: &str = "\
 SELECT user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state
 FROM (

@@ -24,10 +24,10 @@ pub(crate) fn repo_error(error: Error) -> RepoError {
     }
 }
 
-/// Whether a failed COMMIT certainly left nothing in the log, whether SQLite has rolled it back itself or not: it was refused
-/// before its last page was written. That page carries the mark of the commit, so a write that failed, for lack of space or
-/// of a quota or on a disk that became read-only, was not whole. What fails behind it is in doubt: the flush, and the index
-/// of the log.
+/// Whether a failed COMMIT certainly left nothing in the log, whether SQLite has rolled it back itself or not: it
+/// was refused before its last page was written. That page carries the mark of the commit, so a write that failed,
+/// for lack of space or of a quota or on a disk that became read-only, was not whole. What fails behind it is in
+/// doubt: the flush, and the index of the log.
 pub(crate) fn is_certain_at_commit(error: &Error) -> bool {
     let is_refused = matches!(
         error.sqlite_error_code(),

@@ -1,11 +1,11 @@
-//! Accounts as they were committed last, each with all of its active reservations, so that most balances are told without a
-//! look into the file. Commands are decided on the file alone.
+//! A cache of committed accounts, each with all of its active reservations, from which most balances are answered.
+//! Commands are decided on the file alone.
 //!
-//! What stands here is true: the file belongs to this process, and nobody but its writer changes an account. The writer
-//! takes out what it is about to commit and puts it back once that is durable. In between the file is asked, which
-//! may show the commit a moment before it is answered; so nobody is told of an older state than anybody was told of before
-//! they asked. Should somebody change the file from outside all the same, the writer's next transaction notices, and all is
-//! forgotten.
+//! Entries are never stale: the file belongs to this process, and only its writer changes an account. The writer
+//! evicts what it is about to commit and caches it again once that is durable. In between, reads go to the file,
+//! which may show the commit shortly before it is acknowledged; the older entry is evicted by then, so reads are
+//! monotonic across callers. If another process changes the file, the writer's next transaction notices and clears
+//! the cache.
 //!
 //! Accounts are learned from writes alone: what is read and never written would push out what is written, and what a
 //! reader has seen may be old by the time that it is kept.
@@ -41,7 +41,7 @@ struct Shard {
 }
 
 impl Recent {
-    /// Keeps about so many accounts at most; none with 0.
+    /// Keeps about `accounts_max` accounts; none with 0.
     pub(crate) fn new(accounts_max: usize) -> Self {
         let shard =
             |_| Mutex::new(Shard { accounts: LruCache::new(accounts_max.div_ceil(SHARDS)), recalled: 0 });
@@ -56,7 +56,7 @@ impl Recent {
         Some(account)
     }
 
-    /// For the day that somebody else has written.
+    /// After another process has written.
     pub(crate) fn forget_all(&self) {
         self.shards.iter().for_each(|shard| lock(shard).accounts.clear());
     }
@@ -67,7 +67,8 @@ impl Recent {
         changes.accounts.iter().filter_map(|account| take(account.user_id)).collect()
     }
 
-    /// Keeps accounts as they were committed, those that are wholly known; `before` is what was taken out for it.
+    /// Caches accounts as they were committed, if all of their active reservations are known; `before` is what was
+    /// evicted for the transaction.
     pub(crate) fn remember(&self, mut before: Taken, changes: &Changes) {
         for account in &changes.accounts {
             let user_id = account.user_id;
@@ -90,13 +91,14 @@ impl Recent {
     }
 
     fn shard(&self, user_id: UserId) -> MutexGuard<'_, Shard> {
-        // Ids are often given out one after the other, and often in steps of a power of two: its highest bits depend on all.
+        // Ids are often consecutive, or in steps of a power of two: the highest bits of the product depend on all
+        // bits.
         let mixed = user_id.get().unsigned_abs().wrapping_mul(0x9E37_79B9_7F4A_7C15);
         lock(&self.shards[(mixed >> (u64::BITS - SHARD_BITS)) as usize])
     }
 }
 
-/// Nobody leaves it half changed, so a poisoned lock is as good as any.
+/// No code leaves it half changed, so poisoning does not matter.
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -27,14 +27,14 @@ const READER_WAIT: Duration = Duration::from_millis(250);
 /// How much of the log is written again at a time.
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// Copies the log back into the database and flushes both. Where that cannot be done now, because a backup reads the file or
-/// the disk is full, the log is written again where it is.
+/// Copies the log back into the database and flushes both. Where that cannot be done now, because a backup reads
+/// the file or the disk is full, the log is written again where it is.
 pub(crate) fn settle(connection: &Connection, file: &LedgerFile) -> Result<(), RepoError> {
     let log = beside(file.path(), "-wal");
     if fs::metadata(&log).map_or(0, |log| log.len()) > 0 {
         match copy_back(connection) {
-            // The cut as well: should pages in the middle of the log be missing on the disk, its beginning must not come
-            // back over what was copied.
+            // The cut as well: should pages in the middle of the log be missing on the disk, its beginning must not
+            // come back over what was copied.
             Ok(true) => flush(&log, File::open(&log).and_then(|log| log.sync_all()))?,
             Err(error) if is_failed_sync(&error) => return Err(repo_error(error)),
             Ok(false) => {

@@ -58,7 +58,7 @@ impl Writer {
         let stopped = || RepoError::Unavailable("the writer has stopped".into());
         let (reply, answer) = oneshot::channel();
         let work: Work = Box::new(move |session| {
-            // A caller who is gone needs no answer; the work is done all the same.
+            // A caller that is gone needs no answer; the work is done.
             let _ = reply.send(work(session));
         });
         self.queue.as_ref().ok_or_else(stopped)?.send(work).await.map_err(|_| stopped())?;

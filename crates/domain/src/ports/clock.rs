@@ -22,8 +22,8 @@ pub trait Clock: Send + Sync + 'static {
     /// What the clock shows, to the microsecond. May step.
     fn now(&self) -> Timestamp;
 
-    /// The time for a decision, unless the clock cannot be trusted. Stores read it where the decision is made: under the
-    /// locks, or with the snapshot that is confirmed.
+    /// The time for a decision, unless the clock cannot be trusted. Stores read it where the decision is made:
+    /// under the locks, or with the snapshot that is confirmed.
     fn moment(&self) -> Result<Moment, ClockUnsafe> {
         Ok(Moment::new(self.now(), Moment::TOLERANCE))
     }

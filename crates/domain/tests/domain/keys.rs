@@ -1,4 +1,4 @@
-//! A request happens once: repeats, their scope, and what they are told.
+//! A request happens once: retries, their scope, and their answers.
 
 use balance_domain::{AccountStatus, Receipt, Rejection};
 
@@ -56,7 +56,7 @@ fn a_repeat_within_one_submission_is_a_replay_and_moves_money_once() {
 }
 
 #[test]
-fn a_first_reserve_is_answered_again_after_the_same_order_was_reserved_anew() {
+fn a_first_reserve_is_answered_again_after_the_same_order_was_reserved_again() {
     let mut store = funded(100);
     let the = order(1, 1, 1);
     let first = run(&mut store, 1, [reserve_for("a", the, 10, 60)]).remove(0);

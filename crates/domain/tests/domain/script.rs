@@ -8,7 +8,7 @@ use balance_domain::{
 /// 2026-11-24T09:00:00Z, where scripts begin.
 const START: i64 = 1_795_510_800_000_000;
 
-/// So many seconds after (or before) the start of the script.
+/// Seconds after (or before) the start of the script.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(START + seconds * 1_000_000).unwrap()
 }

@@ -149,10 +149,10 @@ async fn reads_are_bounded_too() {
     assert_eq!(fake.reads(), [vec![1], vec![2, 3]]);
 }
 
-/// Who waited through a batch that was told that the store is away is told the same: the queue is not to blame, and
-/// asking the store again for each would make those behind wait that long again.
+/// A call that waited through a batch that found the store unavailable gets the same error: the queue is not the
+/// cause, and asking the store again for each call would make those behind wait as long again.
 #[tokio::test(start_paused = true)]
-async fn who_waited_for_a_store_that_is_away_is_told_so() {
+async fn a_call_that_waited_for_an_unavailable_store_gets_its_error() {
     let fake = Fake::with(0, |users| match users {
         [1] => Err(RepoError::Unavailable("away".into())),
         _ => Ok(()),
@@ -164,9 +164,9 @@ async fn who_waited_for_a_store_that_is_away_is_told_so() {
     let young = call(&group, &[3]).await;
     fake.release(1).await;
     for answer in [in_flight, old] {
-        assert!(answer.is_finished(), "whoever is told so does not wait for the next batch");
-        let told = answer.await.unwrap();
-        assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
+        assert!(answer.is_finished(), "such a call does not wait for the next batch");
+        let answer = answer.await.unwrap();
+        assert!(matches!(answer, Err(RepoError::Unavailable(_))), "{answer:?}");
     }
 
     fake.release(1).await;
@@ -177,6 +177,6 @@ async fn who_waited_for_a_store_that_is_away_is_told_so() {
     advance(Duration::from_millis(2_100)).await;
     fake.release(2).await;
     assert!(later.await.unwrap().is_ok());
-    assert!(behind.await.unwrap().is_ok(), "what was told once is forgotten with the next batch");
+    assert!(behind.await.unwrap().is_ok(), "the error is forgotten with the next batch");
     assert_eq!(fake.committed(), [3, 4, 5]);
 }

@@ -1,4 +1,4 @@
-//! A store that fails: the culprit fails alone, the truth is told, and nobody waits for ever.
+//! A store that fails: the culprit fails alone, errors are honest, and no call waits for ever.
 
 use std::sync::{
     Arc,
@@ -133,7 +133,7 @@ async fn errors_about_the_store_reach_everybody_and_are_not_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_panic_nobody_is_told_that_nothing_was_executed() {
+async fn after_a_panic_no_caller_gets_that_nothing_was_executed() {
     let runs = AtomicUsize::new(0);
     let fake = Fake::with(0, move |users| match (users, runs.fetch_add(1, Ordering::Relaxed)) {
         ([1], _) => Ok(()),

@@ -110,8 +110,8 @@ fn a_runtime_that_ends_early_leaves_nobody_waiting() {
     });
 }
 
-/// The runtime is dropped by the panic: whoever takes that for a runner's own panic starts another runner on
-/// a runtime that is gone, which is dropped, and so on until the stack ends.
+/// The panic drops the runtime. Taken for a runner's own panic, it would start another runner on a runtime that is
+/// gone, which is dropped, and so on until the stack overflows.
 #[test]
 fn a_runtime_that_ends_in_a_panic_does_not_take_the_process_down() {
     let fake = Fake::gated();

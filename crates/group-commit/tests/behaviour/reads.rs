@@ -150,7 +150,7 @@ async fn what_the_store_recalls_waits_for_nobody() {
     let recalled = read(&group, &[RECALLED]).await.await.unwrap().unwrap();
     assert!(recalled[0].is_some());
     let several = read(&group, &[RECALLED, 4]).await;
-    assert!(!slow.is_finished() && !several.is_finished(), "accounts of one call are of one moment");
+    assert!(!slow.is_finished() && !several.is_finished(), "accounts of one call are one snapshot");
     fake.release(2).await;
     assert_eq!(found(several.await.unwrap()), [RECALLED, 4]);
     assert_eq!(fake.reads(), [vec![2], vec![RECALLED, 4]]);

@@ -140,7 +140,7 @@ async fn a_panic_after_the_commit_does_not_pay_twice() {
         let group = group.clone();
         clients.spawn(async move {
             loop {
-                // A client that is told "unknown" asks again under the same key.
+                // A client that gets "unknown" retries under the same key.
                 if let Ok(replies) = group.execute(deposit(1, 1, &format!("{client}"))).await {
                     return only(replies).unwrap();
                 }
@@ -208,8 +208,8 @@ async fn with_services() -> MemoryStore {
     memory
 }
 
-/// Runs the calls one by one and all at once through group commit, and sees that nobody can tell which it was. Tells how
-/// many commits the latter took.
+/// Runs the calls one by one and concurrently through group commit, and compares the answers. Returns how many
+/// commits the latter took.
 async fn commits_that_nobody_can_tell(
     calls: Vec<Vec<Submission>>,
     options: GroupCommitOptions,

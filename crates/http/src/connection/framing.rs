@@ -54,8 +54,8 @@ pub(super) enum Chunked {
     End,
 }
 
-/// Finds the end of the head that these bytes begin with; the first `searched` of them do not have it. Empty lines before
-/// a request are nothing.
+/// Finds the end of the head that these bytes begin with; the first `searched` of them do not have it. Empty lines
+/// before a request are nothing.
 pub(super) fn head(bytes: &[u8], searched: usize, bytes_max: usize) -> Head {
     let window = &bytes[..bytes.len().min(bytes_max)];
     let begin = window.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(window.len());

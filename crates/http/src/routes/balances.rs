@@ -13,8 +13,8 @@ use crate::{
 
 /// Get a user's balance.
 ///
-/// Available, reserved and total of one moment. Reservations past their deadline count as available, whether or
-/// not their expiry was written down yet.
+/// A consistent snapshot of available, reserved and total. Reservations past their deadline count as available,
+/// whether or not their expiry was recorded yet.
 #[api_v2_operation]
 pub(super) async fn get(
     caller: Caller<GetBalance>,

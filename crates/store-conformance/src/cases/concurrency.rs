@@ -164,7 +164,7 @@ pub async fn a_reservation_ends_once(teller: Teller) {
     audit(teller.store()).await;
 }
 
-/// Whoever pages through history while others write sees no gap and no repeat, in every order.
+/// Paging through history while others write shows no gap and no repeat, in every order.
 pub async fn paging_while_others_write_has_no_gap_and_no_repeat(teller: Teller) {
     for round in 0..100 {
         teller.deposit(1, round % 7 + 1).await;
@@ -213,7 +213,7 @@ async fn check_pages(teller: &Teller, sort: OperationSort, rows: u16) {
     assert!(is_ordered, "{sort:?}: out of order");
 }
 
-/// Every read is of one moment: money that only moves between two accounts is always all there.
+/// Every read is one snapshot: money that only moves between two accounts is always complete.
 pub async fn balances_of_two_accounts_are_of_one_moment(teller: Teller) {
     teller.deposit(1, 1000).await;
     teller.deposit(2, 1000).await;

@@ -174,7 +174,7 @@ pub async fn only_touched_accounts_are_written(teller: Teller) {
     assert_eq!(teller.history(2).await.len(), 3);
 }
 
-/// The sweeper's command writes the expiry once, whoever calls it how often.
+/// The sweeper's command writes the expiry once, however often it is called.
 pub async fn expiring_twice_changes_nothing(teller: Teller) {
     teller.add_services(&[7]).await;
     teller.deposit(1, 100).await;
@@ -188,7 +188,7 @@ pub async fn expiring_twice_changes_nothing(teller: Teller) {
     assert_eq!(unknown, Rejection::AccountNotFound(user(2)));
 }
 
-/// The sweeper is told of users, not of reservations, the longest due first, and of so many as it asks.
+/// The sweeper gets users, not reservations, the longest due first, up to the limit it asks for.
 pub async fn due_users_come_longest_due_first(teller: Teller) {
     teller.add_services(&[7]).await;
     for (id, ttl) in [(1, 50), (2, 30), (3, 40), (4, 61)] {

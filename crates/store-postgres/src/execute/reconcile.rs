@@ -1,4 +1,4 @@
-//! Which answer stands when a batch had to run again because nobody knew whether its commit had happened.
+//! Which answer stands when a batch was retried because the outcome of its commit was unknown.
 
 use balance_domain::{
     Accepted, Command, Rejection, Submission,
@@ -6,7 +6,7 @@ use balance_domain::{
 };
 
 /// The answers of the run that is certain, with what earlier runs of the same call (`open`, oldest first) did
-/// told as done now: not as a replay, and not as refused because the account is closed already.
+/// reported as done now: not as a replay, and not as refused because the account is closed already.
 ///
 /// Of an extension alone nothing tells whether it happened. If it is refused now, that is unknown.
 pub(super) fn reconcile(

@@ -1,5 +1,5 @@
-//! A relay between store and server that hangs up on the store: before the server hears what was sent, which it delivers
-//! later, or after the server has answered.
+//! A relay between store and server that hangs up on the store: before the server gets what was sent, which it
+//! delivers later, or after the server has answered.
 
 use std::sync::{
     Arc, Mutex,
@@ -11,7 +11,7 @@ use tokio::{
     net::{TcpListener, TcpStream, tcp::OwnedWriteHalf},
 };
 
-/// Lets everything pass until it is told to hold something back.
+/// Lets everything pass until it has to hold something back.
 pub(crate) struct Gate {
     pub(crate) port: u16,
     shared: Arc<Shared>,

@@ -73,14 +73,15 @@ async fn a_frozen_server_is_an_outage_in_time() {
     assert!(matches!(write, Err(RepoError::Unavailable(_))), "{write:?}");
 }
 
-/// A batch that needs no look leaves as a whole, and may happen when the server wakes up: nobody may say that it does not.
+/// A batch without a look-up is sent as a whole, and may happen when the server wakes up: it must not be called not
+/// executed.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_frozen_server_was_sent_whole_is_unknown() {
     let write = while_frozen(|_| {}).await;
     assert!(matches!(write, Err(RepoError::Unknown(_))), "{write:?}");
 }
 
-/// What a write is told that is made while all processes of the server are stopped; reads are told of an outage, and
+/// The error of a write that is made while all processes of the server are stopped; reads report an outage, and
 /// afterwards the same command has its effect once.
 async fn while_frozen(change: impl FnOnce(&mut PostgresOptions)) -> Result<Vec<Reply>, RepoError> {
     let server = durable();

@@ -15,8 +15,8 @@ use crate::{
     recent::Recent,
 };
 
-/// How long transactions go on between two looks whether the file is still where it was. Looking at three names takes as
-/// long as a tenth of a small transaction.
+/// How long transactions go on between two looks whether the file is still where it was. Looking at three names
+/// takes as long as a tenth of a small transaction.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The writing connection, on its thread.
@@ -26,7 +26,7 @@ pub(crate) struct Session {
     connection: Connection,
     recent: Arc<Recent>,
     clock: Arc<dyn Clock>,
-    /// What SQLite calls the version of the file: another one each time that a connection other than this one has committed.
+    /// SQLite's version of the file: it changes each time that another connection has committed.
     data_version: Option<i64>,
     looked_at: Instant,
     /// Dropped last, after the connections.
@@ -131,7 +131,7 @@ impl Session {
         self.health.reserve_index(self.checkpoints.log_pages())
     }
 
-    /// Nobody else is to write; whoever does makes what is remembered wrong.
+    /// No other process should write; a foreign write makes the cache stale.
     fn notice_others(&mut self) -> rusqlite::Result<()> {
         let version: i64 =
             self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
@@ -141,7 +141,7 @@ impl Session {
         Ok(())
     }
 
-    /// A COMMIT that fails may have reached the log all the same, and would come back when the file is opened
+    /// A failed COMMIT may have reached the log, and would come back when the file is opened
     /// after a crash. Only a refusal before the last page was written is certain.
     fn commit(&mut self) -> Result<(), RepoError> {
         let Err(error) = self.batch("COMMIT") else { return Ok(()) };

@@ -106,7 +106,7 @@ async fn set_pages_max(store: &SqliteStore, pages: u32) {
 }
 
 #[tokio::test]
-async fn a_disk_in_doubt_refuses_writes_until_the_file_is_opened_anew() {
+async fn a_disk_in_doubt_refuses_writes_until_the_file_is_reopened() {
     let (store, folder) = store();
     store.execute(deposits("before", 1)).await.unwrap()[0].as_ref().unwrap();
     store.writer().health.set_broken("a sync failed".into());
@@ -125,7 +125,7 @@ async fn a_disk_in_doubt_refuses_writes_until_the_file_is_opened_anew() {
     assert!(store.execute(deposits("after", 1)).await.unwrap()[0].is_ok());
 }
 
-/// One COMMIT is refused and can be rolled back, the other leaves everybody in doubt.
+/// One COMMIT is refused and can be rolled back, the other leaves the outcome unknown.
 #[tokio::test]
 async fn a_commit_that_fails_leaves_nothing_to_recall() {
     for is_certain in [true, false] {
@@ -184,7 +184,7 @@ async fn a_caller_who_left_does_not_stop_the_work() {
     assert!(store.execute(deposits("gone", 1)).await.unwrap()[0].as_ref().unwrap()[0].is_replay);
 }
 
-/// Rounds begin at 100 pages, and the thread copies until so many are left.
+/// Rounds begin at 100 pages, and the thread copies until `rest_pages` are left.
 async fn set_short_rounds(store: &SqliteStore, rest_pages: u32) {
     let set = move |session: &mut Session| {
         session.checkpoints.round_pages = 100;
@@ -209,7 +209,7 @@ async fn log_pages(store: &SqliteStore) -> u32 {
 }
 
 /// How many batches it takes is a matter of the disk: while the thread flushes, the log grows.
-async fn deposit_until_the_log_begins_anew(store: &SqliteStore, name: &str) {
+async fn deposit_until_the_log_restarts(store: &SqliteStore, name: &str) {
     let patience = Instant::now() + Duration::from_mins(1);
     let mut before = log_pages(store).await;
     for batch in 0.. {
@@ -229,17 +229,17 @@ async fn the_log_is_copied_back_once_it_is_long() {
     set_short_rounds(&store, 100).await;
     let file_bytes = || std::fs::metadata(folder.path().join("balance.db")).unwrap().len();
     store.execute(vec![deposit(user(2), "once".to_owned())]).await.unwrap();
-    deposit_until_the_log_begins_anew(&store, "first").await;
+    deposit_until_the_log_restarts(&store, "first").await;
     // All but the last batch, which is the first one in the new log.
     let copied = usize::try_from(recorded(&store).await).unwrap() - BATCH;
     let least = u64::try_from(copied * Comment::BYTES_MAX).unwrap();
     assert!(copied > 0 && file_bytes() > least, "{copied} deposits, {} bytes in the file", file_bytes());
-    deposit_until_the_log_begins_anew(&store, "second").await;
+    deposit_until_the_log_restarts(&store, "second").await;
     assert_eq!(recalled(&store, 2), Some(1), "that was nobody else's writing");
 }
 
 #[tokio::test]
-async fn the_log_begins_anew_after_a_long_read() {
+async fn the_log_restarts_after_a_long_read() {
     let (store, folder) = store();
     set_short_rounds(&store, 1).await;
     let reader = Connection::open(folder.path().join("balance.db")).unwrap();
@@ -249,7 +249,7 @@ async fn the_log_begins_anew_after_a_long_read() {
     assert!(held_up > 500, "what is read stays in the log: {held_up} pages");
     assert_eq!(recorded(&store).await, 5_000);
     reader.execute_batch("COMMIT").unwrap();
-    deposit_until_the_log_begins_anew(&store, "after").await;
+    deposit_until_the_log_restarts(&store, "after").await;
     assert!(recorded(&store).await > 5_000);
 }
 

@@ -18,15 +18,15 @@ const SORTS: [OperationSort; 4] = [
     OperationSort::SmallestFirst,
 ];
 
-/// Lets user 1 have exactly so many operations, of every kind, with and without keys, and another one beside them whose
-/// rows must never show. `seconds` goes on with each call.
+/// Gives user 1 exactly `count` operations, of every kind, with and without keys, and another user rows that must
+/// never show. `seconds` advances with each call.
 async fn grow_to(store: &Opened, count: i64, seconds: &mut i64) {
     loop {
         *seconds += 1;
         let n = *seconds;
         let missing = count - last_seq(store, n).await;
         let key = |what: &str| format!("{what}-{n}");
-        // Amounts repeat, so that equal ones are told apart by seq. Some orders are left to expire, a minute later.
+        // Amounts repeat, so that equal ones are ordered by seq. Some orders expire, a minute later.
         let batch = match missing {
             0 => return,
             1..150 => vec![money(deposit(1, n * 7 % 50 + 1), &key("in"))],

@@ -128,7 +128,7 @@ async fn a_damaged_row_fails_alone() {
 }
 
 #[tokio::test]
-async fn an_account_whose_row_was_lost_does_not_begin_anew() {
+async fn an_account_whose_row_was_lost_does_not_start_over() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("balance.db");
     let store = open(&path);

@@ -24,8 +24,8 @@ async fn nothing_is_remembered_beyond_a_restart_of_the_server() {
     assert_eq!(store.optimistic_batches(), OptimisticBatches { confirmed: 2, repeated: 0 });
 }
 
-/// The transaction was sent, and its connection broke before it could even begin: it holds no lock that the next attempt
-/// would wait for, and must not happen after that one.
+/// The transaction was sent, and its connection broke before it could even begin: it holds no lock that the next
+/// attempt would wait for, and must not happen after that one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_begins_after_its_connection_broke_does_nothing() {
     let database = Database::migrated().await;
@@ -75,8 +75,8 @@ async fn what_was_committed_and_not_answered_is_told_as_done() {
     audit(teller.store()).await;
 }
 
-/// What was learned through a connection to the server before says nothing of the one that took over, even where that has
-/// the same transaction's number in the same place.
+/// What was learned through a connection to the server before says nothing of the one that took over, even where
+/// that has the same transaction's number in the same place.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_old_server_said_is_not_believed_of_the_new_one() {
     let start = || {

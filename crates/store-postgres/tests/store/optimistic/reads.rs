@@ -5,7 +5,8 @@ use balance_domain::{AccountStatus, ports::AccountReads};
 use super::*;
 
 impl Two {
-    /// Reads these users here, in one call: available, reserved and number of operations of each, and how they were read.
+    /// Reads these users here, in one call: available, reserved and number of operations of each, and how they were
+    /// read.
     async fn read<const N: usize>(&self, ids: [i64; N]) -> ([Option<(i64, i64, i64)>; N], (u64, u64)) {
         let before = self.database.store.account_reads();
         let users = ids.map(user).to_vec();
