@@ -8,8 +8,8 @@ mod generator;
 mod metamorphic;
 mod namespace;
 mod observe;
+mod reply;
 mod script;
-mod told;
 
 use std::{
     collections::BTreeMap,

@@ -9,8 +9,8 @@ use super::{
     generator::script,
     namespace::Namespace,
     observe::{Observed, glance, inspect},
+    reply::ComparedReply,
     script::{Script, Step},
-    told::Told,
 };
 use crate::{MemoryStore, Pages, SetClock, Store, audit, snapshot};
 
@@ -32,8 +32,8 @@ pub async fn differential(store: Arc<dyn Store>, clock: SetClock, plan: &Plan) -
             run.step(step, what, &mut tally).await;
         }
         clock.set(script.end());
-        let told = (inspect(&model, &script).await, inspect(&store, &script).await);
-        run.compare(script.steps.len(), told);
+        let found = (inspect(&model, &script).await, inspect(&store, &script).await);
+        run.compare(script.steps.len(), found);
         expected.extend(snapshot(&model).await);
         tally.sequences += 1;
         tally.commands += script.commands();
@@ -56,11 +56,11 @@ impl Run<'_> {
         match step {
             Step::Submit { now, submissions } => {
                 self.clock.set(*now);
-                let expected = told(self.model, submissions).await;
-                let answered = told(self.store, submissions).await;
+                let expected = compared(self.model, submissions).await;
+                let answered = compared(self.store, submissions).await;
                 self.compare_replies(number, submissions, &expected, &answered);
-                for told in &expected {
-                    tally.count(told);
+                for reply in &expected {
+                    tally.count(reply);
                 }
             }
             Step::Look { now } => {
@@ -82,8 +82,8 @@ impl Run<'_> {
         &self,
         number: usize,
         submissions: &[Submission],
-        expected: &[Told],
-        answered: &[Told],
+        expected: &[ComparedReply],
+        answered: &[ComparedReply],
     ) {
         for (position, (expected, answered)) in expected.iter().zip(answered).enumerate() {
             if expected != answered {
@@ -129,10 +129,10 @@ impl Run<'_> {
     }
 }
 
-async fn told(store: &Arc<dyn Store>, submissions: &[Submission]) -> Vec<Told> {
+async fn compared(store: &Arc<dyn Store>, submissions: &[Submission]) -> Vec<ComparedReply> {
     match store.execute(submissions.to_vec()).await {
-        Ok(replies) => replies.into_iter().map(Told::from).collect(),
-        Err(error) => vec![Told::Failed(error.to_string())],
+        Ok(replies) => replies.into_iter().map(ComparedReply::from).collect(),
+        Err(error) => vec![ComparedReply::Failed(error.to_string())],
     }
 }
 

@@ -11,8 +11,8 @@ use super::{
     differential::change_catalogue,
     generator::script,
     observe::{Observed, glance, inspect},
+    reply::ComparedReply,
     script::{Script, Step},
-    told::Told,
 };
 use crate::{SetClock, Store, audit, snapshot};
 
@@ -26,8 +26,9 @@ enum Cut {
 
 /// Runs every history of the plan on each of the `ways`, cut otherwise each time, and compares all answers.
 ///
-/// A way is the instances of one ledger, which must be empty, and the clock that they read; each batch goes to a random one of them. The first
-/// way gets every submission alone, the second all of one time together, the others random cuts.
+/// A way is the instances of one ledger, which must be empty, and the clock that they read; each batch goes to a
+/// random one of them. The first way gets every submission alone, the second all of one time together, the others
+/// random cuts.
 ///
 /// # Panics
 ///
@@ -47,8 +48,8 @@ pub async fn metamorphic(ways: Vec<(Vec<Arc<dyn Store>>, SetClock)>, plan: &Plan
                 Some(first) => compare(first, &walked, number, cut, seed, plan),
             }
         }
-        for told in first.iter().flat_map(|walked| &walked.told) {
-            tally.count(told);
+        for reply in first.iter().flat_map(|walked| &walked.compared) {
+            tally.count(reply);
         }
         tally.sequences += 1;
         tally.commands += script.commands();
@@ -68,7 +69,7 @@ pub async fn metamorphic(ways: Vec<(Vec<Arc<dyn Store>>, SetClock)>, plan: &Plan
 #[derive(Default)]
 struct Walked {
     submissions: Vec<Submission>,
-    told: Vec<Told>,
+    compared: Vec<ComparedReply>,
     observed: Vec<Observed>,
 }
 
@@ -87,7 +88,7 @@ impl Way<'_> {
                 Step::Submit { now, submissions } => {
                     walked.submissions.extend(submissions.iter().cloned());
                     self.clock.set(*now);
-                    walked.told.extend(self.submit(submissions).await);
+                    walked.compared.extend(self.submit(submissions).await);
                 }
                 Step::Look { now } => {
                     self.clock.set(*now);
@@ -108,8 +109,8 @@ impl Way<'_> {
         &self.instances[self.rng.random_range(0..self.instances.len())]
     }
 
-    async fn submit(&mut self, mut submissions: &[Submission]) -> Vec<Told> {
-        let mut told = Vec::new();
+    async fn submit(&mut self, mut submissions: &[Submission]) -> Vec<ComparedReply> {
+        let mut compared = Vec::new();
         while !submissions.is_empty() {
             let size = match self.cut {
                 Cut::Single => 1,
@@ -119,11 +120,11 @@ impl Way<'_> {
             let (batch, rest) = submissions.split_at(size);
             submissions = rest;
             match self.instance().execute(batch.to_vec()).await {
-                Ok(replies) => told.extend(replies.into_iter().map(Told::from)),
-                Err(error) => told.push(Told::Failed(error.to_string())),
+                Ok(replies) => compared.extend(replies.into_iter().map(ComparedReply::from)),
+                Err(error) => compared.push(ComparedReply::Failed(error.to_string())),
             }
         }
-        told
+        compared
     }
 }
 
@@ -134,7 +135,7 @@ fn compare(first: &Walked, other: &Walked, way: usize, cut: Cut, seed: u64, plan
             plan.replay(seed),
         )
     };
-    for (position, (one, another)) in first.told.iter().zip(&other.told).enumerate() {
+    for (position, (one, another)) in first.compared.iter().zip(&other.compared).enumerate() {
         if one != another {
             let what = format!("submission {position}: {:?}", first.submissions[position]);
             differs(&what, &format!("{one:?}"), &format!("{another:?}"));
@@ -145,7 +146,8 @@ fn compare(first: &Walked, other: &Walked, way: usize, cut: Cut, seed: u64, plan
             differs(&one.question, &one.answer, &another.answer);
         }
     }
-    let counts = |walked: &Walked| format!("{} replies, {} reads", walked.told.len(), walked.observed.len());
+    let counts =
+        |walked: &Walked| format!("{} replies, {} reads", walked.compared.len(), walked.observed.len());
     if counts(first) != counts(other) {
         differs("number of answers", &counts(first), &counts(other));
     }

@@ -6,13 +6,13 @@ use super::Tally;
 
 /// What a submission was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum ComparedReply {
     Accepted(Vec<Accepted>),
     Rejected { index: usize, rejection: Rejection },
     Failed(String),
 }
 
-impl From<Reply> for Told {
+impl From<Reply> for ComparedReply {
     fn from(reply: Reply) -> Self {
         match reply {
             Ok(accepted) => Self::Accepted(accepted),
@@ -25,9 +25,9 @@ impl From<Reply> for Told {
 }
 
 impl Tally {
-    pub(super) fn count(&mut self, told: &Told) {
-        match told {
-            Told::Accepted(accepted) => {
+    pub(super) fn count(&mut self, reply: &ComparedReply) {
+        match reply {
+            ComparedReply::Accepted(accepted) => {
                 for accepted in accepted {
                     if accepted.is_replay {
                         self.replayed += 1;
@@ -36,8 +36,10 @@ impl Tally {
                     }
                 }
             }
-            Told::Rejected { rejection, .. } => *self.rejected.entry(rejection.code()).or_default() += 1,
-            Told::Failed(_) => self.failed += 1,
+            ComparedReply::Rejected { rejection, .. } => {
+                *self.rejected.entry(rejection.code()).or_default() += 1;
+            }
+            ComparedReply::Failed(_) => self.failed += 1,
         }
     }
 }
