@@ -49,7 +49,7 @@ pub(crate) fn closed() -> RepoError {
 }
 
 /// The error of an unavailable store, by its last answer: if a batch was bisected, the last part is the latest news.
-fn why_away<A>(last: &Result<A, RepoError>) -> Option<RepoError> {
+fn unavailable_error<A>(last: &Result<A, RepoError>) -> Option<RepoError> {
     last.as_ref().err().filter(|error| matches!(error, RepoError::Unavailable(_))).cloned()
 }
 
@@ -256,7 +256,7 @@ impl<W: Work> Lane<W> {
 
         batch_span.ended(&answers);
         self.record_batch(count, oldest, started_at);
-        self.lock().away = answers.last().and_then(why_away);
+        self.lock().away = answers.last().and_then(unavailable_error);
         for ((reply, span), answer) in callers.into_iter().zip(answers) {
             span.answered(&answer);
             // The caller may have gone away; its work is done and stored.

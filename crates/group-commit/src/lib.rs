@@ -19,19 +19,19 @@
 //! - Queues are bounded by count and bytes, and by age where more waits than one batch carries. What does not fit is
 //!   refused at once and not executed.
 //! - One submission that makes the store panic or fail internally does not take its neighbours down: the batch
-//!   is divided and run again. `division.rs` says why that is safe.
+//!   is divided and run again. `bisect.rs` says why that is safe.
 //! - A read joins only a batch that was not sent yet, so that it sees every reply given before it started.
 //! - No caller waits for ever on this crate's account: a runner survives a panic, and those whose batch it struck
 //!   are told; so are all that wait when the runtime shuts down. The store is trusted to bound its own time.
 
-mod division;
+mod bisect;
 mod lane;
 mod metrics;
 mod options;
 mod queue;
 mod reads;
-mod shares;
 mod spans;
+mod split;
 mod unwind;
 mod writes;
 
@@ -51,7 +51,7 @@ use tokio::runtime::Handle;
 use self::{
     lane::Lane,
     reads::{ReadRequest, Reads},
-    shares::Course,
+    split::Route,
     writes::{WriteRequest, Writes},
 };
 pub use self::{metrics::describe, options::GroupCommitOptions};
@@ -99,12 +99,12 @@ impl GroupCommit {
     }
 
     /// Runs a call whose submissions belong to several lanes, each in its own.
-    async fn execute_in_shares(
+    async fn execute_split(
         &self,
         submissions: Vec<Submission>,
         lanes: &[usize],
     ) -> Result<Vec<Reply>, RepoError> {
-        let shares = shares::dealt(submissions, lanes, self.writes.len());
+        let shares = split::split_by_lane(submissions, lanes, self.writes.len());
         let shares: Vec<_> =
             shares.into_iter().map(|(lane, share)| (lane, writes::size_of(&share), share)).collect();
         // A caller who meets a full lane is refused as a whole, before any of the call is queued.
@@ -120,7 +120,7 @@ impl GroupCommit {
         for (lane, share) in waiting {
             answers[lane] = share.answer().await;
         }
-        shares::joined(answers, lanes)
+        split::merge_replies(answers, lanes)
     }
 }
 
@@ -130,12 +130,12 @@ impl BalanceRepo for GroupCommit {
         if submissions.is_empty() {
             return Ok(Vec::new());
         }
-        match Course::of(&submissions, self.writes.len()) {
-            Course::Whole(lane) => {
+        match Route::of(&submissions, self.writes.len()) {
+            Route::Whole(lane) => {
                 let size = writes::size_of(&submissions);
                 self.writes[lane].submit(WriteRequest { submissions }, size).await
             }
-            Course::InShares(lanes) => self.execute_in_shares(submissions, &lanes).await,
+            Route::Split(lanes) => self.execute_split(submissions, &lanes).await,
         }
     }
 

@@ -8,7 +8,7 @@ use balance_domain::{
 };
 
 use crate::{
-    division::{Division, Failure, Outcome},
+    bisect::{Bisection, Failure, Outcome},
     lane::Work,
     queue::Size,
     unwind::caught,
@@ -64,12 +64,12 @@ impl Reads {
 
     /// Finishes a read that, as a whole, failed.
     async fn divide(&self, requests: &[ReadRequest], failure: Failure) -> Vec<Outcome<Accounts>> {
-        let mut division = Division::new(requests.len(), failure);
-        while let Some(part) = division.next_part() {
+        let mut bisection = Bisection::new(requests.len(), failure);
+        while let Some(part) = bisection.next_part() {
             let result = self.run_merged(&requests[part.range()]).await;
-            division.record(part, result);
+            bisection.record(part, result);
         }
-        division.into_outcomes()
+        bisection.into_outcomes()
     }
 }
 

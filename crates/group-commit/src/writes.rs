@@ -8,7 +8,7 @@ use balance_domain::{
 };
 
 use crate::{
-    division::{Division, Failure, Outcome},
+    bisect::{Bisection, Failure, Outcome},
     lane::Work,
     queue::Size,
     unwind::caught,
@@ -64,12 +64,12 @@ impl Writes {
 
     /// Finishes a batch whose first run, as a whole, failed.
     async fn divide(&self, submissions: &[Submission], failure: Failure) -> Vec<Outcome<Reply>> {
-        let mut division = Division::new(submissions.len(), failure);
-        while let Some(part) = division.next_part() {
+        let mut bisection = Bisection::new(submissions.len(), failure);
+        while let Some(part) = bisection.next_part() {
             let result = self.run_once(submissions[part.range()].to_vec()).await;
-            division.record(part, result);
+            bisection.record(part, result);
         }
-        division.into_outcomes()
+        bisection.into_outcomes()
     }
 }
 
@@ -85,11 +85,11 @@ impl Work for Writes {
         // A single submission cannot be divided, so nothing is kept of it.
         let kept = if total > 1 { submissions.clone() } else { Vec::new() };
         match self.run_once(submissions).await {
-            Ok(replies) => dealt_out(replies, &counts).map(Ok).collect(),
+            Ok(replies) => per_call(replies, &counts).map(Ok).collect(),
             Err(failure) if total == 1 => vec![Err(failure.into_error())],
             Err(failure) => {
                 let outcomes = self.divide(&kept, failure).await;
-                dealt_out(outcomes, &counts).map(answer).collect()
+                per_call(outcomes, &counts).map(answer).collect()
             }
         }
     }
@@ -112,7 +112,7 @@ fn merged(mut requests: Vec<WriteRequest>) -> Vec<Submission> {
 }
 
 /// Cuts what belongs to all calls into what belongs to each.
-fn dealt_out<T>(all: Vec<T>, counts: &[usize]) -> impl Iterator<Item = Vec<T>> {
+fn per_call<T>(all: Vec<T>, counts: &[usize]) -> impl Iterator<Item = Vec<T>> {
     let mut all = all.into_iter();
     counts.iter().map(move |count| {
         let mut own = Vec::with_capacity(*count);

@@ -47,7 +47,7 @@ impl Failure {
         matches!(self, Self::Panic(_) | Self::Error(RepoError::Internal(_)))
     }
 
-    fn ends_the_division(&self) -> bool {
+    fn ends_the_bisection(&self) -> bool {
         matches!(self, Self::Error(RepoError::Unavailable(_) | RepoError::Overloaded))
     }
 }
@@ -92,7 +92,7 @@ impl Part {
 
 /// A batch that is being bisected.
 #[derive(Debug)]
-pub(crate) struct Division<T> {
+pub(crate) struct Bisection<T> {
     /// Of the members before all parts that are left.
     outcomes: Vec<Outcome<T>>,
     /// What is left to run; the next one last.
@@ -100,12 +100,12 @@ pub(crate) struct Division<T> {
     reruns: usize,
 }
 
-impl<T: Clone> Division<T> {
+impl<T: Clone> Bisection<T> {
     /// For a batch of `members` whose first run failed.
     pub(crate) fn new(members: usize, failure: Failure) -> Self {
-        let mut division = Self { outcomes: Vec::with_capacity(members), parts: Vec::new(), reruns: 0 };
-        division.record(Part { range: 0..members, after_panic: false }, Err(failure));
-        division
+        let mut bisection = Self { outcomes: Vec::with_capacity(members), parts: Vec::new(), reruns: 0 };
+        bisection.record(Part { range: 0..members, after_panic: false }, Err(failure));
+        bisection
     }
 
     /// What to run next.
@@ -139,7 +139,7 @@ impl<T: Clone> Division<T> {
     fn give_up(&mut self, part: &Part, failure: &Failure) {
         tracing::error!(%failure, members = part.range.len(), "part of a batch failed");
         self.outcomes.extend(part.failed(failure));
-        if failure.ends_the_division() {
+        if failure.ends_the_bisection() {
             // The store is unavailable: the rest would only wait for the same error.
             while let Some(rest) = self.next_part() {
                 self.outcomes.extend(rest.failed(failure));

@@ -11,17 +11,17 @@ use balance_domain::{
     ports::{Reply, RepoError},
 };
 
-use crate::{division::Outcome, writes};
+use crate::{bisect::Outcome, writes};
 
 /// The route of a call.
-pub(crate) enum Course {
+pub(crate) enum Route {
     /// All of it through one lane.
     Whole(usize),
     /// Each submission through its own: their lanes, in order.
-    InShares(Vec<usize>),
+    Split(Vec<usize>),
 }
 
-impl Course {
+impl Route {
     /// A call is split by lane if every submission has all of its accounts in one lane. A submission with accounts
     /// of several (a transfer, an atomic one) keeps its call whole and in order, in the lane of the first command's
     /// user.
@@ -35,7 +35,7 @@ impl Course {
         }
         let lanes: Option<Vec<_>> =
             submissions.iter().map(|submission| only_lane(submission, lanes_count)).collect();
-        lanes.filter(|lanes| lanes.iter().any(|lane| *lane != lanes[0])).map_or_else(whole, Self::InShares)
+        lanes.filter(|lanes| lanes.iter().any(|lane| *lane != lanes[0])).map_or_else(whole, Self::Split)
     }
 }
 
@@ -54,7 +54,7 @@ fn only_lane(submission: &Submission, lanes_count: usize) -> Option<usize> {
 }
 
 /// The lanes that something goes to, each with its share in order.
-pub(crate) fn dealt(
+pub(crate) fn split_by_lane(
     submissions: Vec<Submission>,
     lanes: &[usize],
     lanes_count: usize,
@@ -67,7 +67,7 @@ pub(crate) fn dealt(
 }
 
 /// The answer to the call, given that of every lane; one without a share has no replies.
-pub(crate) fn joined(
+pub(crate) fn merge_replies(
     answers: Vec<Result<Vec<Reply>, RepoError>>,
     lanes: &[usize],
 ) -> Result<Vec<Reply>, RepoError> {
