@@ -33,7 +33,7 @@ pub struct StageOptions {
     pub with_proxy: bool,
     /// How often the service sweeps; zero is never.
     pub sweep_interval: Duration,
-    /// Whether instances cache accounts, and so write most batches optimistically.
+    /// Whether instances cache accounts, and so decide most batches without reading them.
     pub caches_accounts: bool,
     /// Where histories and final states are written to, if anywhere.
     pub keep: Option<PathBuf>,

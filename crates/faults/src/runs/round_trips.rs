@@ -32,7 +32,7 @@ enum Batch {
 }
 
 /// Breaks every message. With `shapes` below 3 only the first batch shapes are tried. All of it twice: with instances
-/// that cache accounts and write optimistically, and with one that always works under locks.
+/// that cache accounts, and with one that reads a snapshot each time.
 pub async fn every_round_trip(options: &RunOptions, shapes: usize) -> anyhow::Result<RunReport> {
     let name = "every-round-trip";
     let mut reporter = Reporter::new(name, options.seed, "message broken");
@@ -75,9 +75,9 @@ const fn figure(batch: Batch, caches_accounts: bool) -> &'static str {
         (Batch::Deposit, true) => "points_deposit",
         (Batch::Transfer, true) => "points_transfer",
         (Batch::Mixed, true) => "points_mixed",
-        (Batch::Deposit, false) => "points_deposit_under_locks",
-        (Batch::Transfer, false) => "points_transfer_under_locks",
-        (Batch::Mixed, false) => "points_mixed_under_locks",
+        (Batch::Deposit, false) => "points_deposit_fresh",
+        (Batch::Transfer, false) => "points_transfer_fresh",
+        (Batch::Mixed, false) => "points_mixed_fresh",
     }
 }
 
