@@ -3,21 +3,26 @@
 -- Every key and unique index of a user's rows begins with (bucket, user_id), and so do other indexes but for those of the
 -- sweeper and of revenue, which are about everybody. `bucket` is a fixed hash of the user id (0-255), kept beside it: it
 -- costs nothing here and lets the same schema be distributed by it (docs/scaling.md). There are no foreign keys and no
--- triggers: each would be work per row, while every row is written under the lock of its account row, by one function
--- that has seen all the others.
+-- triggers: each would be work per row, while every row is written together with its account row, by one statement
+-- that knows what all the others are.
 --
 -- One CHECK per table: they are the second line behind the rules, and each is made ready anew for every statement.
 -- Times are UTC with microseconds. Amounts are integers of minor units.
 
--- One row per user, the lock of everything that is theirs. Updated by every command: a third of each page
+-- One row per user, which answers for everything that is theirs. Updated by every command: a third of each page
 -- stays free, and nothing but the key is indexed, so that updates stay on their page and leave the index alone.
 -- A row exists only once something happened to it.
+--
+-- `version` is a random number, another one whenever anything of the user is written: a row of the version that was
+-- read proves that all of the user is as it was read, on this server or on one that took over. Whoever mends rows of a
+-- user by hand changes the version of the account, too.
 CREATE TABLE accounts (
     user_id   bigint      NOT NULL,
     available bigint      NOT NULL,
     reserved  bigint      NOT NULL,
     seq       bigint      NOT NULL,
     last_at   timestamptz NOT NULL,
+    version   bigint      NOT NULL,
     bucket    smallint    NOT NULL,
     closed    boolean     NOT NULL,
     CONSTRAINT accounts_pkey PRIMARY KEY (bucket, user_id),
@@ -155,11 +160,15 @@ CREATE TABLE api_keys (
     revoked_at  timestamptz
 );
 
--- What the batch path sends: a statement takes all its rows as one array of one of these. Fields travel by position, so
--- a later version adds types beside them and leaves these as they are.
+-- What the statements of batches and balances take: all rows of one kind are one array of one of these types. Fields
+-- travel by position.
 CREATE TYPE account_ref AS (bucket smallint, user_id bigint);
 CREATE TYPE key_ref AS (bucket smallint, user_id bigint, idempotency_key text COLLATE "C");
 CREATE TYPE reservation_ref AS (bucket smallint, user_id bigint, service_id bigint, order_id bigint);
+-- The version that a reader has of an account, and where its row was; NULLs where it has none.
+CREATE TYPE account_version AS (bucket smallint, user_id bigint, version bigint, place tid);
+-- An account as it is to be. A row that exists must still be of the version `expected`, and is looked for at its place
+-- alone; both are NULL for an account that is new.
 CREATE TYPE account_row AS (
     bucket    smallint,
     user_id   bigint,
@@ -167,27 +176,10 @@ CREATE TYPE account_row AS (
     reserved  bigint,
     seq       bigint,
     last_at   timestamptz,
-    closed    boolean
-);
--- The row's `xmin` and `ctid` as they were last seen: whoever finds another one there has been overtaken.
-CREATE TYPE account_change AS (
-    bucket      smallint,
-    user_id     bigint,
-    available   bigint,
-    reserved    bigint,
-    seq         bigint,
-    last_at     timestamptz,
-    closed      boolean,
-    transaction xid,
-    place       tid
-);
--- What a reader of balances believes of an account: the version that its row has, NULL where nothing is known. Only
--- accounts of another version are read (crates/store-postgres/src/balances.rs).
-CREATE TYPE account_version AS (
-    bucket      smallint,
-    user_id     bigint,
-    transaction xid,
-    place       tid
+    closed    boolean,
+    version   bigint,
+    expected  bigint,
+    place     tid
 );
 CREATE TYPE reservation_row AS (
     bucket      smallint,

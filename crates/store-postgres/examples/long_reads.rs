@@ -59,9 +59,9 @@ fn fill(server: &Server, captures: i64) {
         "postgres",
         &format!(
             "INSERT INTO services SELECT s, 'Service ' || s, false, true FROM generate_series(1, 100) s; \
-             INSERT INTO accounts SELECT u, 5, 0, {captures} / 100000, now(), u % 256, false \
+             INSERT INTO accounts SELECT u, 5, 0, {captures} / 100000, now(), u, u % 256, false \
                  FROM generate_series(2, 100001) u; \
-             INSERT INTO accounts VALUES (1, 5, 0, {OPERATIONS}, '2026-06-01', {owner}, false); \
+             INSERT INTO accounts VALUES (1, 5, 0, {OPERATIONS}, '2026-06-01', 1, {owner}, false); \
              INSERT INTO operations (user_id, seq, amount, available_after, reserved_after, created_at, service_id, \
                      order_id, bucket, kind, idempotency_key, actor, fingerprint) \
                  SELECT 1, n, 1 + (hashint4(n) & 65535), 1, 0, timestamptz '2026-01-01' + n * interval '1 second', \

@@ -5,9 +5,9 @@ use balance_domain::{
     ApiKey, ApiKeyId, Scope, SecretHash, Timestamp,
     ports::{ApiKeyRepo, RepoError},
 };
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, types::ToSql};
 
-use crate::{PostgresStore, failure::Failure, rows::column, session::Session, values::At, wire::Row};
+use crate::{PostgresStore, error::Failure, rows::column, store::Transaction, values::At};
 
 const ADD: &str = "\
 INSERT INTO api_keys (id, name, scopes, secret_hash, created_at, expires_at, revoked_at)
@@ -25,8 +25,8 @@ RETURNING id, name, scopes, secret_hash, created_at, expires_at, revoked_at";
 #[async_trait]
 impl ApiKeyRepo for PostgresStore {
     async fn add_api_key(&self, key: ApiKey) -> Result<(), RepoError> {
-        let mut adding = self.begin("BEGIN").await?;
-        let added = adding.work(|session| Box::pin(add(session, key))).await;
+        let adding = self.begin("BEGIN").await?;
+        let added = add(&adding, key).await;
         adding.finish(added).await
     }
 
@@ -36,13 +36,18 @@ impl ApiKeyRepo for PostgresStore {
     }
 
     async fn revoke_api_key(&self, id: ApiKeyId, now: Timestamp) -> Result<Option<ApiKey>, RepoError> {
-        // Revoking twice keeps the first time, so this may be repeated like a read.
-        let rows = self.read(REVOKE, &[&id.as_str(), &At(now)]).await?;
-        rows.first().map(api_key).transpose().map_err(Failure::into_error)
+        let revoking = self.begin("BEGIN").await?;
+        let revoked = revoke(&revoking, &id, now).await;
+        revoking.finish(revoked).await
     }
 }
 
-async fn add(session: &mut Session, key: ApiKey) -> Result<(), Failure> {
+async fn revoke(revoking: &Transaction, id: &ApiKeyId, now: Timestamp) -> Result<Option<ApiKey>, Failure> {
+    let rows = revoking.query(REVOKE, &[&id.as_str(), &At(now)]).await?;
+    rows.first().map(api_key).transpose()
+}
+
+async fn add(adding: &Transaction, key: ApiKey) -> Result<(), Failure> {
     let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
     let values: [&(dyn ToSql + Sync); 7] = [
         &key.id.as_str(),
@@ -53,7 +58,7 @@ async fn add(session: &mut Session, key: ApiKey) -> Result<(), Failure> {
         &key.expires_at.map(At),
         &key.revoked_at.map(At),
     ];
-    session.query(ADD, &values).await.map(drop)
+    adding.query(ADD, &values).await.map(drop)
 }
 
 fn api_key(row: &Row) -> Result<ApiKey, Failure> {

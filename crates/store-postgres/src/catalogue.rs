@@ -9,9 +9,9 @@ use balance_domain::{
 
 use crate::{
     PostgresStore,
-    failure::Failure,
+    error::Failure,
     rows::{self, column},
-    session::Session,
+    store::Transaction,
 };
 
 /// Keeps other changes out and lets batches read.
@@ -37,8 +37,8 @@ impl ServiceRepo for PostgresStore {
         &self,
         services: Vec<(ServiceId, ServiceName)>,
     ) -> Result<Result<Vec<Service>, CatalogueError>, RepoError> {
-        let mut change = self.begin(BEGIN_CHANGE).await?;
-        let added = change.work(|session| Box::pin(add(session, services))).await;
+        let change = self.begin(BEGIN_CHANGE).await?;
+        let added = add(&change, services).await;
         change.finish(added).await
     }
 
@@ -63,27 +63,27 @@ impl ServiceRepo for PostgresStore {
         id: ServiceId,
         name: ServiceName,
     ) -> Result<Result<Service, CatalogueError>, RepoError> {
-        let mut change = self.begin(BEGIN_CHANGE).await?;
-        let renamed = change.work(|session| Box::pin(rename(session, id, name))).await;
+        let change = self.begin(BEGIN_CHANGE).await?;
+        let renamed = rename(&change, id, name).await;
         change.finish(renamed).await
     }
 
     async fn remove_service(&self, id: ServiceId) -> Result<Result<Removal, CatalogueError>, RepoError> {
-        let mut removal = self.begin(BEGIN_REMOVAL).await?;
-        let removed = removal.work(|session| Box::pin(remove(session, id))).await;
+        let removal = self.begin(BEGIN_REMOVAL).await?;
+        let removed = remove(&removal, id).await;
         removal.finish(removed).await
     }
 }
 
 async fn add(
-    session: &mut Session,
+    change: &Transaction,
     services: Vec<(ServiceId, ServiceName)>,
 ) -> Result<Result<Vec<Service>, CatalogueError>, Failure> {
     let ids: Vec<i64> = services.iter().map(|(id, _)| id.get()).collect();
     let names: Vec<&str> = services.iter().map(|(_, name)| name.as_str()).collect();
     let mut taken_ids = Vec::new();
     let mut taken_names = Vec::new();
-    for row in session.query(TAKEN, &[&ids, &names]).await? {
+    for row in change.query(TAKEN, &[&ids, &names]).await? {
         taken_ids.push(column::<i64>(&row, 0)?);
         taken_names.push(column::<String>(&row, 1)?);
     }
@@ -97,32 +97,32 @@ async fn add(
         taken_ids.push(id.get());
         taken_names.push(name.as_str().to_owned());
     }
-    session.query(ADD, &[&ids, &names]).await?;
+    change.query(ADD, &[&ids, &names]).await?;
     let added = services.into_iter();
     Ok(Ok(added.map(|(id, name)| Service { id, name, status: ServiceStatus::Active }).collect()))
 }
 
 async fn rename(
-    session: &mut Session,
+    change: &Transaction,
     id: ServiceId,
     name: ServiceName,
 ) -> Result<Result<Service, CatalogueError>, Failure> {
-    if session.query(ONE, &[&id.get()]).await?.is_empty() {
+    if change.query(ONE, &[&id.get()]).await?.is_empty() {
         return Ok(Err(CatalogueError::NotFound(id)));
     }
-    if !session.query(NAME_OWNER, &[&name.as_str(), &id.get()]).await?.is_empty() {
+    if !change.query(NAME_OWNER, &[&name.as_str(), &id.get()]).await?.is_empty() {
         return Ok(Err(CatalogueError::NameTaken(name.clone())));
     }
-    let renamed = session.query(RENAME, &[&id.get(), &name.as_str()]).await?;
+    let renamed = change.query(RENAME, &[&id.get(), &name.as_str()]).await?;
     let renamed = renamed.first().map(rows::service).transpose()?;
     renamed.map(Ok).ok_or_else(|| Failure::Defect("a locked service vanished".into()))
 }
 
-async fn remove(session: &mut Session, id: ServiceId) -> Result<Result<Removal, CatalogueError>, Failure> {
-    if !session.query(DELETE_UNUSED, &[&id.get()]).await?.is_empty() {
+async fn remove(change: &Transaction, id: ServiceId) -> Result<Result<Removal, CatalogueError>, Failure> {
+    if !change.query(DELETE_UNUSED, &[&id.get()]).await?.is_empty() {
         return Ok(Ok(Removal::Deleted));
     }
-    if session.query(RETIRE, &[&id.get()]).await?.is_empty() {
+    if change.query(RETIRE, &[&id.get()]).await?.is_empty() {
         return Ok(Err(CatalogueError::NotFound(id)));
     }
     Ok(Ok(Removal::Retired))

@@ -1,116 +1,113 @@
-//! Batches: one attempt after the other until the outcome is certain, or time is up.
+//! Batches: read, decide, write if unchanged; again until the outcome is certain or time is up.
 //!
-//! A commit that was sent and not answered may have happened. Then the same batch runs again, through the same
-//! locks: they are held until the old commit has landed or was lost, and keys turn what did happen into replays.
+//! Whatever belongs to a user is written together with the row of their account, which gets another version. So a row of
+//! the version that was read proves that everything was as it was read, at the moment of the write, and no lock is held
+//! while anybody decides:
 //!
-//! The first attempt is made without locks where everything that it needs was here a moment ago: see `optimistic`. An
-//! account that somebody else holds for long must not hold up the others: see `held`.
+//! | Course | Round trips | Statements | Locks, until the commit |
+//! |---|---|---|---|
+//! | cached | 1 | `WRITE_…` | rows written, in their order |
+//! | cached in part, or refused on the cache | 2 | `SNAPSHOT`; `WRITE_…` | the same |
+//! | fresh: after a conflict | 2 | `SNAPSHOT`; `WRITE_…` | the same |
+//! | locked: after two conflicts | 3 | `BEGIN`, `LOCK_ACCOUNTS`; `SNAPSHOT`; `WRITE_…`, `COMMIT` | `services` against removal, then all rows named, in their order |
+//! | nothing is written | 1 | `SNAPSHOT` | none |
+//! | repeats, and nothing is written | 2 | `SNAPSHOT`; `CONFIRM` | none |
+//! | a service is reserved for the first time, an account is closed | +3 | `BEGIN`; `WRITE_…`; `MARK_SERVICES_USED`, `ERASE_COMMENTS`; `COMMIT` | as above, then the rows of the services |
+//!
+//! What confirms that nothing has changed: the account's version; for a key, the unique index over keys; for a
+//! reservation that is made, its primary key; for a service, a count under the lock that a removal waits for. A refusal, or
+//! the answer to a repeat, is not written, so it is never given out of the cache.
+//!
+//! A commit that was sent and not answered may have happened, or may yet happen. Then the same batch is attempted again on
+//! a snapshot. Either that shows what the first attempt has written: keys turn it into repeats. Or it shows the rows that
+//! the first attempt was decided on: what is written now takes their versions away from it. Or it shows something else, and
+//! then the first attempt finds it as well and writes nothing. What expires by the time of the second attempt is written,
+//! too. And what was found done already is answered for only after a commit that all standbys have confirmed which must.
+//!
+//! An account that somebody else holds for long must not hold up the others: see `around`.
 
+mod around;
 mod attempt;
-mod held;
 mod load;
-mod optimistic;
 mod parts;
-mod recent;
 mod reconcile;
 mod write;
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use balance_domain::{
-    Moment, Needs, Rows, Submission, UserId, decide_batch,
+    Needs, Rows, Submission, decide_batch,
     ports::{Cause, Reply, RepoError, SubmitError},
 };
 use tokio::time::{Instant, timeout_at};
 
-use crate::{PostgresStore, failure::Failure, store::jitter};
-use attempt::{Progress, attempt};
-use held::LOCK_BRIEFLY;
-use parts::{Parts, each_failed};
+use crate::{PostgresStore, contention::Course, error::Failure, store::jitter};
+use attempt::{Attempt, Progress};
+use parts::each_failed;
 use reconcile::reconcile;
 
-pub use held::HELD;
-pub(crate) use held::Held;
-pub(crate) use recent::{Era, Recalled, Recent};
+/// After as many conflicts a batch has its rows locked first.
+const CONFLICTS_UNLOCKED_MAX: u32 = 2;
 
 /// How often others may be in the way of one batch.
-const CONTENTIONS_MAX: u32 = 8;
+const CONFLICTS_MAX: u32 = 8;
 
 /// What to do with a batch after an attempt.
 enum Verdict {
     Done(Vec<Reply>),
     Again(Duration),
-    /// An account may be held by somebody else.
+    /// An account may be locked by somebody else.
     Around(Duration, Cause),
-    Split,
+    Bisect,
     Failed(RepoError),
 }
 
-/// When a batch runs, and how long it may take.
+/// How long a batch may take.
 #[derive(Clone, Copy)]
 struct Bounds {
-    moment: Moment,
     deadline: Instant,
-    /// How long the server waits for a lock, where that is not as usual.
+    /// How long the server waits for a row, where that is not as usual: then all rows are locked first.
     lock_timeout: Option<Duration>,
 }
 
 impl PostgresStore {
     /// Runs a batch to its end.
-    pub(crate) async fn run(
-        &self,
-        submissions: &[Submission],
-        moment: Moment,
-    ) -> Result<Vec<Reply>, RepoError> {
-        let bounds =
-            Bounds { moment, deadline: Instant::now() + self.options().deadline, lock_timeout: None };
-        let held = self.held().known(Instant::now());
-        if held.is_empty() {
-            return self.run_optimistically(submissions, bounds).await;
-        }
-        self.run_around(held, submissions, bounds).await
-    }
-
-    /// Runs a batch under locks.
-    async fn run_within(&self, submissions: &[Submission], bounds: Bounds) -> Result<Vec<Reply>, RepoError> {
-        self.run_again(submissions, bounds, Vec::new()).await
-    }
-
-    /// The same after attempts that may have been committed: `open` are their answers.
-    async fn run_again(
-        &self,
-        submissions: &[Submission],
-        bounds: Bounds,
-        open: Vec<Vec<Reply>>,
-    ) -> Result<Vec<Reply>, RepoError> {
-        let Bounds { moment, deadline, lock_timeout } = bounds;
+    pub(crate) async fn run(&self, submissions: &[Submission]) -> Result<Vec<Reply>, RepoError> {
         if submissions.iter().all(|submission| submission.commands.is_empty()) {
-            return Ok(decide_batch(Rows::default(), submissions, moment).replies);
+            return Ok(decide_batch(Rows::default(), submissions, self.moment()?).replies);
         }
-        let mut batch = Batch { submissions, deadline, open, attempts: 0, contentions: 0 };
+        let bounds = Bounds { deadline: Instant::now() + self.options().deadline, lock_timeout: None };
+        let locked = self.contention().locked_accounts(Instant::now());
+        if locked.is_empty() {
+            return self.run_whole(submissions, bounds).await;
+        }
+        self.run_around(locked, submissions, bounds).await
+    }
+
+    /// Runs a batch whose accounts are not known to be locked by anybody, or only for a moment.
+    async fn run_whole(&self, submissions: &[Submission], bounds: Bounds) -> Result<Vec<Reply>, RepoError> {
+        if submissions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut batch = Batch::new(self, submissions, bounds);
         loop {
-            let mut progress = Progress::default();
-            let attempt = Box::pin(attempt(self, submissions, moment, lock_timeout, &mut progress));
-            let result = timeout_at(deadline, attempt).await;
-            let result =
-                result.unwrap_or_else(|_| Err(Failure::Lost("the database did not answer in time".into())));
-            match batch.judge(result, progress) {
+            match batch.attempt().await {
                 Verdict::Done(replies) => {
-                    if lock_timeout.is_some() {
-                        self.held().note(&Needs::of(submissions).accounts, &HashSet::new());
+                    if bounds.lock_timeout.is_some() {
+                        self.contention().note_locked(&Needs::of(submissions).accounts, &[].into());
                     }
                     return Ok(replies);
                 }
                 Verdict::Failed(error) => return Err(error),
                 Verdict::Again(wait) => tokio::time::sleep(wait).await,
-                Verdict::Split => return self.halves(submissions, bounds).await,
+                Verdict::Bisect => return self.bisected(submissions, bounds).await,
                 Verdict::Around(wait, cause) => {
-                    let held = self.find_held(submissions, deadline).await;
-                    if lock_timeout.is_some() {
+                    let locked = self.find_locked(submissions, bounds.deadline).await;
+                    if bounds.lock_timeout.is_some() {
                         return Ok(each_failed(submissions, &RepoError::Unavailable(cause)).collect());
                     }
-                    if !held.is_empty() {
-                        return self.run_around(held, submissions, bounds).await;
+                    if !locked.is_empty() {
+                        return self.run_around(locked, submissions, bounds).await;
                     }
                     tokio::time::sleep(wait).await;
                 }
@@ -118,28 +115,11 @@ impl PostgresStore {
         }
     }
 
-    /// Runs what does not need these accounts, then gives the rest one brief try.
-    async fn run_around(
-        &self,
-        held: HashSet<UserId>,
-        submissions: &[Submission],
-        bounds: Bounds,
-    ) -> Result<Vec<Reply>, RepoError> {
-        let parts = Parts::of(submissions, held, |_, _| false);
-        let first = Box::pin(self.run_within(&parts.first, bounds)).await?;
-        let briefly = Bounds { lock_timeout: Some(LOCK_BRIEFLY), ..bounds };
-        match Box::pin(self.run_within(&parts.apart, briefly)).await {
-            // Nothing has been answered yet: it is the whole batch that failed.
-            Err(error) if parts.first.is_empty() => Err(error),
-            apart => Ok(parts.answered(first, apart)),
-        }
-    }
-
     /// Runs the halves one after the other: in the end the poisoned command fails alone.
-    async fn halves(&self, submissions: &[Submission], bounds: Bounds) -> Result<Vec<Reply>, RepoError> {
+    async fn bisected(&self, submissions: &[Submission], bounds: Bounds) -> Result<Vec<Reply>, RepoError> {
         let (first, second) = submissions.split_at(submissions.len() / 2);
-        let mut replies = Box::pin(self.run_within(first, bounds)).await?;
-        match Box::pin(self.run_within(second, bounds)).await {
+        let mut replies = Box::pin(self.run_whole(first, bounds)).await?;
+        match Box::pin(self.run_whole(second, bounds)).await {
             Ok(more) => replies.extend(more),
             // The first half may be durable: from here on every submission answers for itself.
             Err(error) => replies.extend(each_failed(second, &error)),
@@ -148,54 +128,120 @@ impl PostgresStore {
     }
 }
 
-/// What is known of a batch after some attempts.
+/// A batch, and what is known of it after some attempts.
 struct Batch<'a> {
+    store: &'a PostgresStore,
     submissions: &'a [Submission],
-    deadline: Instant,
+    bounds: Bounds,
+    first_course: Course,
     /// The answers of attempts whose commit was sent and not answered.
     open: Vec<Vec<Reply>>,
     attempts: u32,
+    conflicts: u32,
     contentions: u32,
 }
 
-impl Batch<'_> {
-    fn judge(&mut self, result: Result<Vec<Reply>, Failure>, progress: Progress) -> Verdict {
-        self.attempts += 1;
-        let failure = match result {
-            Ok(replies) => {
-                return Verdict::Done(reconcile(self.submissions, std::mem::take(&mut self.open), replies));
-            }
-            Err(failure) => failure,
+impl<'a> Batch<'a> {
+    fn new(store: &'a PostgresStore, submissions: &'a [Submission], bounds: Bounds) -> Self {
+        let first_course = match bounds.lock_timeout {
+            Some(_) => Course::Locked,
+            None => store.contention().course(Instant::now()),
         };
-        self.open.extend(progress.commit_sent);
-        tracing::warn!(attempt = self.attempts, open = self.open.len(), ?failure, "a batch did not succeed");
-        self.after(failure)
+        Self {
+            store,
+            submissions,
+            bounds,
+            first_course,
+            open: Vec::new(),
+            attempts: 0,
+            conflicts: 0,
+            contentions: 0,
+        }
+    }
+
+    async fn attempt(&mut self) -> Verdict {
+        let course = self.course();
+        let attempt = Attempt {
+            store: self.store,
+            submissions: self.submissions,
+            course,
+            lock_timeout: self.bounds.lock_timeout,
+            is_repeat: !self.open.is_empty(),
+        };
+        let mut progress = Progress::default();
+        let running = Box::pin(attempt.run(&mut progress));
+        let result = timeout_at(self.bounds.deadline, running).await;
+        let result = result.unwrap_or_else(|_| Err(Failure::late()));
+        self.attempts += 1;
+        self.note(&result, course, progress.rests_on_cache);
+        match result {
+            Ok(replies) => {
+                Verdict::Done(reconcile(self.submissions, std::mem::take(&mut self.open), replies))
+            }
+            Err(failure) => {
+                self.open.extend(progress.sent);
+                self.after(failure)
+            }
+        }
+    }
+
+    /// What this attempt is decided on.
+    fn course(&self) -> Course {
+        match (self.conflicts, self.open.is_empty()) {
+            (0, true) => self.first_course,
+            (CONFLICTS_UNLOCKED_MAX.., _) => Course::Locked,
+            _ => self.first_course.max(Course::Fresh),
+        }
+    }
+
+    fn note(&self, result: &Result<Vec<Reply>, Failure>, course: Course, on_cached: bool) {
+        let contention = self.store.contention();
+        match result {
+            Ok(_) => contention.succeeded(course, on_cached),
+            Err(failure @ Failure::Conflict(_)) => {
+                contention.conflicted(course, on_cached, Instant::now());
+                tracing::debug!(?failure, ?course, "a batch was not written: something has changed");
+            }
+            Err(failure) => {
+                if on_cached && failure.is_open() {
+                    contention.lost();
+                }
+                let (attempt, open) = (self.attempts, self.open.len());
+                tracing::warn!(attempt, open, ?failure, "a batch did not succeed");
+            }
+        }
     }
 
     fn after(&mut self, failure: Failure) -> Verdict {
         let may_repeat = match &failure {
-            Failure::Lost(_) | Failure::Away(_) => true,
+            Failure::Lost(_) | Failure::Away(_) | Failure::Unconfirmed(_) => true,
+            Failure::Conflict(_) => {
+                self.conflicts += 1;
+                self.conflicts <= CONFLICTS_MAX
+            }
             // While an earlier commit is open, its backend may be the one that holds the lock: this batch stays whole.
             Failure::Locked(cause) if self.open.is_empty() => {
                 return Verdict::Around(jitter(self.attempts), cause.clone());
             }
-            Failure::Contention(_) | Failure::Locked(_) | Failure::Duplicate(_) => {
+            Failure::Contention(_) | Failure::Locked(_) => {
                 self.contentions += 1;
-                let most = if matches!(failure, Failure::Duplicate(_)) { 1 } else { CONTENTIONS_MAX };
-                self.contentions <= most
+                self.contentions <= CONFLICTS_MAX
             }
-            Failure::Busy | Failure::Unconfirmed(_) | Failure::Data(_) | Failure::Defect(_) => false,
+            Failure::ClockUnsafe(_) | Failure::Busy | Failure::Data(_) | Failure::Defect(_) => false,
         };
-        let wait = jitter(self.attempts);
-        if may_repeat && Instant::now() + wait < self.deadline {
+        // Who conflicts for the first time has waited for the other already.
+        let is_first_conflict =
+            matches!(failure, Failure::Conflict(_)) && self.conflicts <= CONFLICTS_UNLOCKED_MAX;
+        let wait = if is_first_conflict { Duration::ZERO } else { jitter(self.attempts) };
+        if may_repeat && Instant::now() + wait < self.bounds.deadline {
             return Verdict::Again(wait);
         }
         if !self.open.is_empty() {
             return Verdict::Failed(failure.into_unknown());
         }
         match failure {
-            Failure::Data(_) | Failure::Duplicate(_) if self.submissions.len() > 1 => Verdict::Split,
-            Failure::Data(cause) | Failure::Duplicate(cause) => {
+            Failure::Data(_) | Failure::Conflict(_) if self.submissions.len() > 1 => Verdict::Bisect,
+            Failure::Data(cause) | Failure::Conflict(cause) => {
                 Verdict::Done(vec![Err(SubmitError::Failed(RepoError::Internal(cause)))])
             }
             other => Verdict::Failed(other.into_error()),

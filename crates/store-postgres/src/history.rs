@@ -16,17 +16,17 @@ use balance_domain::{
     Amount, Operation, OperationFilter, OperationKind, OperationPosition, OperationQuery, OperationSort,
     Page, Timestamp, ports::RepoError,
 };
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
     PostgresStore,
-    failure::Failure,
+    error::Failure,
     rows::{self, column},
     values::{At, bucket},
-    wire::Row,
 };
 use sql::Source;
 
+#[cfg(test)]
 pub(crate) use sql::planned;
 
 /// So many rows are read and sorted for one page in a few milliseconds.
@@ -56,7 +56,7 @@ impl PostgresStore {
         let window = self.window(query).await?;
         let source = self.source(query, window).await?;
         let rows = self.page_rows(query, window, source).await?;
-        let operations = rows.iter().map(rows::operation).collect::<Result<Vec<_>, Failure>>();
+        let operations = rows.iter().map(|row| rows::operation(row, 0)).collect::<Result<Vec<_>, Failure>>();
         Ok(Page::from_surplus(operations.map_err(Failure::into_error)?, query.limit, |operation| {
             OperationPosition { amount: operation.amount, seq: operation.seq }
         }))

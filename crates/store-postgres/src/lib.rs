@@ -1,41 +1,36 @@
 //! The ledger in PostgreSQL.
 //!
-//! A batch of commands costs two round trips and one flush, however many commands it holds. In the first trip a
-//! transaction begins, the rows of all accounts named are locked in canonical order, and *later* statements, each with
-//! a snapshot taken after the locks, read keys, reservations and services. The domain decides in memory. In the
-//! second trip every changed row is written set-based and the transaction commits.
-//!
-//! Where this instance wrote all of the accounts a moment ago the first trip is left out: the domain decides on what is
-//! remembered, and the second trip confirms that in its own statements (`execute::optimistic`, ADR 9). A read of balances
-//! has what is remembered confirmed, too, and reads the rest.
+//! One script does everything that changes money: read a snapshot, or what this instance has cached; have the domain
+//! decide; write if everything is unchanged, in one statement, which is a transaction of its own. [`execute`] has the
+//! table of its round trips and locks (ADR 4).
 //!
 //! - [`PostgresStore`] implements all ports; [`PostgresOptions`] says where and how.
-//! - `session`: connections, what they are set to, what is refused. `wire`: many statements, one `Sync`. `failure`:
-//!   what an error means.
-//! - `execute`: batches, retries, commits of unknown outcome. The other modules are one port or query each.
+//! - `connection`: how connections are made, what they are set to, what is refused. `store`: the pools. `error`: what an
+//!   error means.
+//! - `execute`: batches, retries, commits of unknown outcome. `cache`: accounts as they were written last. The other
+//!   modules are one port or query each, named as in `store-sqlite`.
 
 mod api_keys;
-mod balances;
+mod cache;
 mod catalogue;
+mod connection;
+mod contention;
+mod error;
 mod execute;
-mod failure;
 mod history;
-mod migrate;
 mod options;
+#[cfg(test)]
+mod plans;
+mod reads;
 mod records;
 mod reports;
-mod reservations;
 mod rows;
 mod scan;
-mod session;
-#[doc(hidden)]
-pub mod statements;
+mod schema;
+mod statements;
 mod store;
 mod tls;
 mod values;
-mod wire;
 
-#[doc(hidden)]
-pub use execute::HELD;
 pub use options::PostgresOptions;
 pub use store::PostgresStore;

@@ -1,7 +1,7 @@
 //! Rows on their way to the server: all rows of a statement are one value, an array of a composite type. The server
-//! then unnests one array in the place of one per column, and here no row is taken apart into columns.
+//! then unnests one array instead of one per column, and here no row is taken apart into columns.
 //!
-//! The types are those of the migrations, which a later version leaves as they are: fields travel by position.
+//! The types are those of `migrations/postgres`. Fields travel by position.
 
 use std::error::Error;
 
@@ -13,18 +13,6 @@ use bytes::{BufMut, BytesMut};
 use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 
 use crate::values::{At, RowVersion, bucket, state_name};
-
-/// The composite types, by the names that [`Record::TYPE`] has.
-pub(crate) const TYPES: [&str; 8] = [
-    "account_ref",
-    "key_ref",
-    "reservation_ref",
-    "account_row",
-    "account_change",
-    "account_version",
-    "reservation_row",
-    "operation_row",
-];
 
 /// Something that is written as a value of a composite type.
 pub(crate) trait Record {
@@ -99,10 +87,8 @@ impl Fields<'_> {
         self.bytes(&Type::INT8, value.as_ref().map(<[u8; 8]>::as_slice));
     }
 
-    fn version(&mut self, value: impl Into<Option<RowVersion>>) {
-        let value = value.into();
-        let transaction = value.map(|version| version.transaction.0.to_be_bytes());
-        self.bytes(&Type::XID, transaction.as_ref().map(<[u8; 4]>::as_slice));
+    fn version(&mut self, value: Option<RowVersion>) {
+        self.bigint(value.map(|version| version.number));
         self.bytes(&Type::TID, value.as_ref().map(|version| version.place.0.as_slice()));
     }
 
@@ -126,15 +112,6 @@ impl Fields<'_> {
     fn user(&mut self, user_id: UserId) {
         self.smallint(bucket(user_id));
         self.bigint(user_id.get());
-    }
-
-    fn account(&mut self, account: &Account) {
-        self.user(account.user_id);
-        self.bigint(account.available);
-        self.bigint(account.reserved);
-        self.bigint(account.seq);
-        self.time(At(account.last_at));
-        self.boolean(account.status == AccountStatus::Closed);
     }
 
     fn reservation_key(&mut self, key: ReservationKey) {
@@ -172,29 +149,30 @@ impl Record for ReservationKey {
     }
 }
 
-impl Record for Account {
-    const TYPE: &'static str = "account_row";
-    const FIELDS: i32 = 7;
-
-    fn write(&self, to: &mut Fields<'_>) {
-        to.account(self);
-    }
-}
-
-/// An account to write over a row that must still be of this version.
+/// An account to write.
 #[derive(Debug)]
-pub(crate) struct AccountChange<'a> {
+pub(crate) struct AccountRow<'a> {
     pub(crate) account: &'a Account,
-    pub(crate) version: RowVersion,
+    /// The number that its row gets.
+    pub(crate) number: i64,
+    /// The version that its row must still have; none if there must be no row.
+    pub(crate) expected: Option<RowVersion>,
 }
 
-impl Record for AccountChange<'_> {
-    const TYPE: &'static str = "account_change";
-    const FIELDS: i32 = 9;
+impl Record for AccountRow<'_> {
+    const TYPE: &'static str = "account_row";
+    const FIELDS: i32 = 10;
 
     fn write(&self, to: &mut Fields<'_>) {
-        to.account(self.account);
-        to.version(self.version);
+        let account = self.account;
+        to.user(account.user_id);
+        to.bigint(account.available);
+        to.bigint(account.reserved);
+        to.bigint(account.seq);
+        to.time(At(account.last_at));
+        to.boolean(account.status == AccountStatus::Closed);
+        to.bigint(self.number);
+        to.version(self.expected);
     }
 }
 

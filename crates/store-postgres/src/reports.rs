@@ -7,15 +7,14 @@ use balance_domain::{
     Month, Period, RevenueLine, RevenueReport, ServiceName,
     ports::{RepoError, ReportRepo},
 };
-use tokio_postgres::types::ToSql;
+use tokio_postgres::Row;
 
 use crate::{
     PostgresStore,
-    failure::Failure,
+    error::Failure,
     rows::{self, column},
-    session::Session,
+    store::Transaction,
     values::At,
-    wire::Row,
 };
 
 /// A month of a large ledger takes seconds, several workers help, and nobody writes here.
@@ -36,7 +35,7 @@ FROM (
     WHERE kind IN ('capture', 'refund') AND created_at >= $1 AND created_at < $2
     GROUP BY service_id
 ) AS t
-JOIN services s ON s.id = t.service_id";
+CROSS JOIN LATERAL (SELECT id, name FROM services WHERE id = t.service_id OFFSET 0) AS s";
 
 /// The row of the month is the lock of its lines. Does nothing over a final report.
 const KEEP: &str = "\
@@ -53,7 +52,7 @@ SELECT $1, n.position, n.service_id, n.service_name, n.captured::numeric, n.refu
 FROM unnest($2::integer[], $3::bigint[], $4::text[], $5::text[], $6::text[])
     AS n (position, service_id, service_name, captured, refunded)";
 
-/// A report and its lines, of one moment; one row without a line where there is none.
+/// A report and its lines in one snapshot; one row without a line where there is none.
 const REPORT: &str = "\
 SELECT r.is_final, r.built_at, l.service_id, l.service_name, l.captured::text, l.refunded::text
 FROM reports r LEFT JOIN report_lines l ON l.month = r.month
@@ -63,14 +62,14 @@ ORDER BY l.position";
 #[async_trait]
 impl ReportRepo for PostgresStore {
     async fn revenue(&self, period: Period) -> Result<Vec<RevenueLine>, RepoError> {
-        let mut reading = self.begin_within(REVENUE_WITHIN, BEGIN_REVENUE).await?;
-        let lines = reading.work(|session| Box::pin(revenue(session, period))).await;
+        let reading = self.begin_within(REVENUE_WITHIN, BEGIN_REVENUE).await?;
+        let lines = revenue(&reading, period).await;
         reading.finish(lines).await
     }
 
     async fn save_report(&self, report: RevenueReport) -> Result<RevenueReport, RepoError> {
-        let mut saving = self.begin("BEGIN").await?;
-        let saved = saving.work(|session| Box::pin(save(session, report))).await;
+        let saving = self.begin("BEGIN").await?;
+        let saved = save(&saving, report).await;
         saving.finish(saved).await
     }
 
@@ -80,17 +79,16 @@ impl ReportRepo for PostgresStore {
     }
 }
 
-async fn revenue(session: &mut Session, period: Period) -> Result<Vec<RevenueLine>, Failure> {
-    let values: [&(dyn ToSql + Sync); 2] = [&At(period.start), &At(period.end)];
-    let rows = session.query(REVENUE, &values).await?;
+async fn revenue(reading: &Transaction, period: Period) -> Result<Vec<RevenueLine>, Failure> {
+    let rows = reading.query(REVENUE, &[&At(period.start), &At(period.end)]).await?;
     rows.iter().map(|row| line(row, 0)).collect()
 }
 
-async fn save(session: &mut Session, report: RevenueReport) -> Result<RevenueReport, Failure> {
+async fn save(saving: &Transaction, report: RevenueReport) -> Result<RevenueReport, Failure> {
     let month = report.month.to_string();
-    let kept = session.query(KEEP, &[&month, &report.is_final, &At(report.built_at)]).await?;
+    let kept = saving.query(KEEP, &[&month, &report.is_final, &At(report.built_at)]).await?;
     if kept.is_empty() {
-        let rows = session.query(REPORT, &[&month]).await?;
+        let rows = saving.query(REPORT, &[&month]).await?;
         return report_of(report.month, &rows)?
             .ok_or_else(|| Failure::Defect("a final report vanished".into()));
     }
@@ -100,8 +98,8 @@ async fn save(session: &mut Session, report: RevenueReport) -> Result<RevenueRep
     let names: Vec<&str> = lines.iter().map(|line| line.service_name.as_str()).collect();
     let captured: Vec<String> = lines.iter().map(|line| line.captured.to_string()).collect();
     let refunded: Vec<String> = lines.iter().map(|line| line.refunded.to_string()).collect();
-    session.query(DROP_LINES, &[&month]).await?;
-    session.query(KEEP_LINES, &[&month, &positions, &services, &names, &captured, &refunded]).await?;
+    saving.query(DROP_LINES, &[&month]).await?;
+    saving.query(KEEP_LINES, &[&month, &positions, &services, &names, &captured, &refunded]).await?;
     Ok(report)
 }
 

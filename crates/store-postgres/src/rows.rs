@@ -2,15 +2,15 @@
 //! columns that its reader here expects.
 
 use balance_domain::{
-    Account, AccountStatus, Amount, Comment, Fingerprint, IdempotencyKey, Operation, OperationKind, OrderId,
-    RecordedOperation, Reservation, ReservationKey, Service, ServiceId, ServiceName, ServiceStatus, UserId,
+    Account, AccountStatus, Amount, Comment, Fingerprint, IdempotencyKey, LoadedService, Operation,
+    OperationKind, OrderId, RecordedOperation, Reservation, ReservationKey, Service, ServiceId, ServiceName,
+    ServiceStatus, UserId,
 };
-use tokio_postgres::types::FromSql;
+use tokio_postgres::{Row, types::FromSql};
 
 use crate::{
-    failure::Failure,
-    values::{At, state_of},
-    wire::Row,
+    error::Failure,
+    values::{At, RowVersion, state_of},
 };
 
 /// Reads one column; what does not fit the domain is damage.
@@ -46,10 +46,20 @@ pub(crate) fn account(row: &Row, first: usize) -> Result<Account, Failure> {
     })
 }
 
-/// `user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state`.
-pub(crate) fn reservation(row: &Row) -> Result<Reservation, Failure> {
-    let key = ReservationKey { user_id: id(row, 0)?, service_id: id(row, 1)?, order_id: id(row, 2)? };
-    reservation_of(row, key, 3)
+/// `version, ctid`, from `first` on.
+pub(crate) fn version(row: &Row, first: usize) -> Result<RowVersion, Failure> {
+    Ok(RowVersion { number: column(row, first)?, place: column(row, first + 1)? })
+}
+
+/// `user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state`, from `first`
+/// on.
+pub(crate) fn reservation(row: &Row, first: usize) -> Result<Reservation, Failure> {
+    let key = ReservationKey {
+        user_id: id(row, first)?,
+        service_id: id(row, first + 1)?,
+        order_id: id(row, first + 2)?,
+    };
+    reservation_of(row, key, first + 3)
 }
 
 /// `amount, captured, released, refunded, created_at, expires_at, state`, from `first` on.
@@ -68,41 +78,41 @@ fn reservation_of(row: &Row, key: ReservationKey, first: usize) -> Result<Reserv
 }
 
 /// `user_id, seq, kind, amount, available_after, reserved_after, service_id, order_id, counterparty_user_id,
-/// comment, idempotency_key, created_at, actor`.
-pub(crate) fn operation(row: &Row) -> Result<Operation, Failure> {
-    let kind: &str = column(row, 2)?;
-    let comment: Option<&str> = column(row, 9)?;
-    let key: Option<&str> = column(row, 10)?;
+/// comment, idempotency_key, created_at, actor`, from `first` on.
+pub(crate) fn operation(row: &Row, first: usize) -> Result<Operation, Failure> {
+    let kind: &str = column(row, first + 2)?;
+    let comment: Option<&str> = column(row, first + 9)?;
+    let key: Option<&str> = column(row, first + 10)?;
     Ok(Operation {
-        user_id: id::<UserId>(row, 0)?,
-        seq: column(row, 1)?,
+        user_id: id::<UserId>(row, first)?,
+        seq: column(row, first + 1)?,
         kind: OperationKind::from_name(kind)
             .ok_or_else(|| Failure::damaged(format!("{kind} is no kind of operation")))?,
-        amount: id::<Amount>(row, 3)?,
-        available_after: column(row, 4)?,
-        reserved_after: column(row, 5)?,
-        service_id: optional_id::<ServiceId>(row, 6)?,
-        order_id: optional_id::<OrderId>(row, 7)?,
-        counterparty_user_id: optional_id::<UserId>(row, 8)?,
+        amount: id::<Amount>(row, first + 3)?,
+        available_after: column(row, first + 4)?,
+        reserved_after: column(row, first + 5)?,
+        service_id: optional_id::<ServiceId>(row, first + 6)?,
+        order_id: optional_id::<OrderId>(row, first + 7)?,
+        counterparty_user_id: optional_id::<UserId>(row, first + 8)?,
         comment: comment.map(Comment::new).transpose().map_err(Failure::damaged)?,
         idempotency_key: key.map(IdempotencyKey::new).transpose().map_err(Failure::damaged)?,
-        created_at: column::<At>(row, 11)?.0,
-        actor: column::<&str>(row, 12)?.parse().map_err(Failure::damaged)?,
+        created_at: column::<At>(row, first + 11)?.0,
+        actor: column::<&str>(row, first + 12)?.parse().map_err(Failure::damaged)?,
     })
 }
 
 /// The columns of [`operation`], then `fingerprint` and the reservation as in [`reservation`], its key left out and each
 /// column named `reservation_…`.
-pub(crate) fn recorded(row: &Row) -> Result<RecordedOperation, Failure> {
-    let operation = operation(row)?;
-    let fingerprint: Option<&[u8]> = column(row, 13)?;
+pub(crate) fn recorded(row: &Row, first: usize) -> Result<RecordedOperation, Failure> {
+    let operation = operation(row, first)?;
+    let fingerprint: Option<&[u8]> = column(row, first + 13)?;
     let fingerprint = fingerprint.map(<[u8; 16]>::try_from).transpose().map_err(Failure::damaged)?;
-    let has_reservation = column::<Option<i64>>(row, 14)?.is_some();
+    let has_reservation = column::<Option<i64>>(row, first + 14)?.is_some();
     let key = operation.service_id.zip(operation.order_id).filter(|_| has_reservation);
     let user_id = operation.user_id;
     let reservation_after = key
         .map(|(service_id, order_id)| {
-            reservation_of(row, ReservationKey { user_id, service_id, order_id }, 14)
+            reservation_of(row, ReservationKey { user_id, service_id, order_id }, first + 14)
         })
         .transpose()?;
     Ok(RecordedOperation { operation, fingerprint: fingerprint.map(Fingerprint), reservation_after })
@@ -118,7 +128,16 @@ pub(crate) fn service(row: &Row) -> Result<Service, Failure> {
     })
 }
 
-/// The status that a row tells.
+/// `id, retired, used`, from `first` on.
+pub(crate) fn loaded_service(row: &Row, first: usize) -> Result<LoadedService, Failure> {
+    Ok(LoadedService {
+        id: id(row, first)?,
+        status: service_status(column(row, first + 1)?),
+        is_used: column(row, first + 2)?,
+    })
+}
+
+/// The status of a service whose row says so.
 pub(crate) const fn service_status(is_retired: bool) -> ServiceStatus {
     if is_retired { ServiceStatus::Retired } else { ServiceStatus::Active }
 }

@@ -1,39 +1,38 @@
-//! The whole ledger of one moment, in chunks: one snapshot, three cursors side by side, memory flat.
+//! The whole ledger in one snapshot, in chunks: three cursors side by side, memory flat.
 
 use std::{collections::VecDeque, time::Duration};
 
-use tokio::time::timeout;
-
-use crate::{
-    PostgresStore,
-    failure::Failure,
-    rows::{self, column},
-    session::Session,
-    wire::Row,
-};
 use balance_domain::{
     Account, RecordedOperation, Reservation, UserId,
     ports::{LedgerSink, RepoError},
+};
+use tokio::time::timeout;
+use tokio_postgres::{IsolationLevel, Portal, Row, Transaction};
+
+use crate::{
+    PostgresStore,
+    error::Failure,
+    rows::{self, column},
 };
 
 /// A statement that takes longer finds the server frozen. Most fetch a chunk; the count reads an index of all accounts.
 const STATEMENT_WITHIN: Duration = Duration::from_mins(5);
 
-/// One snapshot for all. An audit may take hours.
-const BEGIN: &str = "\
-BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+/// How many rows a chunk has.
+const CHUNK: i32 = 2_000;
+
+/// An audit may take hours.
+const NO_TIMEOUTS: &str =
+    "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
 
 const COUNT: &str = "SELECT count(*) FROM accounts WHERE seq > 0";
 
 /// Each order is that of a primary key, so nothing is sorted.
 const ACCOUNTS: &str = "\
-DECLARE accounts_of_all NO SCROLL CURSOR FOR
 SELECT a.user_id, a.available, a.reserved, a.seq, a.last_at, a.closed
 FROM accounts a WHERE a.seq > 0 ORDER BY a.bucket, a.user_id";
 
 const OPERATIONS: &str = "\
-DECLARE operations_of_all NO SCROLL CURSOR FOR
 SELECT o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, o.service_id, o.order_id, \
     o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at, o.actor, o.fingerprint, o.reservation_amount, \
     o.reservation_captured, o.reservation_released, o.reservation_refunded, o.reservation_created_at, \
@@ -41,7 +40,6 @@ SELECT o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, 
 FROM operations o ORDER BY o.bucket, o.user_id, o.seq";
 
 const RESERVATIONS: &str = "\
-DECLARE reservations_of_all NO SCROLL CURSOR FOR
 SELECT r.user_id, r.service_id, r.order_id, r.amount, r.captured, r.released, r.refunded, r.created_at, \
     r.expires_at, r.state
 FROM reservations r ORDER BY r.bucket, r.user_id, r.service_id, r.order_id";
@@ -53,39 +51,34 @@ impl PostgresStore {
     }
 
     async fn scan_once(&self, sink: &dyn LedgerSink) -> Result<(), Failure> {
-        let mut session = self.separate_session().await?;
-        in_time(session.run(BEGIN)).await?;
-        let counted = in_time(session.query(COUNT, &[])).await?;
-        let counted: i64 = counted.first().map_or(Ok(0), |row| column(row, 0))?;
-        sink.begin(counted.try_into().unwrap_or_default());
-        for declaration in [ACCOUNTS, OPERATIONS, RESERVATIONS] {
-            in_time(session.run(declaration)).await?;
-        }
-        let mut accounts = Cursor::new("FETCH 2000 FROM accounts_of_all", |row| rows::account(row, 0));
-        let mut operations = Cursor::new("FETCH 2000 FROM operations_of_all", rows::recorded);
-        let mut reservations = Cursor::new("FETCH 2000 FROM reservations_of_all", rows::reservation);
-        while let Some(account) = accounts.next(&mut session).await? {
+        let mut client = self.connector().separate().await?;
+        let beginning =
+            client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+        let reading = in_time(beginning.start()).await?;
+        in_time(reading.batch_execute(NO_TIMEOUTS)).await?;
+        let counted = in_time(reading.query_one(COUNT, &[])).await?;
+        sink.begin(column::<i64>(&counted, 0)?.try_into().unwrap_or_default());
+        let mut accounts = Cursor::open(&reading, ACCOUNTS, rows::account).await?;
+        let mut operations = Cursor::open(&reading, OPERATIONS, rows::recorded).await?;
+        let mut reservations = Cursor::open(&reading, RESERVATIONS, rows::reservation).await?;
+        while let Some(account) = accounts.next().await? {
             sink.account(account);
-            while let Some(operation) = operations.next_of(account.user_id, &mut session).await? {
+            while let Some(operation) = operations.next_of(account.user_id).await? {
                 sink.operation(operation);
             }
-            while let Some(reservation) = reservations.next_of(account.user_id, &mut session).await? {
+            while let Some(reservation) = reservations.next_of(account.user_id).await? {
                 sink.reservation(reservation);
             }
         }
-        let is_left = operations.next(&mut session).await?.is_some()
-            || reservations.next(&mut session).await?.is_some();
-        if is_left {
+        if operations.next().await?.is_some() || reservations.next().await?.is_some() {
             return Err(Failure::damaged("there are operations or reservations without an account"));
         }
-        in_time(session.run("ROLLBACK")).await
+        in_time(reading.rollback()).await
     }
 }
 
-async fn in_time<T>(statement: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    timeout(STATEMENT_WITHIN, statement)
-        .await
-        .unwrap_or_else(|_| Err(Failure::Away("the database did not answer in time".into())))
+async fn in_time<T>(statement: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Failure> {
+    Ok(timeout(STATEMENT_WITHIN, statement).await.map_err(|_| Failure::late())??)
 }
 
 /// Something of one user.
@@ -111,43 +104,46 @@ impl Owned for Reservation {
     }
 }
 
-/// A cursor of the server, read chunk by chunk.
-struct Cursor<T> {
-    fetch: &'static str,
-    read: fn(&Row) -> Result<T, Failure>,
+/// A statement whose rows are read chunk by chunk.
+struct Cursor<'a, T> {
+    reading: &'a Transaction<'a>,
+    portal: Portal,
+    read: fn(&Row, usize) -> Result<T, Failure>,
     chunk: VecDeque<Row>,
     next: Option<T>,
     is_over: bool,
 }
 
-impl<T: Owned> Cursor<T> {
-    const fn new(fetch: &'static str, read: fn(&Row) -> Result<T, Failure>) -> Self {
-        Self { fetch, read, chunk: VecDeque::new(), next: None, is_over: false }
+impl<'a, T: Owned> Cursor<'a, T> {
+    async fn open(
+        reading: &'a Transaction<'a>,
+        sql: &str,
+        read: fn(&Row, usize) -> Result<T, Failure>,
+    ) -> Result<Self, Failure> {
+        let portal = in_time(async { reading.bind(&reading.prepare(sql).await?, &[]).await }).await?;
+        Ok(Self { reading, portal, read, chunk: VecDeque::new(), next: None, is_over: false })
     }
 
-    async fn next(&mut self, session: &mut Session) -> Result<Option<T>, Failure> {
-        self.peek(session).await?;
+    async fn next(&mut self) -> Result<Option<T>, Failure> {
+        self.peek().await?;
         Ok(self.next.take())
     }
 
     /// The next one, if it belongs to this user.
-    async fn next_of(&mut self, owner: UserId, session: &mut Session) -> Result<Option<T>, Failure> {
-        let is_theirs = self.peek(session).await?.is_some_and(|next| next.owner() == owner);
+    async fn next_of(&mut self, owner: UserId) -> Result<Option<T>, Failure> {
+        let is_theirs = self.peek().await?.is_some_and(|next| next.owner() == owner);
         Ok(if is_theirs { self.next.take() } else { None })
     }
 
-    async fn peek(&mut self, session: &mut Session) -> Result<Option<&T>, Failure> {
+    async fn peek(&mut self) -> Result<Option<&T>, Failure> {
         if self.next.is_none() {
             if self.chunk.is_empty() && !self.is_over {
-                self.chunk = self.fetch(session).await?.into();
+                self.chunk = in_time(self.reading.query_portal(&self.portal, CHUNK)).await?.into();
                 self.is_over = self.chunk.is_empty();
             }
-            self.next = self.chunk.pop_front().as_ref().map(self.read).transpose()?;
+            let row = self.chunk.pop_front();
+            self.next = row.as_ref().map(|row| (self.read)(row, 0)).transpose()?;
         }
         Ok(self.next.as_ref())
-    }
-
-    async fn fetch(&self, session: &mut Session) -> Result<Vec<Row>, Failure> {
-        in_time(session.query(self.fetch, &[])).await
     }
 }

@@ -1,11 +1,13 @@
 //! How values of the domain travel: times as `timestamptz`, states and kinds as their names, users with their
-//! bucket.
+//! bucket. And the versions of rows.
 
 use std::error::Error;
 
 use balance_domain::{ReservationState, Timestamp, UserId};
 use bytes::{BufMut, BytesMut};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
+
+use crate::error::Failure;
 
 /// 2000-01-01T00:00:00Z, from which PostgreSQL counts its microseconds.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -41,30 +43,23 @@ impl<'a> FromSql<'a> for At {
     accepts!(TIMESTAMPTZ);
 }
 
-/// Which version of a row it is: the transaction that wrote it and the place that it was written to, PostgreSQL's system
-/// columns `xmin` and `ctid`. Where a row of the same version stands, it was not written since.
+/// Which state of an account a row holds, and where it was found.
 ///
-/// Numbers of transactions come again after four thousand million. A row would have to be written by exactly the one with
-/// the same number to the same place, and before by nobody whom this instance notices.
+/// The number is the proof: it is random, and another one whenever anything of the user is written, so that no other
+/// state of the account has it, not even on a server that took over and lost the last commits. The place is a hint that
+/// spares a look-up: a row that moved is only read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RowVersion {
-    pub(crate) transaction: TransactionId,
+    pub(crate) number: i64,
     pub(crate) place: RowPlace,
 }
 
-/// An `xid`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TransactionId(pub(crate) u32);
-
-impl<'a> FromSql<'a> for TransactionId {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(Self(u32::from_be_bytes(raw.try_into()?)))
-    }
-
-    accepts!(XID);
+/// A number that no row of an account has had and none will have.
+pub(crate) fn fresh_version() -> Result<i64, Failure> {
+    getrandom::u64().map(u64::cast_signed).map_err(|error| Failure::Defect(error.into()))
 }
 
-/// A `tid`: a block and a place in it, as they travel.
+/// A `ctid`: a block and a place in it, as they travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RowPlace(pub(crate) [u8; 6]);
 

@@ -19,7 +19,7 @@ pub(super) fn describe() {
     describe_gauge!("balance_store_waiting", "Calls that wait for a connection to the store");
     describe_counter!(
         "balance_store_optimistic_batches_total",
-        "Batches written without looking first: confirmed, or repeated under locks"
+        "Batches decided on cached accounts: confirmed, or repeated on a snapshot"
     );
     describe_counter!(
         "balance_store_account_reads_total",

@@ -43,6 +43,8 @@ fn accounts() -> Vec<Column<AccountRow>> {
         ("reserved", Type::INT8, |_| Box::new(0_i64)),
         ("seq", Type::INT8, |row| Box::new(row.seq)),
         ("last_at", Type::TIMESTAMPTZ, |row| Box::new(time(row.last_at))),
+        // Any number: no instance has cached these rows.
+        ("version", Type::INT8, |row| Box::new(row.user_id.get())),
         ("bucket", Type::INT2, |row| Box::new(i16::from(row.user_id.bucket()))),
         ("closed", Type::BOOL, |_| Box::new(false)),
     ]

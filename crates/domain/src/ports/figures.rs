@@ -17,21 +17,21 @@ pub struct Connections {
     pub waiting: usize,
 }
 
-/// Batches that were decided on what the store remembered and confirmed while they were written, since it was opened.
+/// Batches that were decided on cached rows, which the database confirms while it writes, since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OptimisticBatches {
-    /// Everything was as remembered.
+    /// Everything was as cached.
     pub confirmed: u64,
-    /// Something was not, or nobody knows: the batch ran again, under locks.
+    /// Something was not, or the outcome was unknown: the batch was retried on rows read anew.
     pub repeated: u64,
 }
 
 /// How the balances came about that were read, since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccountReads {
-    /// As remembered, which the database confirmed, or which nobody else can have changed.
+    /// From the cache, which the database confirmed, or which nobody else can have changed.
     pub confirmed: u64,
-    /// Nothing was remembered, or something else than there is.
+    /// Not cached, or stale.
     pub looked_up: u64,
 }
 

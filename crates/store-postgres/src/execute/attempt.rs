@@ -1,78 +1,181 @@
-//! One attempt at a batch under locks: two round trips, one flush.
+//! One attempt at a batch: read, decide, write if unchanged.
 
 use std::time::Duration;
 
-use balance_domain::{
-    Changes, Moment, Needs, Reservation, ReservationState, Rows, Submission, UserId, decide_batch,
-    ports::Reply,
+use balance_domain::{Decided, Needs, Submission, decide_batch, ports::Reply};
+use deadpool_postgres::ClientWrapper;
+use futures::future::join;
+
+use crate::{
+    PostgresStore,
+    cache::Written,
+    contention::Course,
+    error::Failure,
+    records::Records,
+    statements::{BEGIN_LOCKED, COMMIT, CONFIRM, LOCK_ACCOUNTS, ROLLBACK},
+    store::query,
 };
 
-use crate::{PostgresStore, failure::Failure, statements::ROLLBACK, store::Lease};
+use super::{load::ReadSet, write::Writing};
 
-use super::{
-    load::{Loaded, load},
-    recent::{Era, Seen},
-    write::{Versions, WriteFailure, write},
-};
+/// What is to be attempted.
+pub(super) struct Attempt<'a> {
+    pub(super) store: &'a PostgresStore,
+    pub(super) submissions: &'a [Submission],
+    pub(super) course: Course,
+    /// How long the server waits for a row, where that is not as usual.
+    pub(super) lock_timeout: Option<Duration>,
+    /// Whether an earlier attempt at the same may have been committed.
+    pub(super) is_repeat: bool,
+}
 
-/// What an attempt has done so far, for when it fails or is cut off.
+/// How far an attempt has come, for when it fails or is cut off.
 #[derive(Default)]
 pub(super) struct Progress {
-    /// The answers that hold if the commit, which may have been sent, succeeds.
-    pub(super) commit_sent: Option<Vec<Reply>>,
+    /// The answers that hold if what was sent, and may have been committed, was.
+    pub(super) sent: Option<Vec<Reply>>,
+    /// Whether anything was decided on cached rows.
+    pub(super) rests_on_cache: bool,
+    /// A transaction is open that no commit was sent for.
+    is_open: bool,
 }
 
-/// Gives the connection back as it was. If that fails, it is closed: the batch has succeeded all the same.
-async fn done(mut lease: Lease, lock_timeout: Option<Duration>) {
-    if lock_timeout.is_none() || lease.session().run("RESET lock_timeout").await.is_ok() {
-        lease.give_back();
-    }
-}
-
-/// What of the loaded rows is to be remembered once they are written over.
-fn seen(era: Option<Era>, accounts: Vec<UserId>, versions: Versions, rows: &Rows) -> Seen {
-    let is_active = |reservation: &&Reservation| reservation.state == ReservationState::Active;
-    let mut active: Vec<_> = rows.reservations.iter().filter(is_active).copied().collect();
-    active.sort_unstable_by_key(|reservation| reservation.key);
-    active.dedup_by_key(|reservation| reservation.key);
-    Seen { era, accounts, versions, active, services: rows.services.clone() }
-}
-
-/// Loads, decides and writes. The connection returns to the pool after success only.
-pub(super) async fn attempt(
-    store: &PostgresStore,
-    submissions: &[Submission],
-    moment: Moment,
-    lock_timeout: Option<Duration>,
-    progress: &mut Progress,
-) -> Result<Vec<Reply>, Failure> {
-    let needs = Needs::of(submissions);
-    let mut lease = store.lease().await?;
-    let session = lease.session();
-    if let Some(timeout) = lock_timeout {
-        session.run(&format!("SET lock_timeout = {}", timeout.as_millis())).await?;
-    }
-    let Loaded { rows, versions, opened } = load(session, &needs, moment).await?;
-    let seen = seen(session.era(), needs.accounts, versions, &rows);
-    let decided = decide_batch(rows, submissions, moment);
-    if decided.changes == Changes::default() {
-        session.run(ROLLBACK).await?;
-        store.recent().learn(&seen, &decided.changes, &Versions::new());
-        done(lease, lock_timeout).await;
-        return Ok(decided.replies);
-    }
-    progress.commit_sent = Some(decided.replies);
-    match write(session, &decided.changes, &opened).await {
-        Ok(versions) => {
-            store.recent().learn(&seen, &decided.changes, &versions);
-            done(lease, lock_timeout).await;
-            Ok(progress.commit_sent.take().unwrap_or_default())
+impl Attempt<'_> {
+    /// Runs it to its end. The connection goes back to the pool if it is in order.
+    pub(super) async fn run(&self, progress: &mut Progress) -> Result<Vec<Reply>, Failure> {
+        let lease = self.store.lease_for_batch().await?;
+        let result = self.decide_and_write(lease.client(), progress).await;
+        if result.as_ref().is_err_and(|failure| !failure.is_open()) {
+            progress.sent = None;
         }
-        Err(WriteFailure { failure, is_open }) => {
-            if !is_open {
-                progress.commit_sent = None;
+        let is_fit = result.as_ref().err().is_none_or(Failure::leaves_connection_fit);
+        if is_fit && (!progress.is_open || lease.client().batch_execute(ROLLBACK).await.is_ok()) {
+            lease.give_back();
+        }
+        result
+    }
+
+    async fn decide_and_write(
+        &self,
+        client: &ClientWrapper,
+        progress: &mut Progress,
+    ) -> Result<Vec<Reply>, Failure> {
+        let mut read = self.sources();
+        if self.course == Course::Locked {
+            progress.is_open = true;
+            self.lock(client, &read).await?;
+        }
+        let Decided { replies, mut changes } = self.decide(client, &mut read).await?;
+        progress.rests_on_cache = read.rests_on_cache();
+        if changes.accounts.is_empty() {
+            return self.answer(client, replies, progress).await;
+        }
+        let beside = read.beside(self.submissions, &changes);
+        if !beside.is_empty() {
+            changes.accounts.extend(beside);
+            changes.accounts.sort_unstable_by_key(|account| (account.user_id.bucket(), account.user_id));
+        }
+        let writing = Writing::new(&changes, &read)?;
+        progress.sent = Some(replies);
+        let warnings = self.store.connector().warnings();
+        let after = if progress.is_open {
+            progress.is_open = !writing.is_one_statement();
+            writing.and_commit(client).await?
+        } else if writing.is_one_statement() {
+            writing.alone(client).await?
+        } else {
+            progress.is_open = true;
+            writing.in_transaction(client).await?
+        };
+        progress.is_open = false;
+        self.refuse_warnings(warnings)?;
+        self.store.cache().learn(&Written {
+            changes: &changes,
+            before: &read.versions(),
+            after: &after,
+            active: &read.active(),
+            services: &writing.confirmed_services(),
+        });
+        Ok(progress.sent.take().unwrap_or_default())
+    }
+
+    fn sources(&self) -> ReadSet {
+        let needs = Needs::of(self.submissions);
+        if self.course == Course::Cached {
+            return ReadSet::cached(needs, self.store.cache());
+        }
+        ReadSet::empty(needs)
+    }
+
+    /// Begins a transaction that holds the rows of all accounts. Both statements leave at once.
+    async fn lock(&self, client: &ClientWrapper, read: &ReadSet) -> Result<(), Failure> {
+        let mut beginning = BEGIN_LOCKED.to_owned();
+        if let Some(timeout) = self.lock_timeout {
+            beginning = format!("{beginning}; SET LOCAL lock_timeout = {}", timeout.as_millis());
+        }
+        let accounts = Records(read.users());
+        client.prepare_cached(LOCK_ACCOUNTS).await?;
+        let locking = async { query(client, LOCK_ACCOUNTS, &[&accounts]).await };
+        let (begun, locked) = join(client.batch_execute(&beginning), locking).await;
+        begun?;
+        locked.map(drop)
+    }
+
+    /// Decides, having read what is not cached, and what the decision turns out to need confirmed.
+    async fn decide(&self, client: &ClientWrapper, read: &mut ReadSet) -> Result<Decided, Failure> {
+        let mut wanted = read.missing();
+        let mut has_read = false;
+        loop {
+            let moment = self.store.moment()?;
+            if let Some(users) = wanted {
+                read.read(client, users, moment).await?;
+                read.correct(self.store.cache());
             }
-            Err(failure)
+            let decided = decide_batch(read.rows(), self.submissions, moment);
+            wanted = read.unproven(self.submissions, &decided.replies, &decided.changes);
+            if wanted.is_none() {
+                return Ok(decided);
+            }
+            if has_read {
+                // Others move on while this looks: now everything, which leaves nothing unproven.
+                wanted = Some(read.users().iter().copied().collect());
+            }
+            has_read = true;
         }
+    }
+
+    /// Answers what changes nothing. What was done before is answered for once all standbys that must have it have it.
+    async fn answer(
+        &self,
+        client: &ClientWrapper,
+        replies: Vec<Reply>,
+        progress: &mut Progress,
+    ) -> Result<Vec<Reply>, Failure> {
+        let is_replay = |reply: &Reply| reply.as_ref().is_ok_and(|all| all.iter().any(|one| one.is_replay));
+        if self.is_repeat || replies.iter().any(is_replay) {
+            progress.sent = Some(replies.clone());
+            let warnings = self.store.connector().warnings();
+            query(client, CONFIRM, &[]).await?;
+            self.commit(client, progress).await?;
+            self.refuse_warnings(warnings)?;
+            progress.sent = None;
+        } else {
+            self.commit(client, progress).await?;
+        }
+        Ok(replies)
+    }
+
+    async fn commit(&self, client: &ClientWrapper, progress: &mut Progress) -> Result<(), Failure> {
+        if std::mem::take(&mut progress.is_open) {
+            client.batch_execute(COMMIT).await?;
+        }
+        Ok(())
+    }
+
+    fn refuse_warnings(&self, before: u64) -> Result<(), Failure> {
+        if self.store.connector().warnings() == before {
+            return Ok(());
+        }
+        Err(Failure::Unconfirmed("the server warned while it committed".into()))
     }
 }

@@ -1,131 +1,251 @@
-//! The first round trip: begin, lock, and only then look.
+//! What a batch is decided on: rows out of the cache, and one snapshot of the others.
+//!
+//! An account and all that is its user's come from one source. Both sources are alike in the end, since a batch is
+//! written only if every account that it writes is still of the version that was read here. What is not written is not
+//! confirmed: a submission that changes nothing is answered out of the snapshot alone.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use balance_domain::{Account, LoadedService, Moment, Needs, Rows, Timestamp, UserId};
+use balance_domain::{
+    Account, Changes, Command, LoadedService, Moment, Needs, RecordedOperation, Reservation, ReservationKey,
+    ReservationState, Rows, ServiceId, ServiceStatus, Submission, UserId, ports::Reply,
+};
+use deadpool_postgres::ClientWrapper;
+use tokio_postgres::Row;
 
 use crate::{
-    failure::Failure,
+    cache::{AccountCache, CachedAccount, Versions},
+    error::Failure,
     records::Records,
     rows::{self, column},
-    session::Session,
-    statements::{BEGIN, KEYED_OPERATIONS, LOCK_ACCOUNTS, OPEN_ACCOUNTS, RESERVATIONS, ROLLBACK, SERVICES},
+    statements::{SNAPSHOT, SNAPSHOT_OPERATION, SNAPSHOT_RESERVATION, SNAPSHOT_SERVICE},
+    store::query,
     values::{At, RowVersion},
-    wire::{Pipeline, Place, Row},
 };
 
-use super::write::Versions;
-
-/// How often accounts may vanish between opening and locking them: only others' withdrawn openings do so.
-const ROUNDS_MAX: u32 = 5;
-
-/// Everything that a batch is decided on, under its locks.
-pub(super) struct Loaded {
-    pub(super) rows: Rows,
-    /// Of the accounts.
-    pub(super) versions: Versions,
-    /// Accounts whose rows this transaction has made.
-    pub(super) opened: Vec<UserId>,
+/// The rows that a batch names.
+pub(super) struct ReadSet {
+    needs: Needs,
+    cached: HashMap<UserId, CachedAccount>,
+    cached_services: Vec<ServiceId>,
+    snapshot: Option<Snapshot>,
 }
 
-/// Locks and loads. Where accounts are missing that the batch may open it begins anew by making their rows: whoever waits for a row
-/// that is being made holds no lock on an existing one, so that no circle can close.
-pub(super) async fn load(session: &mut Session, needs: &Needs, moment: Moment) -> Result<Loaded, Failure> {
-    let mut opened = Vec::new();
-    for round in 0..ROUNDS_MAX {
-        let (rows, versions) = round_trip(session, round > 0, needs, moment, &opened).await?;
-        let missing = missing(needs, &rows.accounts);
-        if missing.is_empty() {
-            return Ok(Loaded { rows, versions, opened });
+/// Rows of one moment.
+#[derive(Default)]
+struct Snapshot {
+    /// All whose rows were asked for.
+    users: HashSet<UserId>,
+    /// Those that have one.
+    accounts: HashMap<UserId, (Account, RowVersion)>,
+    reservations: HashMap<ReservationKey, Reservation>,
+    keyed_operations: Vec<RecordedOperation>,
+    services: Vec<LoadedService>,
+}
+
+impl ReadSet {
+    /// Nothing but what is cached.
+    pub(super) fn cached(needs: Needs, cache: &AccountCache) -> Self {
+        let (cached, cached_services) = cache.of_batch(&needs);
+        Self { needs, cached, cached_services, snapshot: None }
+    }
+
+    /// Nothing.
+    pub(super) fn empty(needs: Needs) -> Self {
+        Self { needs, cached: HashMap::new(), cached_services: Vec::new(), snapshot: None }
+    }
+
+    /// All accounts, in the canonical order.
+    pub(super) fn users(&self) -> &[UserId] {
+        &self.needs.accounts
+    }
+
+    /// Whose rows must be read before anything is decided; `None` if everything is cached.
+    pub(super) fn missing(&self) -> Option<HashSet<UserId>> {
+        let missing: HashSet<UserId> =
+            self.users().iter().filter(|user| !self.cached.contains_key(user)).copied().collect();
+        let has_all = missing.is_empty() && self.cached_services.len() == self.needs.services.len();
+        (!has_all).then_some(missing)
+    }
+
+    /// Reads all of these users, and all services, in the place of what was there of them.
+    pub(super) async fn read(
+        &mut self,
+        client: &ClientWrapper,
+        users: HashSet<UserId>,
+        moment: Moment,
+    ) -> Result<(), Failure> {
+        let needs = &self.needs;
+        let accounts: Vec<UserId> =
+            needs.accounts.iter().filter(|user| users.contains(user)).copied().collect();
+        let keys: Vec<_> = needs.keys.iter().filter(|(user, _)| users.contains(user)).cloned().collect();
+        let named = needs.reservations.iter().filter(|key| users.contains(&key.user_id));
+        let named: Vec<ReservationKey> = named.copied().collect();
+        let services: Vec<i64> = needs.services.iter().map(|id| id.get()).collect();
+        let found = query(
+            client,
+            SNAPSHOT,
+            &[&Records(&accounts), &Records(&keys), &Records(&named), &At(moment.now()), &services],
+        )
+        .await?;
+        let mut snapshot = Snapshot { users, ..Snapshot::default() };
+        for row in &found {
+            snapshot.add(row)?;
         }
-        opened = merged(needs, &opened, &missing);
+        self.snapshot = Some(snapshot);
+        Ok(())
     }
-    Err(Failure::Contention("accounts came and went while they were being locked".into()))
-}
 
-/// All statements leave at once; the server works them off in the order in which they are named here. Each
-/// that comes after the lock has a snapshot taken under it.
-async fn round_trip(
-    session: &mut Session,
-    is_anew: bool,
-    needs: &Needs,
-    moment: Moment,
-    opened: &[UserId],
-) -> Result<(Rows, Versions), Failure> {
-    let mut pipeline = session.pipeline();
-    if is_anew {
-        pipeline.add(ROLLBACK, &[])?;
+    /// Has the cache drop what was found to be otherwise.
+    pub(super) fn correct(&self, cache: &AccountCache) {
+        if let Some(Snapshot { users, services, .. }) = &self.snapshot {
+            let found = users.iter().map(|user| (*user, self.version(*user)));
+            cache.compare(found, &self.needs.services, services);
+        }
     }
-    pipeline.add(BEGIN, &[])?;
-    open_accounts(&mut pipeline, opened)?;
-    let accounts = pipeline.add(LOCK_ACCOUNTS, &[&Records(&needs.accounts)])?;
-    let keyed_operations = keyed_operations(&mut pipeline, needs)?;
-    let reservations = pipeline
-        .add(RESERVATIONS, &[&Records(&needs.reservations), &Records(&needs.accounts), &At(moment.now())])?;
-    let services = services(&mut pipeline, needs)?;
-    let mut answers = pipeline.send().await.map_err(|broken| broken.failure)?;
-    let accounts = all(&answers.rows(accounts), |row| Ok((rows::account(row, 0)?, version(row)?)))?;
-    let versions = accounts.iter().map(|(account, version)| (account.user_id, *version)).collect();
-    let rows = Rows {
-        accounts: accounts.into_iter().map(|(account, _)| account).collect(),
-        keyed_operations: all(&answers.rows(keyed_operations), rows::recorded)?,
-        reservations: all(&answers.rows(reservations), rows::reservation)?,
-        services: all(&answers.rows(services), loaded_service)?,
-        backlog: Vec::new(),
-    };
-    Ok((rows, versions))
-}
 
-fn version(row: &Row) -> Result<RowVersion, Failure> {
-    Ok(RowVersion { transaction: column(row, 6)?, place: column(row, 7)? })
-}
-
-fn open_accounts(pipeline: &mut Pipeline<'_>, opened: &[UserId]) -> Result<(), Failure> {
-    if !opened.is_empty() {
-        pipeline.add(OPEN_ACCOUNTS, &[&Records(opened), &At(Timestamp::MIN)])?;
+    /// The rows to decide on.
+    pub(super) fn rows(&self) -> Rows {
+        let mut rows = match &self.snapshot {
+            Some(snapshot) => snapshot.rows(),
+            None => Rows {
+                services: self.cached_services.iter().copied().map(as_confirmed).collect(),
+                ..Rows::default()
+            },
+        };
+        for (user, cached) in &self.cached {
+            if !self.is_fresh(*user) {
+                rows.accounts.push(cached.account.account());
+                rows.reservations.extend(cached.account.active());
+            }
+        }
+        rows
     }
-    Ok(())
-}
 
-fn keyed_operations(pipeline: &mut Pipeline<'_>, needs: &Needs) -> Result<Option<Place>, Failure> {
-    if needs.keys.is_empty() {
-        return Ok(None);
+    /// Whether anything was decided on cached rows.
+    pub(super) fn rests_on_cache(&self) -> bool {
+        self.cached.keys().any(|user| !self.is_fresh(*user))
     }
-    pipeline.add(KEYED_OPERATIONS, &[&Records(&needs.keys)]).map(Some)
-}
 
-fn services(pipeline: &mut Pipeline<'_>, needs: &Needs) -> Result<Option<Place>, Failure> {
-    if needs.services.is_empty() {
-        return Ok(None);
+    /// Whom the snapshot must be extended by: submissions that rest on cached rows, which nothing that is written confirms.
+    pub(super) fn unproven(
+        &self,
+        submissions: &[Submission],
+        replies: &[Reply],
+        changes: &Changes,
+    ) -> Option<HashSet<UserId>> {
+        if !self.rests_on_cache() {
+            return None;
+        }
+        let written: HashSet<UserId> = changes.accounts.iter().map(|account| account.user_id).collect();
+        let mut unproven = HashSet::new();
+        for (submission, reply) in submissions.iter().zip(replies) {
+            let is_proven = |user: UserId| self.is_fresh(user) || reply.is_ok() && written.contains(&user);
+            if !users_of(submission).all(is_proven) {
+                unproven.extend(users_of(submission));
+            }
+        }
+        if unproven.is_empty() {
+            return None;
+        }
+        unproven.extend(self.snapshot.iter().flat_map(|snapshot| &snapshot.users));
+        Some(unproven)
     }
-    let ids: Vec<i64> = needs.services.iter().map(|id| id.get()).collect();
-    pipeline.add(SERVICES, &[&ids]).map(Some)
-}
 
-fn loaded_service(row: &Row) -> Result<LoadedService, Failure> {
-    Ok(LoadedService {
-        id: rows::id(row, 0)?,
-        status: rows::service_status(column(row, 1)?),
-        is_used: column(row, 2)?,
-    })
-}
-
-fn all<T>(rows: &[Row], read: impl Fn(&Row) -> Result<T, Failure>) -> Result<Vec<T>, Failure> {
-    rows.iter().map(read).collect()
-}
-
-/// Accounts that are to be made. One that is missing and that no command can bring into being needs no row: what is asked
-/// of it is refused.
-fn missing(needs: &Needs, accounts: &[Account]) -> Vec<UserId> {
-    if accounts.len() == needs.accounts.len() {
-        return Vec::new();
+    /// Accounts that are to be written as they are, so that their versions are confirmed: those of submissions that touch
+    /// written accounts beside them. All that such a submission was decided on is then of one moment.
+    pub(super) fn beside(&self, submissions: &[Submission], changes: &Changes) -> Vec<Account> {
+        let written: HashSet<UserId> = changes.accounts.iter().map(|account| account.user_id).collect();
+        let mut beside = HashSet::new();
+        for submission in submissions {
+            if users_of(submission).any(|user| written.contains(&user)) {
+                beside.extend(users_of(submission).filter(|user| !written.contains(user)));
+            }
+        }
+        beside.into_iter().filter_map(|user| self.account(user)).collect()
     }
-    let found: HashSet<UserId> = accounts.iter().map(|account| account.user_id).collect();
-    needs.creates.iter().copied().filter(|user| !found.contains(user)).collect()
+
+    /// Which version the account was read in; `None` if it has no row.
+    pub(super) fn version(&self, user: UserId) -> Option<RowVersion> {
+        match &self.snapshot {
+            Some(snapshot) if snapshot.users.contains(&user) => {
+                snapshot.accounts.get(&user).map(|(_, version)| *version)
+            }
+            _ => self.cached.get(&user).map(|cached| cached.version),
+        }
+    }
+
+    /// The versions of all accounts that have a row.
+    pub(super) fn versions(&self) -> Versions {
+        self.users().iter().filter_map(|user| Some((*user, self.version(*user)?))).collect()
+    }
+
+    /// Whether the reservation is known to have a row.
+    pub(super) fn has(&self, key: ReservationKey) -> bool {
+        match &self.snapshot {
+            Some(snapshot) if snapshot.users.contains(&key.user_id) => {
+                snapshot.reservations.contains_key(&key)
+            }
+            _ => self.cached.get(&key.user_id).is_some_and(|cached| cached.account.has(key)),
+        }
+    }
+
+    /// Active reservations that were read, by key.
+    pub(super) fn active(&self) -> Vec<Reservation> {
+        let read = self.snapshot.iter().flat_map(|snapshot| snapshot.reservations.values());
+        let mut active: Vec<_> = read.filter(|r| r.state == ReservationState::Active).copied().collect();
+        active.sort_unstable_by_key(|reservation| reservation.key);
+        active
+    }
+
+    fn is_fresh(&self, user: UserId) -> bool {
+        self.snapshot.as_ref().is_some_and(|snapshot| snapshot.users.contains(&user))
+    }
+
+    fn account(&self, user: UserId) -> Option<Account> {
+        match &self.snapshot {
+            Some(snapshot) if snapshot.users.contains(&user) => {
+                snapshot.accounts.get(&user).map(|(account, _)| *account)
+            }
+            _ => self.cached.get(&user).map(|cached| cached.account.account()),
+        }
+    }
 }
 
-/// Both, in the canonical order.
-fn merged(needs: &Needs, opened: &[UserId], missing: &[UserId]) -> Vec<UserId> {
-    let both: HashSet<UserId> = opened.iter().chain(missing).copied().collect();
-    needs.creates.iter().copied().filter(|user| both.contains(user)).collect()
+impl Snapshot {
+    fn rows(&self) -> Rows {
+        Rows {
+            accounts: self.accounts.values().map(|(account, _)| *account).collect(),
+            keyed_operations: self.keyed_operations.clone(),
+            reservations: self.reservations.values().copied().collect(),
+            services: self.services.clone(),
+            backlog: Vec::new(),
+        }
+    }
+
+    /// One row of [`SNAPSHOT`].
+    fn add(&mut self, row: &Row) -> Result<(), Failure> {
+        let has = |index| Ok::<bool, Failure>(column::<Option<i64>>(row, index)?.is_some());
+        if has(0)? {
+            let account = rows::account(row, 0)?;
+            self.accounts.insert(account.user_id, (account, rows::version(row, 6)?));
+        } else if has(SNAPSHOT_OPERATION)? {
+            self.keyed_operations.push(rows::recorded(row, SNAPSHOT_OPERATION)?);
+        } else if has(SNAPSHOT_RESERVATION)? {
+            let reservation = rows::reservation(row, SNAPSHOT_RESERVATION)?;
+            self.reservations.insert(reservation.key, reservation);
+        } else {
+            self.services.push(rows::loaded_service(row, SNAPSHOT_SERVICE)?);
+        }
+        Ok(())
+    }
+}
+
+/// A service that takes reservations and was reserved for: the write counts those that are so.
+fn as_confirmed(id: ServiceId) -> LoadedService {
+    LoadedService { id, status: ServiceStatus::Active, is_used: true }
+}
+
+fn users_of(submission: &Submission) -> impl Iterator<Item = UserId> {
+    submission.commands.iter().flat_map(Command::user_ids)
 }

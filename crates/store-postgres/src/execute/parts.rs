@@ -18,22 +18,17 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Sets apart what touches one of these accounts, and what `is_apart` says so of (by its place in the batch).
-    pub(super) fn of(
-        submissions: &'a [Submission],
-        accounts: HashSet<UserId>,
-        is_apart: impl Fn(usize, &Submission) -> bool,
-    ) -> Self {
+    /// Sets apart what touches one of these accounts.
+    pub(super) fn of(submissions: &'a [Submission], accounts: HashSet<UserId>) -> Self {
         let mut touched = accounts;
-        let decide = |(index, submission): (usize, &Submission)| {
-            let is_apart = is_apart(index, submission)
-                || !touched.is_empty() && users_of(submission).any(|user| touched.contains(&user));
+        let is_apart = |submission: &Submission| {
+            let is_apart = users_of(submission).any(|user| touched.contains(&user));
             if is_apart {
                 touched.extend(users_of(submission));
             }
             is_apart
         };
-        let is_apart: Vec<bool> = submissions.iter().enumerate().map(decide).collect();
+        let is_apart: Vec<bool> = submissions.iter().map(is_apart).collect();
         if !is_apart.contains(&true) {
             return Self { first: Cow::Borrowed(submissions), apart: Vec::new(), is_apart };
         }
@@ -42,11 +37,6 @@ impl<'a> Parts<'a> {
             both.filter(move |(_, is_apart)| **is_apart == wanted).map(|(submission, _)| submission.clone())
         };
         Self { first: part(false).collect(), apart: part(true).collect(), is_apart }
-    }
-
-    /// Where in the batch the submissions of the first part stand.
-    pub(super) fn places_of_first(&self) -> impl Iterator<Item = usize> {
-        self.is_apart.iter().enumerate().filter(|(_, is_apart)| !**is_apart).map(|(index, _)| index)
     }
 
     /// The replies once the first part was executed: from here on what was set apart answers for itself.
@@ -100,11 +90,10 @@ mod tests {
     #[test]
     fn the_order_of_every_account_is_kept() {
         let batch = [about(2), about(1), transfer(3, 1), about(3), transfer(4, 3), about(4), about(5)];
-        let parts = Parts::of(&batch, HashSet::from([user(1)]), |_, _| false);
+        let parts = Parts::of(&batch, HashSet::from([user(1)]));
         assert_eq!(*parts.first, [about(2), about(5)]);
         assert_eq!(parts.apart, [about(1), transfer(3, 1), about(3), transfer(4, 3), about(4)]);
-        assert_eq!(parts.places_of_first().collect::<Vec<_>>(), [0, 6]);
-        let whole = Parts::of(&batch, HashSet::new(), |_, _| false);
+        let whole = Parts::of(&batch, HashSet::new());
         assert_eq!(
             merged(parts, &["2", "5"], &["1", "3-1", "3", "4-3", "4"]),
             merged(whole, &["2", "1", "3-1", "3", "4-3", "4", "5"], &[])
@@ -113,9 +102,9 @@ mod tests {
 
     #[test]
     fn what_comes_before_something_set_apart_stays_in_the_first_part() {
-        let batch = [about(1), about(1), about(2), about(1)];
-        let parts = Parts::of(&batch, HashSet::new(), |index, _| index == 1);
-        assert_eq!(parts.places_of_first().collect::<Vec<_>>(), [0, 2]);
-        assert_eq!(parts.apart.len(), 2);
+        let batch = [about(2), transfer(1, 2), about(2), about(3)];
+        let parts = Parts::of(&batch, HashSet::from([user(1)]));
+        assert_eq!(*parts.first, [about(2), about(3)]);
+        assert_eq!(parts.apart, [transfer(1, 2), about(2)]);
     }
 }

@@ -1,263 +1,152 @@
-//! What is written, and the commit: every changed row once, set-based, all in one round trip.
+//! What a batch writes: every changed row once, set-based, if everything that it was decided on is unchanged.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt::Debug,
-};
+use std::collections::{HashMap, HashSet};
 
-use balance_domain::{Account, Changes, OperationKind, ReservationKey, ServiceId, UserId};
+use balance_domain::{Account, Changes, OperationKind, RecordedOperation, ReservationKey, ServiceId, UserId};
+use deadpool_postgres::ClientWrapper;
+use futures::future::join;
+use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
-    failure::Failure,
-    records::{AccountChange, Record, Records, ReservationRow},
+    cache::Versions,
+    error::Failure,
+    records::{AccountRow, Records, ReservationRow},
     rows::column,
-    session::Session,
-    statements::{
-        APPEND_OPERATIONS, BEGIN, CHANGE_ACCOUNTS, COMMIT, CONFIRM_SERVICES, ERASE_COMMENTS,
-        MAKE_RESERVATIONS, MARK_SERVICES_USED, NO_TIMEOUT, UNOPEN_ACCOUNT, WRITE_ACCOUNTS,
-        WRITE_RESERVATIONS,
-    },
-    values::{RowPlace, RowVersion, bucket},
-    wire::{Answers, Pipeline, Place, Row},
+    statements::{BEGIN, COMMIT, ERASE_COMMENTS, MARK_SERVICES_USED, WRITE_ALL, WRITE_MOVEMENTS},
+    store::query,
+    values::{RowPlace, RowVersion, bucket, fresh_version},
 };
 
-use super::recent::Taken;
+use super::load::ReadSet;
 
-/// Why nothing was written, or why nobody knows.
-pub(super) struct WriteFailure {
-    pub(super) failure: Failure,
-    /// The commit may have happened.
-    pub(super) is_open: bool,
+/// The rows of a batch, sorted by how they are written.
+pub(super) struct Writing<'a> {
+    number: i64,
+    written: Vec<AccountRow<'a>>,
+    opened: Vec<AccountRow<'a>>,
+    kept: Vec<ReservationRow<'a>>,
+    made: Vec<ReservationRow<'a>>,
+    appended: &'a [RecordedOperation],
+    /// Services that must take reservations and be marked as used.
+    services: Vec<i64>,
+    /// Services to be marked as used: those that nothing was reserved for before.
+    marked: Vec<i64>,
+    closed: &'a [UserId],
 }
 
-impl WriteFailure {
-    /// Nothing was sent yet.
-    fn unsent(failure: Failure) -> Self {
-        Self { failure, is_open: false }
-    }
-
-    fn open(failure: Failure) -> Self {
-        Self { failure, is_open: true }
-    }
-}
-
-/// What a statement must have written, by its place in the pipeline.
-struct Expected {
-    place: Place,
-    rows: usize,
-    what: &'static str,
-}
-
-/// What a pipeline must have done, by the places of its statements.
-struct Script {
-    /// Writes accounts, and answers which versions they have now; none where accounts stay as they are.
-    accounts: Option<Expected>,
-    expected: Vec<Expected>,
-}
-
-/// Which versions the rows of accounts have that were written.
-pub(super) type Versions = HashMap<UserId, RowVersion>;
-
-/// Writes under locks, and commits. All statements leave at once, in the order in which they are named here; after an error
-/// of any the server skips the rest, the commit too.
-pub(super) async fn write(
-    session: &mut Session,
-    changes: &Changes,
-    opened: &[UserId],
-) -> Result<Versions, WriteFailure> {
-    commit(session, |pipeline| {
-        let accounts = match changes.accounts.as_slice() {
-            [] => None,
-            accounts => Some(Expected {
-                place: pipeline.add(WRITE_ACCOUNTS, &[&Records(accounts)])?,
-                rows: accounts.len(),
-                what: Account::TYPE,
-            }),
+impl<'a> Writing<'a> {
+    pub(super) fn new(changes: &'a Changes, read: &ReadSet) -> Result<Self, Failure> {
+        let number = fresh_version()?;
+        let row =
+            |account: &'a Account| AccountRow { account, number, expected: read.version(account.user_id) };
+        let (written, opened) = changes.accounts.iter().map(row).partition(|row| row.expected.is_some());
+        let made_by = reserve_seqs(&changes.operations);
+        let row = |reservation: &'a balance_domain::Reservation| {
+            let reserve_seq = made_by.get(&reservation.key).copied();
+            ReservationRow { reservation, reserve_seq }
         };
-        let mut expected = Vec::with_capacity(2);
-        expected.extend(write_rows(pipeline, WRITE_RESERVATIONS, &reservation_rows(changes))?);
-        expected.extend(write_rows(pipeline, APPEND_OPERATIONS, &changes.operations)?);
-        mark_services_used(pipeline, &changes.services_used)?;
-        for user in &changes.closed {
-            pipeline.add(ERASE_COMMENTS, &[&bucket(*user), &user.get()])?;
+        let is_new = |row: &ReservationRow<'_>| row.reserve_seq.is_some() && !read.has(row.reservation.key);
+        let (made, kept) = changes.reservations.iter().map(row).partition(is_new);
+        let marked: Vec<i64> = changes.services_used.iter().map(|id| id.get()).collect();
+        let services: HashSet<i64> = made_by.keys().map(|key| key.service_id.get()).collect();
+        let services = services.into_iter().filter(|id| !marked.contains(id)).collect();
+        let (appended, closed) = (changes.operations.as_slice(), changes.closed.as_slice());
+        Ok(Self { number, written, opened, kept, made, appended, services, marked, closed })
+    }
+
+    /// Whether all of it is one statement, which then is a transaction of its own.
+    pub(super) fn is_one_statement(&self) -> bool {
+        self.marked.is_empty() && self.closed.is_empty()
+    }
+
+    /// The services that are known to take reservations once this is written.
+    pub(super) fn confirmed_services(&self) -> Vec<ServiceId> {
+        self.services.iter().chain(&self.marked).filter_map(|id| ServiceId::new(*id).ok()).collect()
+    }
+
+    /// Writes without a transaction around it, which only one statement may.
+    pub(super) async fn alone(&self, client: &ClientWrapper) -> Result<Versions, Failure> {
+        self.write(client).await
+    }
+
+    /// Writes, and ends the transaction that is open. Both leave at once where it is one statement: if that fails, the server
+    /// calls the commit a rollback.
+    pub(super) async fn and_commit(&self, client: &ClientWrapper) -> Result<Versions, Failure> {
+        if self.is_one_statement() {
+            // Ready before the commit leaves: otherwise that would come first.
+            client.prepare_cached(self.sql()).await?;
+            let (written, committed) = join(self.write(client), client.batch_execute(COMMIT)).await;
+            let written = written?;
+            committed?;
+            return Ok(written);
         }
-        unopen_accounts(pipeline, opened, &changes.accounts)?;
-        Ok(Script { accounts, expected })
-    })
-    .await
-}
-
-/// The whole transaction of a batch that was decided on `taken`: confirms all of that, writes, and commits.
-pub(super) async fn change(
-    session: &mut Session,
-    changes: &Changes,
-    taken: &Taken,
-) -> Result<Versions, WriteFailure> {
-    commit(session, |pipeline| {
-        pipeline.add(BEGIN, &[])?;
-        let rows = account_changes(&changes.accounts, taken)?;
-        let place = pipeline.add(CHANGE_ACCOUNTS, &[&Records(&rows), &count(rows.len())])?;
-        let accounts = Expected { place, rows: rows.len(), what: AccountChange::TYPE };
-        // After the accounts, as under locks: two batches and a removal between them cannot wait in a circle.
-        confirm_services(pipeline, taken.services())?;
-        let (made, known): (Vec<_>, Vec<_>) =
-            reservation_rows(changes).into_iter().partition(|row| row.reserve_seq.is_some());
-        let mut expected = Vec::with_capacity(3);
-        expected.extend(write_rows(pipeline, MAKE_RESERVATIONS, &made)?);
-        expected.extend(write_rows(pipeline, WRITE_RESERVATIONS, &known)?);
-        expected.extend(write_rows(pipeline, APPEND_OPERATIONS, &changes.operations)?);
-        Ok(Script { accounts: Some(accounts), expected })
-    })
-    .await
-}
-
-/// Sends the statements that `add` adds, and a commit behind them.
-async fn commit(
-    session: &mut Session,
-    add: impl FnOnce(&mut Pipeline<'_>) -> Result<Script, Failure>,
-) -> Result<Versions, WriteFailure> {
-    session.take_warning();
-    let mut pipeline = session.pipeline();
-    let (script, commit) = ended(&mut pipeline, add).map_err(WriteFailure::unsent)?;
-    let answers = pipeline.send().await;
-    let mut answers =
-        answers.map_err(|broken| not_done(broken.failure, broken.answered >= commit.index()))?;
-    if answers.tag(commit) != "COMMIT" {
-        let cause = format!("the server answered the commit with {:?}", answers.tag(commit));
-        return Err(WriteFailure::open(Failure::Lost(cause.into())));
+        let written = self.write(client).await?;
+        self.mark_and_erase(client).await?;
+        client.batch_execute(COMMIT).await?;
+        Ok(written)
     }
-    if session.take_warning() {
-        let cause = "the server warned while it committed".into();
-        return Err(WriteFailure::open(Failure::Unconfirmed(cause)));
+
+    /// [`and_commit`](Self::and_commit) in a transaction that is begun for it.
+    pub(super) async fn in_transaction(&self, client: &ClientWrapper) -> Result<Versions, Failure> {
+        client.batch_execute(BEGIN).await?;
+        self.and_commit(client).await
     }
-    all_written(&answers, &script.expected).map_err(WriteFailure::open)?;
-    let Some(Expected { place, rows, what }) = script.accounts else { return Ok(Versions::new()) };
-    let versions = versions(&answers.rows(place)).map_err(WriteFailure::open)?;
-    are_written(versions.len(), rows, what).map_err(WriteFailure::open)?;
-    Ok(versions)
-}
 
-fn ended(
-    pipeline: &mut Pipeline<'_>,
-    add: impl FnOnce(&mut Pipeline<'_>) -> Result<Script, Failure>,
-) -> Result<(Script, Place), Failure> {
-    let script = add(pipeline)?;
-    pipeline.add(NO_TIMEOUT, &[])?;
-    Ok((script, pipeline.add(COMMIT, &[])?))
-}
-
-/// What [`WRITE_ACCOUNTS`] answers.
-fn versions(answer: &[Row]) -> Result<Versions, Failure> {
-    let Some(row) = answer.first() else { return Ok(Versions::new()) };
-    let transaction = column(row, 0)?;
-    let (users, places): (Vec<i64>, Vec<RowPlace>) = (column(row, 1)?, column(row, 2)?);
-    let version = |(user_id, place)| {
-        let user_id = UserId::new(user_id).map_err(Failure::damaged)?;
-        Ok((user_id, RowVersion { transaction, place }))
-    };
-    users.into_iter().zip(places).map(version).collect()
-}
-
-fn account_changes<'a>(accounts: &'a [Account], taken: &Taken) -> Result<Vec<AccountChange<'a>>, Failure> {
-    let change = |account: &'a Account| {
-        let version = taken.version(account.user_id);
-        let version =
-            version.ok_or_else(|| Failure::Defect("an account changes that was not known".into()))?;
-        Ok(AccountChange { account, version })
-    };
-    accounts.iter().map(change).collect()
-}
-
-fn confirm_services(pipeline: &mut Pipeline<'_>, services: &[ServiceId]) -> Result<(), Failure> {
-    if !services.is_empty() {
-        let ids: Vec<i64> = services.iter().map(|id| id.get()).collect();
-        pipeline.add(CONFIRM_SERVICES, &[&ids, &count(ids.len())])?;
+    fn moves_only(&self) -> bool {
+        self.opened.is_empty() && self.kept.is_empty() && self.made.is_empty()
     }
-    Ok(())
-}
 
-/// As SQL counts.
-fn count(rows: usize) -> i64 {
-    i64::try_from(rows).unwrap_or(i64::MAX)
-}
-
-/// An error that the server put into words ends the transaction for certain, unless it is the commit itself that
-/// was interrupted. A broken connection ends nothing.
-fn not_done(failure: Failure, is_commit: bool) -> WriteFailure {
-    let is_open = match &failure {
-        Failure::Lost(_) | Failure::Unconfirmed(_) => true,
-        Failure::Away(_) | Failure::Contention(_) => is_commit,
-        _ => false,
-    };
-    WriteFailure { failure, is_open }
-}
-
-/// Adds a statement that writes these rows, each once; nothing where there are none.
-fn write_rows<T: Record + Debug + Sync>(
-    pipeline: &mut Pipeline<'_>,
-    sql: &str,
-    rows: &[T],
-) -> Result<Option<Expected>, Failure> {
-    if rows.is_empty() {
-        return Ok(None);
+    fn sql(&self) -> &'static str {
+        if self.moves_only() { WRITE_MOVEMENTS } else { WRITE_ALL }
     }
-    let place = pipeline.add(sql, &[&Records(rows)])?;
-    Ok(Some(Expected { place, rows: rows.len(), what: T::TYPE }))
+
+    async fn write(&self, client: &ClientWrapper) -> Result<Versions, Failure> {
+        let count = i64::try_from(self.written.len()).unwrap_or(i64::MAX);
+        let (written, appended) = (Records(&self.written), Records(self.appended));
+        let (opened, kept, made) = (Records(&self.opened), Records(&self.kept), Records(&self.made));
+        let all: [&(dyn ToSql + Sync); 7] =
+            [&written, &count, &appended, &opened, &kept, &made, &self.services];
+        let values = if self.moves_only() { &all[..3] } else { &all };
+        let answer = query(client, self.sql(), values).await?;
+        self.versions(&answer)
+    }
+
+    async fn mark_and_erase(&self, client: &ClientWrapper) -> Result<(), Failure> {
+        if !self.marked.is_empty() {
+            let statement = client.prepare_cached(MARK_SERVICES_USED).await?;
+            let marked = client.execute(&statement, &[&self.marked]).await?;
+            if usize::try_from(marked) != Ok(self.marked.len()) {
+                return Err(Failure::Conflict("a service does not take reservations any more".into()));
+            }
+        }
+        for user in self.closed {
+            query(client, ERASE_COMMENTS, &[&bucket(*user), &user.get()]).await?;
+        }
+        Ok(())
+    }
+
+    /// The versions that the written accounts have from now on.
+    fn versions(&self, answer: &[Row]) -> Result<Versions, Failure> {
+        let nothing = || Failure::Defect("a write has no answer".into());
+        let row = answer.first().ok_or_else(nothing)?;
+        let users: Vec<i64> = column(row, 0)?;
+        let places: Vec<RowPlace> = column(row, 1)?;
+        let version = |(user, place)| {
+            let user = UserId::new(user).map_err(Failure::damaged)?;
+            Ok((user, RowVersion { number: self.number, place }))
+        };
+        users.into_iter().zip(places).map(version).collect()
+    }
 }
 
-/// The reservations, with the numbers of the operations that made them anew.
-fn reservation_rows(changes: &Changes) -> Vec<ReservationRow<'_>> {
-    let made = changes.operations.iter().map(|recorded| &recorded.operation);
+/// The numbers of the operations that made reservations.
+fn reserve_seqs(operations: &[RecordedOperation]) -> HashMap<ReservationKey, i64> {
+    let made = operations.iter().map(|recorded| &recorded.operation);
     let made = made.filter(|operation| operation.kind == OperationKind::Reserve);
-    let made: HashMap<_, _> = made
-        .map(|operation| ((operation.user_id, operation.service_id, operation.order_id), operation.seq))
-        .collect();
-    let seq_of = |ReservationKey { user_id, service_id, order_id }| {
-        made.get(&(user_id, Some(service_id), Some(order_id))).copied()
-    };
-    changes
-        .reservations
-        .iter()
-        .map(|reservation| ReservationRow { reservation, reserve_seq: seq_of(reservation.key) })
-        .collect()
-}
-
-/// Another batch may have marked one before: fewer rows are as good.
-fn mark_services_used(pipeline: &mut Pipeline<'_>, services: &[ServiceId]) -> Result<(), Failure> {
-    if !services.is_empty() {
-        let ids: Vec<i64> = services.iter().map(|id| id.get()).collect();
-        pipeline.add(MARK_SERVICES_USED, &[&ids])?;
-    }
-    Ok(())
-}
-
-/// Accounts that were opened and stayed without an operation leave no row behind.
-fn unopen_accounts(
-    pipeline: &mut Pipeline<'_>,
-    opened: &[UserId],
-    written: &[Account],
-) -> Result<(), Failure> {
-    if opened.is_empty() {
-        return Ok(());
-    }
-    let written: HashSet<UserId> = written.iter().map(|account| account.user_id).collect();
-    for user in opened.iter().filter(|user| !written.contains(user)) {
-        pipeline.add(UNOPEN_ACCOUNT, &[&bucket(*user), &user.get()])?;
-    }
-    Ok(())
-}
-
-fn all_written(answers: &Answers, expected: &[Expected]) -> Result<(), Failure> {
-    for Expected { place, rows, what } in expected {
-        are_written(usize::try_from(answers.written(*place)).unwrap_or(usize::MAX), *rows, what)?;
-    }
-    Ok(())
-}
-
-/// Rows that the locks keep in place cannot be missing. Should they be, the commit has happened already.
-fn are_written(written: usize, expected: usize, what: &str) -> Result<(), Failure> {
-    if written == expected {
-        return Ok(());
-    }
-    Err(Failure::Unconfirmed(format!("{written} of {expected} values of {what} were written").into()))
+    made.filter_map(|operation| {
+        let (user_id, seq) = (operation.user_id, operation.seq);
+        let (service_id, order_id) = operation.service_id.zip(operation.order_id)?;
+        Some((ReservationKey { user_id, service_id, order_id }, seq))
+    })
+    .collect()
 }

@@ -65,7 +65,7 @@ const COLUMNS: &str = "o.user_id, o.seq, o.kind, o.amount, o.available_after, o.
 /// One page: `$1` bucket, `$2` user, `$3` first and `$4` end seq, `$5` least and `$6` most amount, `$7` kinds,
 /// `$8` service, `$9` order, `$10` amount and `$11` seq of the position to start behind, `$12` rows.
 ///
-/// The indexes other than that of `seq` leave out an account's first 1,000 operations: see the migrations.
+/// The indexes other than that of `seq` leave out an account's first 1,000 operations: see the migration.
 /// These are read by `seq` beside them, and the page is merged from both.
 ///
 /// `+ 0` keeps a condition out of an index that is not the one meant: a planner without statistics takes
@@ -166,7 +166,8 @@ fn few_of_kinds() -> String {
         .to_owned()
 }
 
-/// See [`crate::statements::planned`].
+/// See `plans`.
+#[cfg(test)]
 pub(crate) fn planned() -> Vec<(String, &'static [&'static str])> {
     use OperationSort::{LargestFirst, NewestFirst, OldestFirst, SmallestFirst};
     let looks: [(&str, &'static [&'static str]); 3] = [

@@ -190,7 +190,7 @@ async fn a_deadlock_is_tried_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_connection_serves_many_callers() {
     let database = Database::migrated().await;
-    let store = database.another(|options| options.connections_max = 1);
+    let store = database.another(|options| options.batches_max = 1);
     let teller = Arc::new(Teller::new(Arc::new(store), database.clock.clone()));
     let calls = (0..64).map(|n| {
         let teller = teller.clone();
@@ -206,7 +206,7 @@ async fn one_connection_serves_many_callers() {
 async fn when_all_connections_stay_busy_the_answer_is_overloaded() {
     let database = Database::migrated().await;
     let store = database.another(|options| {
-        options.connections_max = 1;
+        options.batches_max = 1;
         options.wait_timeout = Duration::from_millis(50);
     });
     let teller = Teller::new(Arc::new(store), database.clock.clone());

@@ -23,7 +23,7 @@ const START: &str = "2026-01-01T00:00:00Z";
 fn long_history(database: &Database) {
     let user_id = user(1);
     database.sql(&format!(
-        "INSERT INTO accounts VALUES (1, 5, 0, 15000, now(), {bucket}, false); \
+        "INSERT INTO accounts VALUES (1, 5, 0, 15000, now(), 1, {bucket}, false); \
          INSERT INTO operations (user_id, seq, amount, available_after, reserved_after, created_at, service_id, \
                  order_id, bucket, kind, actor) \
              SELECT 1, n, CASE WHEN n % 500 = 0 THEN 100000 + n % 7 ELSE 1 + n * 7 % 50 END, 1, 0, \

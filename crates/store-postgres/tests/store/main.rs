@@ -1,15 +1,15 @@
-//! What only this store promises, on a real PostgreSQL: plans, failures, instances, migrations.
+//! What only this store promises, on a real PostgreSQL: failures, instances, migrations.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod cached;
 mod contention;
 mod database;
 mod doubt;
+mod failover;
 mod gate;
 mod history;
 mod links;
-mod optimistic;
 mod outage;
-mod plans;
 mod poison;
 mod races;
 mod schema;

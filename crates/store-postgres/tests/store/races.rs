@@ -1,25 +1,21 @@
 //! Several instances of the service on one database.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
 };
 
 use balance_domain::{
     Removal, Submission,
     ports::{BalanceRepo, ServiceRepo},
 };
-use balance_postgres_harness::{Options, Server};
 use balance_store_conformance::{
     SetClock, Teller, audit,
     teller::{amount, deposit_of, name, order, reserve_of, service, transfer_of, under, user},
 };
-use balance_store_postgres::{PostgresOptions, PostgresStore};
+use balance_store_postgres::PostgresStore;
 
-use crate::database::{Database, client, open, options};
+use crate::database::Database;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn opposing_transfers_of_two_instances_never_deadlock() {
@@ -133,25 +129,12 @@ async fn a_removal_comes_wholly_before_or_after_a_reserve() {
     audit(teller.store()).await;
 }
 
+/// Nothing is cached, so that every attempt reads a snapshot.
 #[tokio::test(flavor = "multi_thread")]
-async fn under_locks_one_key_at_two_instances_at_once_has_one_effect() {
-    let settings = ["logging_collector=on", "log_directory=log", "log_line_prefix='%e '"].map(String::from);
-    let server = Server::start(Options { settings: settings.into(), ..Options::default() });
-    let under_locks = PostgresOptions { recent_accounts_max: 0, ..options(&server.url("postgres")) };
-    let instance = || open(under_locks.clone(), &SetClock::default());
-    let instances = [instance(), instance()];
-    instances[0].migrate().await.unwrap();
-    one_key_at_once_has_one_effect(instances).await;
-
-    // The locks alone did this: no attempt ran into the unique index behind them.
-    let log = || server.psql("postgres", "SELECT pg_read_file(pg_current_logfile())");
-    assert!(!log().contains("23505"), "{}", log());
-    let twice = "INSERT INTO services VALUES (1, 'a', false, false), (1, 'b', false, false)";
-    client(&server.url("postgres")).await.batch_execute(twice).await.unwrap_err();
-    let start = std::time::Instant::now();
-    while !log().contains("23505") {
-        assert!(start.elapsed() < Duration::from_secs(10), "the log would not tell");
-    }
+async fn without_a_cache_one_key_at_two_instances_at_once_has_one_effect() {
+    let database = Database::migrated().await;
+    let instance = || database.another(|options| options.recent_accounts_max = 0);
+    one_key_at_once_has_one_effect([instance(), instance()]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

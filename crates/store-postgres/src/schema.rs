@@ -5,8 +5,9 @@
 //! still works as before. Anything else they refuse.
 
 use balance_domain::ports::RepoError;
+use tokio_postgres::Row;
 
-use crate::{PostgresStore, failure::Failure, rows::column, wire::Row};
+use crate::{PostgresStore, error::Failure, rows::column};
 
 mod embedded {
     refinery::embed_migrations!("../../migrations/postgres");
@@ -23,7 +24,7 @@ impl PostgresStore {
     ///
     /// On a connection of its own, closed afterwards: the lock goes with it, whatever happens.
     pub async fn migrate(&self) -> Result<(), RepoError> {
-        let mut client = self.separate().await.map_err(Failure::into_error)?;
+        let mut client = self.connector().separate().await.map_err(Failure::into_error)?;
         client.batch_execute(LOCK).await.map_err(|error| Failure::from(error).into_error())?;
         embedded::migrations::runner()
             // Those of a newer binary: whether this one can live with them is told by `check_schema`.

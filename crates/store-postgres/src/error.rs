@@ -1,9 +1,7 @@
-//! What an error means for the work at hand. Judged by SQLSTATE alone, never by message text.
+//! What an error means for the work at hand. Judged by SQLSTATE and severity alone, never by message text.
 
-use balance_domain::ports::{Cause, RepoError};
-use tokio_postgres::error::SqlState;
-
-use crate::wire::ServerError;
+use balance_domain::ports::{Cause, ClockUnsafe, RepoError};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// Why an attempt did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -11,12 +9,15 @@ pub(crate) enum Failure {
     /// The connection broke, or no answer came in time: what was sent may have been executed.
     #[error("{0}")]
     Lost(Cause),
-    /// The server says that it does not accept work now.
-    #[error("{0}")]
-    Away(Cause),
     /// The server has committed and warns that this is not as durable as it should be.
     #[error("{0}")]
     Unconfirmed(Cause),
+    /// The server says that it does not accept work now.
+    #[error("{0}")]
+    Away(Cause),
+    /// The clock cannot be trusted, so nothing is decided.
+    #[error(transparent)]
+    ClockUnsafe(#[from] ClockUnsafe),
     /// All connections stayed busy for too long.
     #[error("all connections are busy")]
     Busy,
@@ -26,9 +27,9 @@ pub(crate) enum Failure {
     /// Somebody holds a lock for too long.
     #[error("{0}")]
     Locked(Cause),
-    /// A unique key exists already: somebody else was faster.
+    /// Something is not as it was read: somebody else was faster.
     #[error("{0}")]
-    Duplicate(Cause),
+    Conflict(Cause),
     /// The server refuses a value, or a stored row makes no sense: some command of the batch is poisoned.
     #[error("{0}")]
     Data(Cause),
@@ -38,36 +39,54 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// What the caller is told when nothing was executed.
+    /// The caller's error when nothing was executed.
     pub(crate) fn into_error(self) -> RepoError {
         match self {
             Self::Lost(cause) | Self::Away(cause) | Self::Contention(cause) | Self::Locked(cause) => {
                 RepoError::Unavailable(cause)
             }
             Self::Unconfirmed(cause) => RepoError::Unknown(cause),
+            Self::ClockUnsafe(cause) => RepoError::ClockUnsafe(cause),
             Self::Busy => RepoError::Overloaded,
-            Self::Duplicate(cause) | Self::Data(cause) | Self::Defect(cause) => RepoError::Internal(cause),
+            Self::Conflict(cause) | Self::Data(cause) | Self::Defect(cause) => RepoError::Internal(cause),
         }
     }
 
-    /// What the caller is told when an earlier attempt may have been executed.
+    /// The caller's error when an earlier attempt may have been executed.
     pub(crate) fn into_unknown(self) -> RepoError {
-        match self {
-            Self::Busy => RepoError::Unknown("all connections are busy".into()),
+        RepoError::Unknown(match self {
+            Self::ClockUnsafe(cause) => cause.into(),
+            Self::Busy => "all connections are busy".into(),
             Self::Lost(cause)
-            | Self::Away(cause)
             | Self::Unconfirmed(cause)
+            | Self::Away(cause)
             | Self::Contention(cause)
             | Self::Locked(cause)
-            | Self::Duplicate(cause)
+            | Self::Conflict(cause)
             | Self::Data(cause)
-            | Self::Defect(cause) => RepoError::Unknown(cause),
-        }
+            | Self::Defect(cause) => cause,
+        })
+    }
+
+    /// Whether what was sent may have been executed all the same. An error that the server puts into words undoes the
+    /// transaction.
+    pub(crate) const fn is_open(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::Unconfirmed(_))
     }
 
     /// Whether the same may well succeed in a moment.
-    pub(crate) fn is_passing(&self) -> bool {
+    pub(crate) const fn is_passing(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::Away(_) | Self::Contention(_) | Self::Locked(_))
+    }
+
+    /// Whether the connection goes on as before. Otherwise it is closed, or a new one serves better.
+    pub(crate) const fn leaves_connection_fit(&self) -> bool {
+        matches!(self, Self::Contention(_) | Self::Locked(_) | Self::Conflict(_) | Self::Data(_))
+    }
+
+    /// No answer came in time.
+    pub(crate) fn late() -> Self {
+        Self::Lost("the database did not answer in time".into())
     }
 
     /// A stored row that the domain cannot be made of.
@@ -78,23 +97,23 @@ impl Failure {
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
-        match error.code().cloned() {
-            Some(state) => of_state(&state, error.into()),
-            None => Self::Lost(error.into()),
-        }
+        let Some(said) = error.as_db_error() else { return Self::Lost(error.into()) };
+        let (state, is_final) = (said.code().clone(), is_final(said));
+        // Without the detail, which may quote what a caller has sent.
+        let cause = format!("{}: {}, SQLSTATE {}", said.severity(), said.message(), state.code()).into();
+        if is_final { Self::Lost(cause) } else { of_state(&state, cause) }
     }
 }
 
-impl From<ServerError> for Failure {
-    fn from(error: ServerError) -> Self {
-        let state = error.state.clone();
-        of_state(&state, error.into())
-    }
+/// The server gives up the whole connection, at a moment that is not known, rather than one statement.
+fn is_final(error: &DbError) -> bool {
+    matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
 }
 
 fn of_state(state: &SqlState, cause: Cause) -> Failure {
-    if *state == SqlState::UNIQUE_VIOLATION {
-        return Failure::Duplicate(cause);
+    // A batch divides by zero where something is not as it was read.
+    if [SqlState::UNIQUE_VIOLATION, SqlState::DIVISION_BY_ZERO].contains(state) {
+        return Failure::Conflict(cause);
     }
     if *state == SqlState::LOCK_NOT_AVAILABLE {
         return Failure::Locked(cause);
@@ -103,6 +122,10 @@ fn of_state(state: &SqlState, cause: Cause) -> Failure {
         [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::QUERY_CANCELED];
     if contention.contains(state) {
         return Failure::Contention(cause);
+    }
+    let missing = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::UNDEFINED_OBJECT];
+    if missing.contains(state) {
+        return Failure::Away(format!("the schema is not up to date, run `balance migrate`: {cause}").into());
     }
     // A plan or statement that went stale under a schema change: a new connection has fresh ones.
     let outdated = [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME];
@@ -134,15 +157,18 @@ mod tests {
             assert!(matches!(of(code), Failure::Contention(_)), "{code}");
         }
         for code in [
-            "08006", "25006", "25P03", "28P01", "3D000", "53300", "53100", "57P01", "57P02", "57P03", "58030",
+            "08006", "25006", "25P03", "28P01", "3D000", "42P01", "42704", "53300", "53100", "57P01",
+            "57P02", "57P03", "58030",
         ] {
             assert!(matches!(of(code), Failure::Away(_)), "{code}");
         }
         for code in ["22021", "22003", "23514", "23502", "54000"] {
             assert!(matches!(of(code), Failure::Data(_)), "{code}");
         }
-        assert!(matches!(of("23505"), Failure::Duplicate(_)));
-        for code in ["42P01", "42601", "XX000", "25P02"] {
+        for code in ["23505", "22012"] {
+            assert!(matches!(of(code), Failure::Conflict(_)), "{code}");
+        }
+        for code in ["42601", "XX000", "25P02"] {
             assert!(matches!(of(code), Failure::Defect(_)), "{code}");
         }
     }

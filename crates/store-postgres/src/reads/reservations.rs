@@ -8,7 +8,7 @@ use balance_domain::{
 
 use crate::{
     PostgresStore,
-    failure::Failure,
+    error::Failure,
     rows,
     statements::RESERVATION_BY_KEY,
     values::{At, bucket, state_name},
@@ -62,7 +62,8 @@ SELECT count(*) FROM (
     ORDER BY r.expires_at, r.user_id LIMIT $2
 ) AS r";
 
-/// See [`crate::statements::planned`].
+/// See `plans`.
+#[cfg(test)]
 pub(crate) fn planned() -> [(String, &'static [&'static str]); 3] {
     [
         (PAGE.into(), &["operations_pkey", "reservations_listing", "reservations_pkey"]),
@@ -86,11 +87,11 @@ impl StoreFigures for PostgresStore {
     }
 
     fn optimistic_batches(&self) -> OptimisticBatches {
-        self.recent().batches()
+        self.contention().optimistic_batches()
     }
 
     fn account_reads(&self) -> AccountReads {
-        self.recent().account_reads()
+        self.cache().account_reads()
     }
 }
 
@@ -103,7 +104,7 @@ impl PostgresStore {
         let rows = self
             .read(RESERVATION_BY_KEY, &[&bucket(user_id), &user_id.get(), &service_id.get(), &order_id.get()])
             .await?;
-        rows.first().map(rows::reservation).transpose().map_err(Failure::into_error)
+        rows.first().map(|row| rows::reservation(row, 0)).transpose().map_err(Failure::into_error)
     }
 
     pub(crate) async fn reservations_page(
@@ -122,7 +123,7 @@ impl PostgresStore {
             let state = query.state.map(state_name);
             self.read(PAGE, &[&bucket, &user, &state, &created_at, &service, &order, &rows_max]).await?
         };
-        let found = rows.iter().map(rows::reservation);
+        let found = rows.iter().map(|row| rows::reservation(row, 0));
         let found = found.collect::<Result<Vec<_>, Failure>>().map_err(Failure::into_error)?;
         Ok(Page::from_surplus(found, query.limit, |reservation| ReservationPosition {
             created_at: reservation.created_at,

@@ -194,9 +194,11 @@ async fn a_removal_of_a_service_closes_no_circle_of_waiting() {
     here.add_services(&[9, 8]).await;
     here.deposit(1, 100).await;
     here.reserve(order(1, 9, 1), 1, 60).await;
-    // As a batch under locks does it: the account first, services in a later statement.
+    // As a batch does it that locks its rows first.
     let locked = client(&two.database.server.url(&two.database.name)).await;
-    locked.batch_execute("BEGIN; SELECT FROM accounts WHERE user_id = 1 FOR UPDATE").await.unwrap();
+    let lock =
+        "BEGIN; LOCK TABLE services IN ACCESS SHARE MODE; SELECT FROM accounts WHERE user_id = 1 FOR UPDATE";
+    locked.batch_execute(lock).await.unwrap();
     let (_, (), waited) = tokio::join!(
         here.reserve(order(1, 9, 2), 1, 60),
         async {
