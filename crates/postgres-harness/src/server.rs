@@ -89,8 +89,8 @@ impl Server {
         Self::launched(bin, identity, options, data)
     }
 
-    /// A hot standby of this server with the same options: a copy that follows it by streaming replication, under this name for
-    /// `synchronous_standby_names`. Returns when it streams.
+    /// A hot standby of this server with the same options: a copy that follows it by streaming replication, under
+    /// this name for `synchronous_standby_names`. Returns when it streams.
     ///
     /// # Panics
     ///

@@ -27,7 +27,7 @@ impl Deref for Opened {
 }
 
 impl Opened {
-    /// The store at so many seconds after some day.
+    /// The store at `seconds` after some day.
     pub(crate) fn at(&self, seconds: i64) -> &SqliteStore {
         self.clock.set(at(seconds));
         &self.store
