@@ -50,8 +50,8 @@ CREATE INDEX reservations_active ON reservations (user_id, expires_at) WHERE sta
 -- and deletes share few leaves.
 CREATE INDEX reservations_due ON reservations (expires_at) WHERE state = 'active';
 
--- A user's reservations, latest made first, page by page. (The rest of the key follows.) Those of a short history are all
--- read and sorted; they enter this index with the account's 1,000th operation.
+-- A user's reservations, latest made first, page by page. (The rest of the key follows.) Those of a short history
+-- are all read and sorted; they enter this index with the account's 1,000th operation.
 CREATE INDEX reservations_by_time ON reservations (user_id, created_at) WHERE is_listed = 1;
 
 -- Append-only, but for comments, which are erased when the account is closed. Rows may carry a kilobyte of comment,
@@ -86,9 +86,10 @@ CREATE TABLE operations (
     CHECK ((idempotency_key IS NULL) = (fingerprint IS NULL))
 ) STRICT;
 
--- An account's first 1,000 operations. They are in none of the indexes of history, so that most commands write to fewer
--- B-trees: as long as there are no more, the index of keys, which every command writes to anyway, leads to all of them but
--- those without a key, which have an index of their own. When the 1,000th comes, all of them are listed here, once.
+-- An account's first 1,000 operations. They are in none of the indexes of history, so that most commands write to
+-- fewer B-trees: as long as there are no more, the index of keys, which every command writes to anyway, leads to
+-- all of them but those without a key, which have an index of their own. When the 1,000th comes, all of them are
+-- listed here, once.
 CREATE TABLE early_operations (
     user_id      INTEGER NOT NULL REFERENCES accounts (user_id),
     seq          INTEGER NOT NULL CHECK (seq BETWEEN 1 AND 1000),

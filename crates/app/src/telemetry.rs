@@ -32,8 +32,8 @@ use crate::settings::{LogFormat, Settings};
 /// Log lines that wait to be written to one place; a place that is slower loses lines.
 const WAITING_LINES_MAX: usize = 16_384;
 
-/// The decoder writes a line for every request that is no HTTP, which anybody can send as fast as they like. The service
-/// counts these (`balance_http_connections_ended_total`).
+/// The decoder writes a line for every request that is no HTTP, which anybody can send as fast as they like. The
+/// service counts these (`balance_http_connections_ended_total`).
 const QUIET: &str = "actix_http=off";
 
 /// Seconds; from a lone command on a fast disk to a request that waited for a database.
@@ -122,7 +122,7 @@ impl LostLines {
     }
 }
 
-/// A full buffer drops lines instead of holding up whoever logs.
+/// A full buffer drops lines instead of blocking the caller.
 fn non_blocking(place: impl Place) -> (NonBlocking, WorkerGuard, LostLines) {
     let failed = Lost::default();
     let lines = Lines::new(place, Lost::clone(&failed));

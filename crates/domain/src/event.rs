@@ -9,8 +9,8 @@ use crate::{
     Actor, Fact, FactKind, Invalid, OperationKind, RecordedFact, RecordedOperation, ServiceId, Timestamp, UserId,
 };
 
-/// A place in the feed of one ledger: behind an event, or before all of them. Stores use the numbers as they need; the order
-/// of places is that of events.
+/// A place in the feed of one ledger: behind an event, or before all of them. Stores use the numbers as they need;
+/// the order of places is that of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventPosition {
     /// The batch, or the operation, that the event came with.

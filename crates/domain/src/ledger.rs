@@ -1,4 +1,4 @@
-//! The driving side: what HTTP, the sweeper and the command line ask of the ledger.
+//! The driving side: what HTTP, the sweeper and the command line call.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What can be asked of history, and how its pages follow each other.
+//! Queries of history, and how its pages follow each other.
 //!
 //! A page ends at a *position* in the order asked for; the next page starts behind it. Positions are made
 //! of values that never change once written, so writers cannot make a reader skip or repeat a row.
@@ -7,7 +7,7 @@ use crate::{Amount, Invalid, OperationKind, OrderId, ReservationState, ServiceId
 
 /// The largest page.
 pub const LIMIT_MAX: u16 = 200;
-/// The size of a page that nobody asked a size for.
+/// The default size of a page.
 pub const LIMIT_DEFAULT: u16 = 50;
 
 /// How many rows a page may have: `1 ..= 200`, 50 by default.

@@ -13,16 +13,17 @@
 //!
 //! # Invariants
 //!
-//! - Submissions that share an account keep their order, within a call and within a lane; replies come in the call's order.
-//!   Only a call whose submissions have one lane each is divided among lanes, and of none is a submission divided.
+//! - Submissions that share an account keep their order, within a call and within a lane; replies come in the
+//!   call's order. A call is split by lane only if each of its submissions has one lane; a submission is never
+//!   split.
 //! - The runner owns the transaction. A caller that goes away changes nothing: what was queued is executed.
 //! - Queues are bounded by count and bytes, and by age where more waits than one batch carries. What does not fit is
 //!   refused at once and not executed.
 //! - One submission that makes the store panic or fail internally does not take its neighbours down: the batch
 //!   is divided and run again. `bisect.rs` says why that is safe.
 //! - A read joins only a batch that was not sent yet, so that it sees every reply given before it started.
-//! - No caller waits for ever on this crate's account: a runner survives a panic, and those whose batch it struck
-//!   are told; so are all that wait when the runtime shuts down. The store is trusted to bound its own time.
+//! - No caller waits for ever because of this crate: a runner survives a panic and answers the calls of its batch
+//!   with an error; calls that wait when the runtime shuts down get one too. The store must bound its own time.
 
 mod bisect;
 mod lane;

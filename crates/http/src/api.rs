@@ -24,7 +24,7 @@ pub struct Api {
 /// What an operator may choose about the contract.
 #[derive(Clone, Debug)]
 pub struct HttpSettings {
-    /// The currency that balances are told in.
+    /// The currency of all balances.
     pub currency: Currency,
     /// How long a reservation stands whose caller names no limit.
     pub reservation_ttl_default: Ttl,

@@ -1,5 +1,5 @@
 //! The handlers: one file per resource, one function per call. Each takes what the extractors parsed, asks the
-//! ledger once, and says what came of it.
+//! ledger once, and answers with the result.
 
 mod balances;
 mod batches;

@@ -43,7 +43,7 @@ pub struct ServerOptions {
     pub keep_alive: Duration,
     /// How long a caller may take none of its answer.
     pub unread_timeout: Duration,
-    /// How long requests may take to end once the server is told to stop.
+    /// How long requests may take to end once the server stops.
     pub shutdown_timeout: Duration,
     /// The text of `/metrics`, if there is to be such a page.
     pub metrics: Option<MetricsText>,

@@ -25,8 +25,8 @@ pub struct CsvReports {
 }
 
 impl CsvReports {
-    /// Reports go into `folder`. Nothing is touched before the first report is finished. Files for spreadsheets name the
-    /// currency.
+    /// Reports go into `folder`. Nothing is touched before the first report is finished. Files for spreadsheets
+    /// name the currency.
     pub fn new(folder: PathBuf, currency: impl Into<String>) -> Self {
         Self { folder, currency: currency.into() }
     }

@@ -8,7 +8,7 @@
 //! - a service or an order has an index of its own in the order of time.
 //! - amounts have an index, one kind by kind, and one of each service kind by kind, from which the order is merged.
 //! - where filter and order do not fit one index, the filter's index is asked whether it has few rows: then
-//!   those are sorted, otherwise they are so many that reading in order soon finds a page of them.
+//!   those are sorted, otherwise they are frequent enough that reading in order soon finds a page of them.
 
 mod sql;
 
@@ -29,7 +29,7 @@ use sql::Source;
 #[cfg(test)]
 pub(crate) use sql::planned;
 
-/// So many rows are read and sorted for one page in a few milliseconds.
+/// This many rows are read and sorted for one page in a few milliseconds.
 const FEW: i64 = 4_000;
 
 /// The operations to look at: `first_seq <= seq < end_seq`.

@@ -46,7 +46,8 @@ struct Inner {
 }
 
 impl PostgresStore {
-    /// Checks the options; what depends on the time is decided by `clock`. Connects to nothing: a database that is away at start is one that is away later.
+    /// Checks the options; what depends on the time is decided by `clock`. Connects to nothing: a database that is
+    /// away at start is one that is away later.
     pub fn new(options: PostgresOptions, clock: Arc<dyn Clock>) -> Result<Self, RepoError> {
         let connector = Connector::new(&options).map_err(RepoError::Internal)?;
         let pool = |connections_max| connector.pool(connections_max).map_err(RepoError::Internal);

@@ -1,7 +1,7 @@
 //! API keys of a file that a running service owns: the command line changes them beside it.
 //!
-//! The service notices commits of others, and nothing that it caches depends on keys. Its lock is left alone: it keeps a second
-//! service out, not this.
+//! The service notices commits of others, and nothing that it caches depends on keys. Its lock is left alone: it
+//! keeps a second service out, not this.
 
 use std::{path::Path, sync::Mutex, sync::PoisonError};
 

@@ -1,5 +1,6 @@
-//! [`EventRepo`] on the file. There is one writer and no operation is ever deleted, so the row id of operations is the order
-//! in which they were committed, without gaps; a fact stands behind the operation that was the last one before it.
+//! [`EventRepo`] on the file. There is one writer and no operation is ever deleted, so the row id of operations is
+//! the order in which they were committed, without gaps; a fact stands behind the operation that was the last one
+//! before it.
 
 use async_trait::async_trait;
 use balance_domain::{

@@ -17,8 +17,8 @@ use crate::{
     writer::{Session, Verdict},
 };
 
-/// Decides and records the submissions. Should the batch as a whole fail on a defect, it is cut in halves until
-/// the defect stands alone, so that neighbours are not disturbed.
+/// Decides and records the submissions. A batch that fails on a bug is bisected until the culprit is alone, so that
+/// its neighbours are not affected.
 pub(crate) fn execute(session: &mut Session, submissions: &[Submission]) -> Result<Vec<Reply>, RepoError> {
     match attempt(session, submissions) {
         Err(RepoError::Internal(cause)) if submissions.len() > 1 => {

@@ -30,9 +30,9 @@ const INDEX_STEP_BYTES: u64 = 32 * 1024;
 const INDEX_STEP_PAGES: u64 = 4096;
 const BLOCK_BYTES: u64 = 4096;
 
-/// Pages, beyond those in the log, that its index always has room for on the disk: more than a batch writes. SQLite extends
-/// the index after it has flushed a commit; were there no space for that, it would refuse a commit that a crash brings
-/// back.
+/// Pages, beyond those in the log, that its index always has room for on the disk: more than a batch writes. SQLite
+/// extends the index after it has flushed a commit; were there no space for that, it would refuse a commit that a
+/// crash brings back.
 const INDEX_AHEAD_PAGES: u64 = 32_768;
 
 /// The files that this process has open.
@@ -113,8 +113,8 @@ impl LedgerFile {
         Ok(())
     }
 
-    /// Makes sure that the index has room on the disk for whatever the next transaction appends to the log; refuses where
-    /// the disk is full.
+    /// Makes sure that the index has room on the disk for whatever the next transaction appends to the log; refuses
+    /// where the disk is full.
     pub(crate) fn reserve_index(&self, log_pages: u32) -> Result<(), RepoError> {
         let steps = (u64::from(log_pages) + INDEX_AHEAD_PAGES) / INDEX_STEP_PAGES + 1;
         let (wanted, reserved) = (steps * INDEX_STEP_BYTES, self.index_bytes.load(Ordering::Relaxed));
@@ -215,8 +215,8 @@ fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the permissions of others that a restore by `cp`, or an older release, left. Not through a link: the log and its
-/// index have no reason to be one.
+/// Removes the permissions of others that a restore by `cp`, or an older release, left. Not through a link: the log
+/// and its index have no reason to be one.
 fn make_private(path: &Path) -> Result<(), RepoError> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,

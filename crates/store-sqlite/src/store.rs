@@ -26,8 +26,8 @@ pub struct SqliteOptions {
     pub migrate: bool,
     /// Connections that read at the same time, at least 1. Each costs up to about 2 MiB.
     pub readers: usize,
-    /// About how many accounts are remembered as they were written last; 0 remembers none. About 120 bytes each, and 90 per
-    /// active reservation.
+    /// About how many accounts are cached; 0 switches the cache off. About 120 bytes each, and 90 per active
+    /// reservation.
     pub recent_accounts_max: usize,
 }
 
@@ -81,9 +81,9 @@ impl SqliteStore {
         schema::migrate(&mut connection)
     }
 
-    /// Writes a copy of the ledger, of one moment. The file may be in use, also by another process: this only
-    /// reads, takes no lock and migrates nothing. `to` must not exist yet, and does not exist before the copy is
-    /// whole and on the disk. The copy opens like any other file.
+    /// Writes a consistent copy of the ledger. The file may be in use, also by another process: this only reads,
+    /// takes no lock and migrates nothing. `to` must not exist yet, and does not exist before the copy is whole and
+    /// on the disk. The copy opens like any other file.
     ///
     /// [`RepoError::Unavailable`] if there is no ledger at `from`, or the copy cannot be written.
     pub fn backup(from: &Path, to: &Path) -> Result<(), RepoError> {

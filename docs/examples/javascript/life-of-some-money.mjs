@@ -45,7 +45,7 @@ const what = { user_id: user, service_id: service, order_id: order };
 const reserved = await balance.post('/reservations', { ...what, amount: 30_000 }, `order-${order}-reserve`);
 expect(reserved.body.state, 'active');
 
-// Delivered for less: a capture is final unless told otherwise, and gives the rest back.
+// Delivered for less: a capture is final by default and gives the rest back.
 const less = { ...what, amount: 25_000 };
 const captured = await balance.post('/reservations/capture', less, `order-${order}-capture`);
 expect([captured.body.captured, captured.body.released], [25_000, 5_000]);

@@ -23,7 +23,7 @@ pub(super) fn describe() {
     );
     describe_counter!(
         "balance_store_account_reads_total",
-        "Balances read: confirmed as they were remembered, or looked up"
+        "Balances read: confirmed from the cache, or looked up"
     );
     describe_gauge!(
         "balance_reservations_active",

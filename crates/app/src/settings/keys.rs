@@ -138,14 +138,14 @@ pub(crate) const KEYS: &[Key] = &[
     key(
         "database.recent_accounts_max",
         "200000",
-        "Accounts that are remembered as they were written last, so that most batches and reads need no look first:\n\
-         about 150 bytes each, and 90 per active reservation; 0 remembers none.",
+        "Accounts in the cache, with which most batches and balance reads need no look-up first:\n\
+         about 150 bytes each, and 90 per active reservation; 0 switches it off.",
     ),
     key("database.deadline_ms", "5000", "Time for one call, its repetitions included, in milliseconds."),
     key(
         "database.ca_file",
         "",
-        "Certificates (PEM) to trust for TLS to PostgreSQL, in the place of the system's. TLS is asked for with\n\
+        "Certificates (PEM) to trust for TLS to PostgreSQL instead of the system's. TLS is requested with\n\
          sslmode in the URL.",
     ),
     key(

@@ -240,7 +240,7 @@ async fn each_call_is_open_to_its_own_scope_and_to_nobody_else(world: World) {
     world.audit();
 }
 
-/// Whoever may not do a thing may not learn either what came of it.
+/// A key without the scope of a call does not get its stored answer either.
 async fn a_kept_answer_is_not_repeated_to_a_key_without_the_scope(world: World) {
     let owner = key(1, vec![Scope::Deposit, Scope::Reserve]);
     let other = key(2, every_scope_but(&[Scope::Deposit]));

@@ -11,7 +11,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn every_mistake_is_told_at_once() {
+fn every_mistake_is_reported_at_once() {
     let world = World::new(Store::Sqlite)
         .with("BALANCE_LISTEN", "nowhere")
         .with("BALANCE_DATABASE_URL", "mysql://root:canary-password@host/db")

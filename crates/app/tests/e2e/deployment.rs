@@ -36,7 +36,7 @@ fn service(name: &str) -> Yaml {
     service
 }
 
-/// Puts values in the place of `${NAME:?what to do}`, as compose does with those of deploy/.env.
+/// Replaces `${NAME:?what to do}` with values, as compose does with those of deploy/.env.
 fn interpolated(text: &str, secrets: &[(&str, &str)]) -> String {
     let mut text = text.to_owned();
     while let Some(start) = text.find("${") {

@@ -2,7 +2,7 @@
 //!
 //! Each test of [`on_every_store!`] runs on an embedded SQLite file and on a real PostgreSQL of its own database.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::print_stdout, reason = "what a test has counted is told to who asks for it")]
+#![expect(clippy::print_stdout, reason = "what a test has counted is printed on request")]
 
 mod access;
 mod access_matrix;

@@ -92,8 +92,8 @@ fn is_repeat(state: &State, submission: &Submission) -> bool {
     submission.commands.len() > 1 && keyed.next().is_some_and(is_answered) && keyed.all(is_answered)
 }
 
-/// What a command without a key is answered in a repeat that comes too late for it: after `[extend, capture]` nothing is left to
-/// extend, and all the same the repeat must not be refused. It is shown what it is about, as that is now.
+/// The answer to a command without a key in a retry that comes too late for it: after `[extend, capture]` nothing
+/// is left to extend, but the retry must not be refused. It gets the current state of its reservation.
 fn too_late(state: &State, command: &Command, rejection: &Rejection) -> Option<Decision> {
     use Rejection::{AccountClosed, ReservationCaptured, ReservationExpired, ReservationReleased};
     let receipt = match (command, rejection) {

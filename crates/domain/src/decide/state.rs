@@ -31,8 +31,8 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// Whether the request, which has this fingerprint, is the first one again. The fingerprint says whether there was a
-    /// comment; of one that was erased nothing more is known, so any will do.
+    /// Whether the request, which has this fingerprint, is the first one again. The fingerprint says whether there
+    /// was a comment; of one that was erased nothing more is known, so any will do.
     pub(super) fn has_meaning_of(&self, command: &MoneyCommand, fingerprint: Fingerprint) -> bool {
         self.fingerprint == fingerprint && (self.comment.is_none() || self.comment == command.comment)
     }
@@ -101,7 +101,7 @@ impl State {
         (state, changes)
     }
 
-    /// Makes room for the answers of so many commands, so that the table of keys, the largest, does not grow step by
+    /// Reserves room for the answers of `commands`, so that the table of keys, the largest, does not grow step by
     /// step.
     pub(super) fn reserve(&mut self, commands_count: usize) {
         self.answered.reserve(commands_count);

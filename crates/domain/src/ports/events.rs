@@ -22,8 +22,8 @@ pub enum FeedError {
 ///
 /// # Contract
 ///
-/// - What was answered before a call began is in the feed of that call or before its place: nothing that is written later
-///   ever comes before a place that was given out. Complete, for ever.
+/// - What was answered before a call began is in the feed of that call or before its place: nothing that is written
+///   later ever comes before a place that was given out. Complete, for ever.
 /// - Each account's operations come in the order of `seq`; a transfer's `transfer_in` and `transfer_out` are neighbours
 ///   of their own accounts only.
 /// - A fact comes behind the operations of its account that precede it, and before those that follow.

@@ -25,8 +25,8 @@ pub enum SubmitError {
         /// Why.
         rejection: Rejection,
     },
-    /// More reservations of its users are due than one transaction expires. Some were expired, nothing else was done: it
-    /// is to be submitted again, which [`Ledger`](crate::Ledger) does.
+    /// More reservations of its users are due than one transaction expires. Some were expired, nothing else was
+    /// done: it is to be submitted again, which [`Ledger`](crate::Ledger) does.
     #[error("more reservations are due than expire at once")]
     Postponed(Submission),
     /// We failed on this submission alone.
@@ -58,8 +58,8 @@ pub trait BalanceRepo: Send + Sync + 'static {
     /// The accounts, closed ones included, in the order asked for; `None` for a user whom nothing has happened to.
     async fn accounts(&self, user_ids: Vec<UserId>) -> Result<Vec<Option<AccountAsOf>>, RepoError>;
 
-    /// One account, if the store knows it without waiting for anything, with the promises of [`accounts`](Self::accounts);
-    /// `None` says nothing. Never waits for a disk, a network or a transaction.
+    /// One account, if the store knows it without waiting for anything, with the promises of
+    /// [`accounts`](Self::accounts); `None` says nothing. Never waits for a disk, a network or a transaction.
     fn recall_account(&self, user_id: UserId) -> Option<AccountAsOf> {
         // A store that caches nothing.
         let _ = user_id;
@@ -91,7 +91,7 @@ pub trait BalanceRepo: Send + Sync + 'static {
     /// Up to `users_max` distinct users who have a due reservation, longest due first.
     async fn due_users(&self, users_max: u32) -> Result<Vec<UserId>, RepoError>;
 
-    /// Pushes the whole ledger, of one moment, into the sink: see [`LedgerSink`]. Memory stays flat.
+    /// Pushes one snapshot of the whole ledger into the sink: see [`LedgerSink`]. Memory stays flat.
     async fn scan(&self, sink: Arc<dyn LedgerSink>) -> Result<(), RepoError>;
 
     /// Whether the store can be reached and its schema is the one this binary knows.
@@ -109,7 +109,7 @@ pub trait LedgerSink: Send + Sync + 'static {
     fn operation(&self, operation: RecordedOperation);
     /// A reservation of the account that came last.
     fn reservation(&self, reservation: Reservation);
-    /// Something that the store keeps beside an account's rows, so as to find them again, is not as they say. At any time.
+    /// Something that the store keeps to find an account's rows does not match them. May come at any time.
     fn damage(&self, user_id: UserId, what: &'static str);
 }
 
@@ -152,8 +152,8 @@ pub trait ReportRepo: Send + Sync + 'static {
     /// Captures and refunds per service whose `created_at` lies in the period, in any order. One moment.
     async fn revenue(&self, period: Period) -> Result<Vec<RevenueLine>, RepoError>;
 
-    /// Keeps a report in the place of an earlier one of its month, unless that one is final: then the final
-    /// one stays. Answers the one that is kept. Lines come back in the order given.
+    /// Stores a report, which replaces an earlier one of its month unless that one is final. Returns the one that
+    /// is stored. Lines keep their order.
     async fn save_report(&self, report: RevenueReport) -> Result<RevenueReport, RepoError>;
 
     /// The report of a month, as it was kept.

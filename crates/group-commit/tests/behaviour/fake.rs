@@ -1,4 +1,4 @@
-//! A store that commits when the test says so and remembers what it was asked.
+//! A store that commits when the test says so and records its calls.
 
 use std::sync::{Arc, Mutex};
 
@@ -56,7 +56,7 @@ impl Fake {
         })
     }
 
-    /// Lets so many calls pass, then waits until nothing moves any more.
+    /// Lets `calls` calls pass, then waits until nothing moves any more.
     pub(crate) async fn release(&self, calls: usize) {
         self.gate.add_permits(calls);
         settle().await;

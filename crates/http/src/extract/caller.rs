@@ -60,7 +60,7 @@ impl<O: Documented> Caller<O> {
         self.context.operation_seq.set(operation_seq);
     }
 
-    /// Logs what is underneath a failure that is told inside an answer of success.
+    /// Logs the cause of a failure that is reported inside a successful answer.
     pub(crate) fn note(&self, problem: &Problem) {
         log_cause(problem, &self.context);
     }

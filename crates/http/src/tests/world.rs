@@ -1,4 +1,4 @@
-//! A small company: the model store, a clock that moves when told, one service, and a way to call the API.
+//! A small company: the model store, a manual clock, one service, and a way to call the API.
 
 use std::{fmt::Write, rc::Rc, sync::Arc};
 

@@ -307,7 +307,7 @@ impl World {
         }
     }
 
-    /// Whoever is not known yet may receive, too: the account appears with the first money.
+    /// An unknown user may receive, too: the account appears with the first money.
     fn can_receive(&self, user_id: UserId, amount: Amount) -> Result<(), Rejection> {
         self.not_closed(user_id)?;
         let held = self.books.get(&user_id).map_or(0, |book| book.available + book.reserved);

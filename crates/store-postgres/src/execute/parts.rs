@@ -11,8 +11,8 @@ use balance_domain::{
 pub(super) struct Parts<'a> {
     /// What runs first.
     pub(super) first: Cow<'a, [Submission]>,
-    /// What is set apart, or comes after something that is and shares an account with it: it runs afterwards, so that the
-    /// order of submissions is kept for every account.
+    /// What is set apart, or comes after something that is and shares an account with it: it runs afterwards, so
+    /// that the order of submissions is kept for every account.
     pub(super) apart: Vec<Submission>,
     is_apart: Vec<bool>,
 }
@@ -83,8 +83,8 @@ mod tests {
     }
 
     fn merged(parts: Parts<'_>, first: &[&str], apart: &[&str]) -> String {
-        let told = |what: &&str| Err(RepoError::Internal((*what).to_owned().into()).into());
-        format!("{:?}", parts.merged(first.iter().map(told).collect(), apart.iter().map(told).collect()))
+        let failed = |what: &&str| Err(RepoError::Internal((*what).to_owned().into()).into());
+        format!("{:?}", parts.merged(first.iter().map(failed).collect(), apart.iter().map(failed).collect()))
     }
 
     #[test]

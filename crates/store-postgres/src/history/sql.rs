@@ -98,8 +98,8 @@ fn indexed(sort: OperationSort, condition: &str) -> String {
     rows(sort, &in_order(&format!("{condition} AND o.seq > 1000")))
 }
 
-/// The rows of an index in the order of amounts. It has `seq` too, so that what a period leaves out is passed over within
-/// it.
+/// The rows of an index in the order of amounts. It has `seq` too, so that what a period leaves out is passed over
+/// within it.
 fn by_amount(condition: &str) -> String {
     format!(
         "operations o WHERE o.bucket = $1 AND o.user_id = $2 AND {condition} AND o.seq > 1000 \

@@ -110,7 +110,7 @@ async fn a_lock_on_something_else_is_waited_for_until_the_deadline() {
     assert!(waiting.await.unwrap().unwrap()[0].is_ok());
 }
 
-/// Reads that wait for the server take no connection away from batches, nor from whoever asks for readiness.
+/// Reads that wait for the server take no connection away from batches, nor from readiness checks.
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_that_wait_keep_no_money_from_moving() {
     let database = Database::migrated().await;

@@ -20,22 +20,22 @@ const UPDATE_ACCOUNT: &str = "
     UPDATE accounts SET closed = ?2, available = ?3, reserved = ?4, seq = ?5, last_at = ?6
     WHERE user_id = ?1 AND seq = ?7";
 
-/// Only for a user who has no operations: a row that was lost does not begin anew.
+/// Only for a user without operations: a lost row does not start over.
 const INSERT_ACCOUNT: &str = concat!(
     "INSERT INTO accounts (user_id, closed, available, reserved, seq, last_at)
     SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS ",
     ids_of_user!()
 );
 
-/// Leaves `created_at` alone, so that the index by time is not touched; a reservation that began anew has another
+/// Leaves `created_at` alone, so that the index by time is not touched; a reservation that started over has another
 /// one and is not found.
 const UPDATE_RESERVATION: &str = "
     UPDATE reservations
     SET state = ?4, amount = ?5, captured = ?6, released = ?7, refunded = ?8, expires_at = ?10
     WHERE user_id = ?1 AND service_id = ?2 AND order_id = ?3 AND created_at = ?9";
 
-/// For a new reservation, and for one that begins anew under the key of an earlier one, which is listed if any is. The
-/// account is written already.
+/// For a new reservation, and for one that starts over under the key of an earlier one, which is listed if any is.
+/// The account is written already.
 const REPLACE_RESERVATION: &str = concat!(
     "INSERT INTO reservations (user_id, service_id, order_id, state, amount, captured, released, refunded,
                               created_at, expires_at, is_listed)
