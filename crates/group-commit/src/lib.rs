@@ -19,8 +19,8 @@
 //! - The runner owns the transaction. A caller that goes away changes nothing: what was queued is executed.
 //! - Queues are bounded by count and bytes, and by age where more waits than one batch carries. What does not fit is
 //!   refused at once and not executed.
-//! - One submission that makes the store panic or fail internally does not take its neighbours down: the batch
-//!   is divided and run again. `bisect.rs` says why that is safe.
+//! - One submission that makes the store panic or fail internally does not affect its neighbours: the batch is
+//!   bisected and retried. `bisect.rs` says why that is safe.
 //! - A read joins only a batch that was not sent yet, so that it sees every reply given before it started.
 //! - No caller waits for ever because of this crate: a runner survives a panic and answers the calls of its batch
 //!   with an error; calls that wait when the runtime shuts down get one too. The store must bound its own time.

@@ -6,7 +6,7 @@
 //! decide, and writes the result. Balances of recently committed accounts come from a cache (`recent`, ADR 10).
 //!
 //! Durability is write-ahead log, `synchronous=FULL`, read back at open. After a failed sync nobody knows what is
-//! on the disk, so the store refuses all further writes until the file is opened anew, which writes and flushes
+//! on the disk, so the store refuses all further writes until the file is reopened, which writes and flushes
 //! what it finds before anything is served (`recovery`). A full disk is no such failure: it refuses, and work goes
 //! on when there is space.
 

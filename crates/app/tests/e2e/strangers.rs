@@ -131,7 +131,7 @@ async fn heads_are_bounded_and_lines_end_as_they_must() {
     assert!((ended - 2.0).abs() < 0.1, "{ended}");
 }
 
-/// Whoever was answered and does not send the rest of the request has the same deadline as everybody else, on the
+/// A client that was answered and does not send the rest of the request has the same deadline as any other, on the
 /// first request of a connection and on later ones.
 #[tokio::test]
 async fn no_answer_lets_a_caller_stay() {

@@ -43,7 +43,7 @@ pub enum SubmitError {
 /// - Each submission is decided by [`decide_batch`](crate::decide_batch), or so that nobody can tell the
 ///   difference. An accepted one is durable before the reply is given; a rejected one leaves no trace.
 /// - A reply repeats for ever: the same key and meaning gives the first receipt again.
-/// - Reads are of one moment each, see every reply given before they started, and return what is recorded;
+/// - Each read is a consistent snapshot, sees every reply given before it started, and returns what is recorded;
 ///   `accounts` also says whether more is due. [`Ledger`](crate::Ledger) has that recorded first, so that all that
 ///   is ever returned is a state of the history.
 /// - A store is given a [`Clock`](crate::ports::Clock) and reads it where a decision is made: under the locks of the

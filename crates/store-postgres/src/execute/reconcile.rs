@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_did_meanwhile_is_told_as_it_is() {
+    fn what_another_did_meanwhile_is_returned_as_it_is() {
         let other = one(deposit(), vec![vec![answered(5, false)]], answered(6, true));
         assert_eq!(other, format!("{:?}", vec![answered(6, true)]));
     }

@@ -33,8 +33,8 @@ async fn a_server_that_was_away_at_start_is_found_when_it_comes() {
     assert!(matches!(store.ready().await, Err(RepoError::Unavailable(_))));
     assert!(matches!(store.migrate().await, Err(RepoError::Unavailable(_))));
     let teller = Teller::new(Arc::new(store.clone()), clock.clone());
-    let told = store.execute(vec![under("k", deposit_of(1, 5)).into()]).await;
-    assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
+    let answer = store.execute(vec![under("k", deposit_of(1, 5)).into()]).await;
+    assert!(matches!(answer, Err(RepoError::Unavailable(_))), "{answer:?}");
     server.restart();
     store.migrate().await.unwrap();
     store.ready().await.unwrap();

@@ -53,10 +53,10 @@ async fn a_schema_is_known_exactly_or_not_at_all() {
     assert_eq!(readiness(&store).await, "ready");
     server.psql(&name, "ALTER TYPE account_version RENAME TO not_made_yet");
     let outdated = open(options(&server.url(&name)), &SetClock::default());
-    let told = outdated.accounts(Vec::new()).await;
+    let answer = outdated.accounts(Vec::new()).await;
     assert!(
-        matches!(&told, Err(RepoError::Unavailable(cause)) if cause.to_string().contains("balance migrate")),
-        "{told:?}"
+        matches!(&answer, Err(RepoError::Unavailable(cause)) if cause.to_string().contains("balance migrate")),
+        "{answer:?}"
     );
     server.psql(&name, "ALTER TYPE not_made_yet RENAME TO account_version");
     server.psql(
@@ -101,8 +101,8 @@ async fn servers_that_could_lose_commits_are_refused() {
     let database = Database::migrated().await;
     let strict = |url: &str| open(PostgresOptions::new(url), &SetClock::default());
     let store = strict(&database.server.url(&database.name));
-    let told = store.ready().await;
-    assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
+    let answer = store.ready().await;
+    assert!(matches!(answer, Err(RepoError::Unavailable(_))), "{answer:?}");
     assert!(
         readiness(&store).await.contains("fsync off, full_page_writes off"),
         "{}",
@@ -123,8 +123,8 @@ async fn servers_that_could_lose_commits_are_refused() {
 async fn a_database_that_is_read_only_is_unavailable() {
     let database = Database::migrated().await;
     database.sql(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name));
-    let told = database.store.ready().await;
-    assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
+    let answer = database.store.ready().await;
+    assert!(matches!(answer, Err(RepoError::Unavailable(_))), "{answer:?}");
 }
 
 #[tokio::test]
