@@ -1,12 +1,12 @@
 -- The whole ledger.
 --
--- Every key and unique index of a user's rows begins with (bucket, user_id), and so do other indexes but for those of the
--- sweeper and of revenue, which are about everybody. `bucket` is a fixed hash of the user id (0-255), kept beside it: it
--- costs nothing here and lets the same schema be distributed by it (docs/scaling.md). There are no foreign keys and no
--- triggers: each would be work per row, while every row is written together with its account row, by one statement
--- that knows what all the others are.
+-- Every key and unique index of a user's rows begins with (bucket, user_id), and so do other indexes but for those
+-- of the sweeper and of revenue, which are about everybody. `bucket` is a fixed hash of the user id (0-255), kept
+-- beside it: it costs nothing here and lets the same schema be distributed by it (docs/scaling.md). There are no
+-- foreign keys and no triggers: each would be work per row, while every row is written together with its account
+-- row, by one statement that knows what all the others are.
 --
--- One CHECK per table: they are the second line behind the rules, and each is made ready anew for every statement.
+-- One CHECK per table: they are the second line behind the rules, and each is prepared again for every statement.
 -- Times are UTC with microseconds. Amounts are integers of minor units.
 
 -- One row per user, which answers for everything that is theirs. Updated by every command: a third of each page
@@ -14,8 +14,8 @@
 -- A row exists only once something happened to it.
 --
 -- `version` is a random number, another one whenever anything of the user is written: a row of the version that was
--- read proves that all of the user is as it was read, on this server or on one that took over. Whoever mends rows of a
--- user by hand changes the version of the account, too.
+-- read proves that all of the user is as it was read, on this server or on one that took over. To repair rows of a
+-- user by hand, also change the version of the account.
 CREATE TABLE accounts (
     user_id   bigint      NOT NULL,
     available bigint      NOT NULL,
@@ -107,22 +107,23 @@ CREATE TABLE operations (
 CREATE UNIQUE INDEX operations_by_key ON operations (bucket, user_id, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 
--- History by kind and amount, of one service and of one order. An account's first 1,000 operations are not in these indexes:
--- they are found by their number as quickly, and nearly every account stays below, so that most commands write to two
--- indexes of this table in the place of five. Only statements that say `seq > 1000` can use them: those of history,
--- which read the others beside (crates/store-postgres/src/history/sql.rs).
+-- History by kind and amount, of one service and of one order. An account's first 1,000 operations are not in these
+-- indexes: they are found by their number as quickly, and nearly every account stays below, so that most commands
+-- write to two indexes of this table instead of five. Only statements that say `seq > 1000` can use them: those of
+-- history, which read the others beside (crates/store-postgres/src/history/sql.rs).
 CREATE INDEX operations_by_kind ON operations (bucket, user_id, kind, amount, seq) WHERE seq > 1000;
 CREATE INDEX operations_by_service ON operations (bucket, user_id, service_id, seq)
     WHERE seq > 1000 AND service_id IS NOT NULL;
 CREATE INDEX operations_by_order ON operations (bucket, user_id, order_id, seq)
     WHERE seq > 1000 AND order_id IS NOT NULL;
 
--- Histories by amount: all kinds together, and of one service, without an account's first 1,000 operations like the others.
+-- Histories by amount: all kinds together, and of one service, without an account's first 1,000 operations like the
+-- others.
 --
--- All kinds together, because a period of a long history may leave out all of a kind's large amounts: merged from the
--- kinds, the page would have to wait for the first row of each. `reserved_after >= 0` is true of every row. It keeps the
--- index to the statements that say so: to a planner that knows nothing of the table any index that begins with the user
--- looks as good as the one that is meant.
+-- All kinds together, because a period of a long history may leave out all of a kind's large amounts: merged from
+-- the kinds, the page would have to wait for the first row of each. `reserved_after >= 0` is true of every row. It
+-- keeps the index to the statements that say so: to a planner that knows nothing of the table any index that begins
+-- with the user looks as good as the one that is meant.
 CREATE INDEX operations_by_amount ON operations (bucket, user_id, amount, seq)
     WHERE seq > 1000 AND reserved_after >= 0;
 CREATE INDEX operations_by_service_amount ON operations (bucket, user_id, service_id, kind, amount, seq)

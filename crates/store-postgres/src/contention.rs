@@ -1,8 +1,8 @@
 //! Who was in the way of batches lately, so that the next ones take another way at once.
 //!
-//! What is decided on the cache, or on a snapshot, and conflicts with what others have written meanwhile was done in
-//! vain. After a conflict nothing is tried that way for a while, twice as long each time until it succeeds again. And an
-//! account that somebody keeps locked is left out of batches for a while: see `execute::around`.
+//! What is decided on the cache, or on a snapshot, and conflicts with what others have written meanwhile was done
+//! in vain. After a conflict nothing is tried that way for a while, twice as long each time until it succeeds
+//! again. And an account that somebody keeps locked is left out of batches for a while: see `execute::around`.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,8 +1,8 @@
 //! Batches: read, decide, write if unchanged; again until the outcome is certain or time is up.
 //!
-//! Whatever belongs to a user is written together with the row of their account, which gets another version. So a row of
-//! the version that was read proves that everything was as it was read, at the moment of the write, and no lock is held
-//! while anybody decides:
+//! Whatever belongs to a user is written together with the row of their account, which gets another version. So a
+//! row of the version that was read proves that everything was as it was read, at the moment of the write, and no
+//! lock is held while anybody decides:
 //!
 //! | Course | Round trips | Statements | Locks, until the commit |
 //! |---|---|---|---|
@@ -15,14 +15,15 @@
 //! | a service is reserved for the first time, an account is closed | +3 | `BEGIN`; `WRITE_…`; `MARK_SERVICES_USED`, `ERASE_COMMENTS`; `COMMIT` | as above, then the rows of the services |
 //!
 //! What confirms that nothing has changed: the account's version; for a key, the unique index over keys; for a
-//! reservation that is made, its primary key; for a service, a count under the lock that a removal waits for. A refusal, or
-//! the answer to a repeat, is not written, so it is never given out of the cache.
+//! reservation that is made, its primary key; for a service, a count under the lock that a removal waits for. A
+//! refusal, or the answer to a repeat, is not written, so it is never given out of the cache.
 //!
-//! A commit that was sent and not answered may have happened, or may yet happen. Then the same batch is attempted again on
-//! a snapshot. Either that shows what the first attempt has written: keys turn it into repeats. Or it shows the rows that
-//! the first attempt was decided on: what is written now takes their versions away from it. Or it shows something else, and
-//! then the first attempt finds it as well and writes nothing. What expires by the time of the second attempt is written,
-//! too. And what was found done already is answered for only after a commit that all standbys have confirmed which must.
+//! A commit that was sent and not answered may have happened, or may yet happen. Then the same batch is attempted
+//! again on a snapshot. Either that shows what the first attempt has written: keys turn it into repeats. Or it
+//! shows the rows that the first attempt was decided on: what is written now takes their versions away from it. Or
+//! it shows something else, and then the first attempt finds it as well and writes nothing. What expires by the
+//! time of the second attempt is written, too. And what was found done already is answered for only after a commit
+//! that all standbys have confirmed which must.
 //!
 //! An account that somebody else holds for long must not hold up the others: see `around`.
 

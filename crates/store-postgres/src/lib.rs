@@ -5,8 +5,8 @@
 //! table of its round trips and locks (ADR 4).
 //!
 //! - [`PostgresStore`] implements all ports; [`PostgresOptions`] says where and how.
-//! - `connection`: how connections are made, what they are set to, what is refused. `store`: the pools. `error`: what an
-//!   error means.
+//! - `connection`: how connections are made, what they are set to, what is refused. `store`: the pools. `error`:
+//!   what an error means.
 //! - `execute`: batches, retries, commits of unknown outcome. `cache`: accounts as they were written last. The other
 //!   modules are one port or query each, named as in `store-sqlite`.
 

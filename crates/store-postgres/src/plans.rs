@@ -1,6 +1,6 @@
-//! Every statement whose cost matters uses its index, whatever the planner believes of the tables: on empty ones, on
-//! tiny ones, on ones that were just filled, on large ones that were analysed when they were tiny, or never, or now; for
-//! given values and for unknown ones.
+//! Every statement whose cost matters uses its index, whatever the planner believes of the tables: on empty ones,
+//! on tiny ones, on ones that were just filled, on large ones that were analysed when they were tiny, or never, or
+//! now; for given values and for unknown ones.
 
 use std::{fmt::Write, sync::Arc};
 

@@ -113,8 +113,8 @@ pub(crate) const SNAPSHOT_SERVICE: usize = 42;
 /// Writes over account rows, `$2` of them in `$1`, each only if it is still where and of the version that it was read.
 /// It locks them one after the other in the order of the array, the canonical one, until the commit.
 ///
-/// `LIMIT $2` limits nothing: it makes the planner expect one row, so that reading all of a table that it takes for tiny
-/// never looks cheaper than going to the places.
+/// `LIMIT $2` limits nothing: it makes the planner expect one row, so that reading all of a table that it takes for
+/// tiny never looks cheaper than going to the places.
 macro_rules! written {
     () => {
         "\
@@ -173,9 +173,9 @@ SELECT array_agg(user_id), array_agg(ctid), 1 / (count(*) = $2)::integer FROM wr
 ///
 /// - `opened` (`$4`): accounts that have no row yet, in the canonical order, after all that have one: the primary key
 ///   refuses one that another batch has made meanwhile, having waited for that batch.
-/// - `kept` (`$5`): reservations that are known to exist, written over their rows. A row keeps the number of the operation
-///   that made it, unless it is made anew: 0 stands for none. It is an insert because that finds the rows by the key
-///   whatever the planner believes.
+/// - `kept` (`$5`): reservations that are known to exist, written over their rows. A row keeps the number of the
+///   operation that made it, unless it starts over: 0 stands for none. It is an insert because that finds the rows
+///   by the key whatever the planner believes.
 /// - `made` (`$6`): reservations that nothing is known of: the primary key refuses one that exists.
 /// - `$7`: services that money is set aside for; each must take reservations, and have been marked as used. The ACCESS
 ///   SHARE lock on the table is taken before any row and lasts until the commit: a removal, which takes ACCESS
@@ -212,8 +212,8 @@ SELECT array_agg(user_id), array_agg(ctid), 1 / (
 FROM (SELECT user_id, ctid FROM written UNION ALL SELECT user_id, ctid FROM opened) AS accounts"
 );
 
-/// From now on these services can be retired, not deleted. After the accounts and in the order of ids, so that two batches
-/// cannot wait for each other. Counts those that take reservations.
+/// From now on these services can be retired, not deleted. After the accounts and in the order of ids, so that two
+/// batches cannot wait for each other. Counts those that take reservations.
 pub(crate) const MARK_SERVICES_USED: &str =
     "UPDATE services SET used = true WHERE id = ANY ($1) AND NOT retired";
 
@@ -222,13 +222,13 @@ pub(crate) const ERASE_COMMENTS: &str = "\
 UPDATE operations SET comment = NULL
 WHERE bucket = $1 AND user_id = $2 AND comment IS NOT NULL";
 
-/// Commits nothing but a message that nobody reads. That has a record in the log, so the commit waits until every standby
-/// that must confirm commits has confirmed this one, and with it all that were before. A transaction that writes no record
-/// waits for nobody.
+/// Commits nothing but a message that nobody reads. That has a record in the log, so the commit waits until every
+/// standby that must confirm commits has confirmed this one, and with it all that were before. A transaction that
+/// writes no record waits for nobody.
 pub(crate) const CONFIRM: &str = "SELECT pg_catalog.pg_logical_emit_message(true, 'balance', '')::text";
 
-/// Accounts that are not of the version that the reader has, and whether anything of them is due, in one snapshot; NULLs
-/// for one that does not exist. Who has nothing reserved has nothing due: most are spared the look.
+/// Accounts that are not of the version that the reader has, and whether anything of them is due, in one snapshot;
+/// NULLs for one that does not exist. Who has nothing reserved has nothing due: most are spared the look.
 pub(crate) const READ_ACCOUNTS: &str = "\
 SELECT n.user_id, a.available, a.reserved, a.seq, a.last_at, a.closed, a.reserved > 0 AND EXISTS (
     SELECT FROM reservations

@@ -1,5 +1,5 @@
-//! Recognises the message that commits: a COMMIT, sent as a simple query or as a prepared statement, or the `Sync` after
-//! a prepared statement that writes and is a transaction of its own. One watcher per connection.
+//! Recognises the message that commits: a COMMIT, sent as a simple query or as a prepared statement, or the `Sync`
+//! after a prepared statement that writes and is a transaction of its own. One watcher per connection.
 
 use std::collections::HashMap;
 

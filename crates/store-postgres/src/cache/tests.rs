@@ -54,7 +54,7 @@ fn what_a_snapshot_shows_otherwise_is_evicted() {
 }
 
 #[test]
-fn what_a_reader_found_otherwise_is_evicted_unless_it_was_learned_anew() {
+fn what_a_reader_found_otherwise_is_evicted_unless_it_was_learned_again() {
     let cache = AccountCache::new(9);
     learn(&cache, &[1, 2, 3], 0, 0, 1);
     learn(&cache, &[2], 0, 1, 2);

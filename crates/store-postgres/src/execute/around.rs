@@ -2,14 +2,14 @@
 //!
 //! A batch locks the accounts that it writes, so that one that stays locked (a session of `psql`, an instance that
 //! froze) would hold up everybody in the batch and in the lane behind it. So when a lock was not to be had within
-//! `lock_timeout`, the store asks which accounts are locked. What does not need them runs as a batch of its own; the rest
-//! gets one more try, which waits for [`LOCK_BRIEFLY`] only. What fails then is
-//! [`Unavailable`](balance_domain::ports::RepoError::Unavailable): nothing of it was executed, and it may be asked again.
-//! Waiting until the deadline would help nobody more: the replies of a batch are given together, so everybody else would
-//! wait as well.
+//! `lock_timeout`, the store asks which accounts are locked. What does not need them runs as a batch of its own;
+//! the rest gets one more try, which waits for [`LOCK_BRIEFLY`] only. What fails then is
+//! [`Unavailable`](balance_domain::ports::RepoError::Unavailable): nothing of it was executed, and it may be asked
+//! again. Waiting until the deadline would help nobody more: the replies of a batch are given together, so
+//! everybody else would wait as well.
 //!
-//! Locked accounts are kept in mind for a while, and the next batches go this way at once: they lose [`LOCK_BRIEFLY`], not
-//! `lock_timeout` each.
+//! Locked accounts are kept in mind for a while, and the next batches go this way at once: they lose
+//! [`LOCK_BRIEFLY`], not `lock_timeout` each.
 
 use std::{collections::HashSet, time::Duration};
 

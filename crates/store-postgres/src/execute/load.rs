@@ -31,7 +31,7 @@ pub(super) struct ReadSet {
     snapshot: Option<Snapshot>,
 }
 
-/// Rows of one moment.
+/// The rows of one snapshot.
 #[derive(Default)]
 struct Snapshot {
     /// All whose rows were asked for.
@@ -68,7 +68,7 @@ impl ReadSet {
         (!has_all).then_some(missing)
     }
 
-    /// Reads all of these users, and all services, in the place of what was there of them.
+    /// Reads all of these users, and all services, and replaces what was there of them.
     pub(super) async fn read(
         &mut self,
         client: &ClientWrapper,
@@ -127,7 +127,8 @@ impl ReadSet {
         self.cached.keys().any(|user| !self.is_fresh(*user))
     }
 
-    /// Whom the snapshot must be extended by: submissions that rest on cached rows, which nothing that is written confirms.
+    /// Whom the snapshot must be extended by: submissions that rest on cached rows, which nothing that is written
+    /// confirms.
     pub(super) fn unproven(
         &self,
         submissions: &[Submission],
@@ -152,8 +153,8 @@ impl ReadSet {
         Some(unproven)
     }
 
-    /// Accounts that are to be written as they are, so that their versions are confirmed: those of submissions that touch
-    /// written accounts beside them. All that such a submission was decided on is then of one moment.
+    /// Accounts that are to be written as they are, so that their versions are confirmed: those of submissions that
+    /// touch written accounts beside them. All that such a submission was decided on is then one snapshot.
     pub(super) fn beside(&self, submissions: &[Submission], changes: &Changes) -> Vec<Account> {
         let written: HashSet<UserId> = changes.accounts.iter().map(|account| account.user_id).collect();
         let mut beside = HashSet::new();

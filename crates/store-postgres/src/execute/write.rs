@@ -69,8 +69,8 @@ impl<'a> Writing<'a> {
         self.write(client).await
     }
 
-    /// Writes, and ends the transaction that is open. Both leave at once where it is one statement: if that fails, the server
-    /// calls the commit a rollback.
+    /// Writes, and ends the transaction that is open. Both leave at once where it is one statement: if that fails,
+    /// the server calls the commit a rollback.
     pub(super) async fn and_commit(&self, client: &ClientWrapper) -> Result<Versions, Failure> {
         if self.is_one_statement() {
             // Ready before the commit leaves: otherwise that would come first.

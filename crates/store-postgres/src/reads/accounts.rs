@@ -28,8 +28,8 @@ impl PostgresStore {
         Ok(users.iter().map(account_of).collect())
     }
 
-    /// The accounts of these users, who are sorted, as they are at the moment of one statement: it reads those that are not
-    /// of the version that is cached.
+    /// The accounts of these users, who are sorted, as they are at the moment of one statement: it reads those that
+    /// are not of the version that is cached.
     async fn accounts_of(
         &self,
         users: &[UserId],

@@ -1,5 +1,5 @@
-//! Batches that are decided on what the store remembers: whatever somebody else has changed since is noticed by the
-//! statements that write, and the batch runs again under locks.
+//! Batches that are decided on cached rows: the writing statement notices what another instance has changed since,
+//! and the batch is retried on a snapshot.
 
 mod connections;
 mod others;
@@ -26,7 +26,7 @@ use crate::{
     gate::Gate,
 };
 
-/// One store that remembers, and another one on the same database.
+/// One store with a cache, and another one on the same database.
 struct Two {
     database: Database,
     here: Teller,
@@ -38,7 +38,7 @@ impl Two {
         Self::with(|_| {}).await
     }
 
-    /// With a change of the options of the store that remembers.
+    /// With a change of the options of the store with the cache.
     async fn with(change: impl FnOnce(&mut PostgresOptions)) -> Self {
         let mut database = Database::migrated().await;
         database.store = database.another(change);

@@ -1,5 +1,5 @@
-//! Another server takes over, with the cache warm: a standby that has everything that was acknowledged, or one that lost
-//! the last commits.
+//! Another server takes over, with the cache warm: a standby that has everything that was acknowledged, or one that
+//! lost the last commits.
 
 use std::{sync::Arc, time::Duration};
 
@@ -100,8 +100,8 @@ async fn the_cache_outlives_a_fail_over_that_lost_nothing() {
     audit(teller.store()).await;
 }
 
-/// The standby is asynchronous and lacks the last commits, which the cache knows. Another instance then writes operations of
-/// the same numbers, which leave the rows in the same places.
+/// The standby is asynchronous and lacks the last commits, which the cache knows. Another instance then writes
+/// operations of the same numbers, which leave the rows in the same places.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_fail_over_lost_is_not_believed() {
     let pair = Pair::new(false).await;

@@ -47,10 +47,10 @@ async fn a_statement_that_takes_too_long_is_ended_by_the_server() {
     teller.deposit(1, 100).await;
     slow_down(&database, "operations");
     let start = Instant::now();
-    let told = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()]).await;
+    let answer = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()]).await;
     assert!(
-        matches!(&told, Err(RepoError::Unavailable(why)) if why.to_string().contains("SQLSTATE 57014")),
-        "{told:?}"
+        matches!(&answer, Err(RepoError::Unavailable(why)) if why.to_string().contains("SQLSTATE 57014")),
+        "{answer:?}"
     );
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     database.sql("DROP TRIGGER sleep ON operations");
@@ -59,7 +59,7 @@ async fn a_statement_that_takes_too_long_is_ended_by_the_server() {
     audit(teller.store()).await;
 }
 
-/// The write of a batch does not reach the server, which ends the transaction; the batch runs again.
+/// The write of a batch does not reach the server, which ends the transaction; the batch is retried.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_is_left_idle_is_ended_by_the_server() {
     let database = Database::migrated().await;
@@ -97,8 +97,8 @@ async fn all_attempts_of_a_read_share_one_deadline() {
     let other = client(&database.server.url(&database.name)).await;
     other.batch_execute("BEGIN; LOCK TABLE reports IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let start = Instant::now();
-    let told = store.report(month()).await;
-    assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
+    let answer = store.report(month()).await;
+    assert!(matches!(answer, Err(RepoError::Unavailable(_))), "{answer:?}");
     // Three attempts with a deadline each would take 4.5 seconds.
     assert!(start.elapsed() < Duration::from_millis(3_900), "{:?}", start.elapsed());
     other.batch_execute("ROLLBACK").await.unwrap();
@@ -121,8 +121,8 @@ async fn the_work_of_a_transaction_has_a_deadline() {
         lines: vec![],
     };
     let start = Instant::now();
-    let told = store.save_report(report.clone()).await;
-    assert!(matches!(told, Err(RepoError::Unavailable(_))), "{told:?}");
+    let answer = store.save_report(report.clone()).await;
+    assert!(matches!(answer, Err(RepoError::Unavailable(_))), "{answer:?}");
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     database.sql("DROP TRIGGER sleep ON reports");
     // The same connections work again; on a busy machine a call may miss so short a deadline.

@@ -48,7 +48,7 @@ async fn a_transaction_that_begins_after_its_connection_broke_does_nothing() {
 
 /// The commit happened and its answer was lost: the second run finds nothing left to extend, and must not say so.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_committed_and_not_answered_is_told_as_done() {
+async fn what_was_committed_and_not_answered_is_reported_as_done() {
     let database = Database::migrated().await;
     let gate = Gate::before(database.server.port()).await;
     let store = database.another(|options| {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Each of these leaves what the store remembers of user 1 wrong in another way.
+/// Each of these makes what is cached of user 1 stale in another way.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_another_instance_changed_is_noticed() {
     let two = Two::new().await;
@@ -75,7 +75,7 @@ async fn what_is_due_expires_first() {
     audit(here.store()).await;
 }
 
-/// An account is remembered with all of its reservations or not at all: one that was never seen here is due, too.
+/// An account is cached with all of its reservations or not at all: one that was never seen here is due, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_instance_reserved_expires_first() {
     let two = Two::new().await;
@@ -138,7 +138,7 @@ async fn a_row_that_is_not_as_it_was_left_is_noticed() {
     audit(here.store()).await;
 }
 
-/// While somebody else writes the same accounts, hardly anything is tried that then has to run again.
+/// While another instance writes the same accounts, hardly any optimistic attempt fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn failing_again_and_again_makes_it_rare() {
     let two = Two::with(|options| options.recent_rest_max = Duration::from_secs(10)).await;

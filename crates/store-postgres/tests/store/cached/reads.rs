@@ -1,4 +1,4 @@
-//! Balances that are read: what the store remembers is told only if the database still has it so.
+//! Balance reads: a cached balance is returned only if the database confirms it.
 
 use balance_domain::{AccountStatus, ports::AccountReads};
 
@@ -12,14 +12,14 @@ impl Two {
         let users = ids.map(user).to_vec();
         let accounts = self.here.store().accounts(users).await.unwrap();
         let after = self.database.store.account_reads();
-        let told = |account: Option<balance_domain::AccountAsOf>| {
+        let found = |account: Option<balance_domain::AccountAsOf>| {
             account
                 .map(|account| account.recorded)
                 .map(|account| (account.available, account.reserved, account.seq))
         };
-        let told: Vec<_> = accounts.into_iter().map(told).collect();
+        let found: Vec<_> = accounts.into_iter().map(found).collect();
         let AccountReads { confirmed, looked_up } = after;
-        (told.try_into().unwrap(), (confirmed - before.confirmed, looked_up - before.looked_up))
+        (found.try_into().unwrap(), (confirmed - before.confirmed, looked_up - before.looked_up))
     }
 }
 
@@ -30,8 +30,8 @@ async fn what_the_store_has_written_itself_is_confirmed_not_looked_up() {
     two.here.deposit(1, 100).await;
     two.there.deposit(2, 50).await;
     // Unknown here, unknown to anybody, and named twice.
-    let (told, reads) = two.read([3, 1, 2, 1]).await;
-    assert_eq!(told, [None, Some((100, 0, 1)), Some((50, 0, 1)), Some((100, 0, 1))]);
+    let (found, reads) = two.read([3, 1, 2, 1]).await;
+    assert_eq!(found, [None, Some((100, 0, 1)), Some((50, 0, 1)), Some((100, 0, 1))]);
     assert_eq!(reads, (1, 2));
 
     two.here.reserve(order(1, 9, 1), 30, 60).await;
@@ -42,7 +42,7 @@ async fn what_the_store_has_written_itself_is_confirmed_not_looked_up() {
     assert_eq!(two.read([1]).await, ([Some((101, 0, 4))], (1, 0)));
 }
 
-/// Each of these leaves what the store remembers of its user wrong in another way.
+/// Each of these makes what is cached of its user stale in another way.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_another_instance_changed_is_read() {
     let two = Two::new().await;
@@ -63,9 +63,9 @@ async fn whatever_another_instance_changed_is_read() {
     there.capture(order(5, 9, 1), None).await;
     there.extend(order(6, 9, 1), 600).await;
     here.pass(61);
-    let (told, reads) = two.read([1, 2, 3, 4, 5, 6, 7]).await;
+    let (found, reads) = two.read([1, 2, 3, 4, 5, 6, 7]).await;
     assert_eq!(
-        told,
+        found,
         [
             Some((107, 0, 2)),
             Some((93, 0, 2)),
@@ -102,7 +102,7 @@ async fn an_account_with_many_reservations_is_looked_up() {
 
 /// Not what an instance does, but what somebody with a shell may.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_is_gone_is_not_told_from_memory() {
+async fn an_account_that_is_gone_is_not_returned_from_the_cache() {
     let two = Two::new().await;
     two.here.deposit(1, 100).await;
     two.here.deposit(2, 100).await;
@@ -119,7 +119,7 @@ async fn an_account_that_is_gone_is_not_told_from_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_account_is_remembered_as_closed() {
+async fn a_closed_account_is_cached_as_closed() {
     let two = Two::new().await;
     two.here.deposit(1, 100).await;
     two.here.withdraw(1, 100).await;
@@ -128,12 +128,12 @@ async fn a_closed_account_is_remembered_as_closed() {
     assert_eq!(accounts[0].unwrap().recorded.status, AccountStatus::Closed);
 }
 
-/// A snapshot of several accounts stays one, whichever of them are remembered: money on its way is in exactly one.
+/// A snapshot of several accounts stays one, whichever of them are cached: money on its way is in exactly one.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_is_told_of_one_moment() {
+async fn a_call_returns_one_snapshot() {
     let two = Two::new().await;
     two.here.deposit(1, 1_000).await;
-    // Not remembered here.
+    // Not cached here.
     two.there.deposit(2, 1_000).await;
     let moving = async {
         for _ in 0..100 {
@@ -143,8 +143,8 @@ async fn a_call_is_told_of_one_moment() {
     };
     let reading = async {
         for _ in 0..300 {
-            let (told, _) = two.read([1, 2]).await;
-            let total: i64 = told.iter().flatten().map(|(available, ..)| available).sum();
+            let (found, _) = two.read([1, 2]).await;
+            let total: i64 = found.iter().flatten().map(|(available, ..)| available).sum();
             assert_eq!(total, 2_000);
         }
     };
