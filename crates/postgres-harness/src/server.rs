@@ -298,17 +298,17 @@ impl Server {
     }
 
     fn settings(&self) -> Vec<String> {
-        let onoff = if self.options.durable { "on" } else { "off" };
         let mut settings = vec![
             "listen_addresses=127.0.0.1".to_owned(),
             format!("port={}", self.port),
-            format!("fsync={onoff}"),
-            format!("full_page_writes={onoff}"),
             // Shared segments as files of the data folder: a killed server leaves nothing elsewhere.
             "dynamic_shared_memory_type=mmap".to_owned(),
             "max_connections=200".to_owned(),
             "log_min_messages=warning".to_owned(),
         ];
+        if !self.options.durable {
+            settings.extend(["fsync=off".to_owned(), "full_page_writes=off".to_owned()]);
+        }
         settings.extend(self.options.settings.iter().cloned());
         settings
     }

@@ -25,8 +25,8 @@ const LOCK_2: &str = "SELECT FROM accounts WHERE user_id = 2 FOR UPDATE";
 async fn an_account_that_stays_locked_is_an_outage_in_time_and_nothing_happened() {
     let database = Database::migrated().await;
     let store = database.another(|options| {
-        options.lock_timeout = Duration::from_millis(100);
-        options.deadline = Duration::from_millis(700);
+        options.lock_timeout = Duration::from_millis(200);
+        options.deadline = Duration::from_secs(5);
     });
     let teller = Teller::new(Arc::new(store), database.clock.clone());
     teller.deposit(1, 100).await;
@@ -35,7 +35,7 @@ async fn an_account_that_stays_locked_is_an_outage_in_time_and_nothing_happened(
     let start = std::time::Instant::now();
     let told = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()]).await.unwrap();
     assert!(is_unavailable(&told[0]), "{told:?}");
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
     other.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(teller.balance(1).await, (100, 0));
     teller.accepted(under("k", deposit_of(1, 5))).await;

@@ -68,7 +68,7 @@ async fn a_connection_that_breaks_before_the_commit_is_replaced_unnoticed() {
 /// Connections die at random moments, commits included, while two instances work.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_connections_neither_lose_nor_double_anything() {
-    const CALLS: i64 = 400;
+    const CALLS: i64 = 150;
     let database = Database::migrated().await;
     let instances = [database.store.clone(), database.another(|_| {})];
     let teller = Teller::new(Arc::new(instances[0].clone()), database.clock.clone());
@@ -139,15 +139,16 @@ struct Unconfirmed {
 }
 
 impl Unconfirmed {
-    /// Nothing is demanded yet. Users 1 and 2 have 100 each, which is cached.
+    /// Nothing is demanded yet. Users 1 to 3 have 100 each, which is cached.
     async fn new(deadline: Duration) -> Self {
         let server = Server::start(Options { durable: true, ..Options::default() });
         let clock = SetClock::default();
         let store = open(PostgresOptions { deadline, ..options(&server.url("postgres")) }, &clock);
         store.migrate().await.unwrap();
         let teller = Teller::new(Arc::new(store), clock);
-        teller.deposit(1, 100).await;
-        teller.deposit(2, 100).await;
+        for id in 1..=3 {
+            teller.deposit(id, 100).await;
+        }
         Self { server, teller }
     }
 
@@ -179,10 +180,22 @@ impl Unconfirmed {
         assert!(!is_done, "answered before any standby had it: {told:?}");
     }
 
-    /// Ends all waits for the standby in this way: the server has committed, and says so where it can.
-    fn end_waits(&self, how: &str) {
-        let ended = format!("SELECT count({how}(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
-        assert_ne!(self.server.psql("postgres", &ended), "0");
+    /// Ends what nobody waits for any more: the server goes on waiting for the standby.
+    async fn end_waits(&self) {
+        self.server.psql(
+            "postgres",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
+        );
+        let start = std::time::Instant::now();
+        while self.waits() {
+            assert!(start.elapsed() < Duration::from_secs(20), "the waits do not end");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn waits(&self) -> bool {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        self.server.psql("postgres", waiting) != "0"
     }
 }
 
@@ -193,43 +206,46 @@ fn deposit_once() -> Vec<Submission> {
 /// A commit that no standby has confirmed has happened here, and would be lost with this server: nobody may be answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_no_standby_confirms_is_unknown_and_so_is_its_repeat() {
-    let unconfirmed = Unconfirmed::new(Duration::from_millis(900)).await;
+    let unconfirmed = Unconfirmed::new(Duration::from_millis(2_500)).await;
     unconfirmed.demand("ghost").await;
-    for how in ["", "pg_cancel_backend", "pg_terminate_backend"] {
-        let key = format!("once-{how}");
-        let batch = || vec![under(&key, deposit_of(1, 5)).into()];
-        let running = unconfirmed.begin(batch()).await;
+    let deposit = |id| vec![under("once", deposit_of(id, 5)).into()];
+    for (id, how) in [(1, ""), (2, "pg_cancel_backend"), (3, "pg_terminate_backend")] {
+        let running = unconfirmed.begin(deposit(id)).await;
         if !how.is_empty() {
-            unconfirmed.end_waits(how);
+            // Not until none is left: the retry begins to wait at once.
+            let end = format!("SELECT {how}(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+            unconfirmed.server.psql("postgres", &end);
         }
         let first = running.await.unwrap();
         assert!(matches!(first, Err(RepoError::Unknown(_))), "{how}: {first:?}");
         // Unknown where it finds the first done; where that still waits it may also be refused, for its lock.
-        unconfirmed.assert_unanswered(batch()).await;
-        unconfirmed.end_waits("pg_terminate_backend");
-        unconfirmed.assert_unanswered(batch()).await;
+        unconfirmed.assert_unanswered(deposit(id)).await;
+        unconfirmed.end_waits().await;
+        unconfirmed.assert_unanswered(deposit(id)).await;
+        unconfirmed.end_waits().await;
     }
     unconfirmed.server.restart();
-    unconfirmed.assert_unanswered(vec![under("once-", deposit_of(1, 5)).into()]).await;
+    unconfirmed.assert_unanswered(deposit(1)).await;
     unconfirmed.demand("").await;
-    for key in ["once-", "once-pg_cancel_backend", "once-pg_terminate_backend"] {
-        assert!(unconfirmed.teller.accepted(under(key, deposit_of(1, 5))).await.is_replay);
+    for id in 1..=3 {
+        assert!(unconfirmed.teller.accepted(under("once", deposit_of(id, 5))).await.is_replay);
+        assert_eq!(unconfirmed.teller.balance(id).await, (105, 0));
     }
-    assert_eq!(unconfirmed.teller.balance(1).await, (115, 0));
 }
 
 /// Settings of the database cannot keep the warning of an unconfirmed commit from the service.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_told_to_be_quiet_still_warns_of_a_commit_that_no_standby_confirmed() {
-    let unconfirmed = Unconfirmed::new(Duration::from_millis(900)).await;
+    let unconfirmed = Unconfirmed::new(Duration::from_millis(2_500)).await;
     unconfirmed.server.psql("postgres", "ALTER DATABASE postgres SET client_min_messages = 'error'");
     let clock = SetClock::default();
     let given = options(&unconfirmed.server.url("postgres"));
-    let store = open(PostgresOptions { deadline: Duration::from_millis(900), ..given }, &clock);
+    let store = open(PostgresOptions { deadline: Duration::from_millis(2_500), ..given }, &clock);
     let unconfirmed = Unconfirmed { teller: Teller::new(Arc::new(store), clock), ..unconfirmed };
     unconfirmed.demand("ghost").await;
     let running = unconfirmed.begin(deposit_once()).await;
-    unconfirmed.end_waits("pg_cancel_backend");
+    let end = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    unconfirmed.server.psql("postgres", end);
     let told = running.await.unwrap();
     assert!(matches!(told, Err(RepoError::Unknown(_))), "{told:?}");
 }
@@ -246,7 +262,8 @@ async fn what_a_broken_connection_committed_is_answered_when_it_is_confirmed() {
         unconfirmed.teller.withdraw(2, 100).await;
         unconfirmed.demand("ghost").await;
         let running = unconfirmed.begin(batch).await;
-        unconfirmed.end_waits("pg_terminate_backend");
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        unconfirmed.server.psql("postgres", end);
         tokio::time::sleep(Duration::from_millis(700)).await;
         assert!(!running.is_finished(), "answered before any standby had it");
         assert_eq!(unconfirmed.server.psql("postgres", done), "t");

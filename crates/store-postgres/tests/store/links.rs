@@ -5,8 +5,14 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, sync::
 
 use balance_domain::ports::BalanceRepo;
 use balance_postgres_harness::{Options, Server};
-use balance_store_conformance::SetClock;
+use balance_store_conformance::{SetClock, Teller};
 use balance_store_postgres::{PostgresOptions, PostgresStore};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::database::Database;
 
 /// A certificate authority, and a certificate of it for `localhost`, as files that the server may read.
 fn certificates(folder: &Path) {
@@ -105,4 +111,38 @@ async fn a_password_is_given_over_tcp_and_over_the_socket() {
             assert!(with(wrong).ready().await.is_err(), "{wrong} over {url}");
         }
     }
+}
+
+/// A network may deliver the server's answers in any pieces, while a connection is made and afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_may_come_byte_by_byte() {
+    let database = Database::migrated().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let upstream = database.server.port();
+    tokio::spawn(async move {
+        while let Ok((store, _)) = listener.accept().await {
+            let server = TcpStream::connect(("127.0.0.1", upstream)).await.unwrap();
+            store.set_nodelay(true).unwrap();
+            let ((mut from_store, mut to_store), (mut from_server, mut to_server)) =
+                (store.into_split(), server.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut from_store, &mut to_server).await });
+            tokio::spawn(async move {
+                while let Ok(byte) = from_server.read_u8().await {
+                    if to_store.write_u8(byte).await.is_err() {
+                        return;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+    });
+    let store = database.another(|options| {
+        options.url = options.url.replace(&format!(":{upstream}/"), &format!(":{port}/"));
+    });
+    let teller = Teller::new(Arc::new(store.clone()), database.clock.clone());
+    store.ready().await.unwrap();
+    teller.deposit(1, 100).await;
+    teller.withdraw(1, 30).await;
+    assert_eq!(teller.balance(1).await, (70, 0));
 }

@@ -1,13 +1,19 @@
 //! Migrations and what a database must be like to be worked with.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use balance_domain::{
     Timestamp,
     ports::{BalanceRepo, RepoError},
 };
 use balance_postgres_harness::{Options, Server, shared};
-use balance_store_conformance::SetClock;
+use balance_store_conformance::{
+    SetClock, Teller,
+    teller::{deposit_of, under},
+};
 use balance_store_postgres::{PostgresOptions, PostgresStore};
 
 use crate::database::{Database, open, options};
@@ -117,6 +123,71 @@ async fn servers_that_could_lose_commits_are_refused() {
     durable.psql("postgres", "ALTER ROLE postgres SET synchronous_commit = off");
     let store = strict(&durable.url("postgres"));
     assert!(readiness(&store).await.contains("synchronous_commit off"), "{}", readiness(&store).await);
+}
+
+/// Connections live for long, and settings can be changed under them: nothing may be acknowledged that a crash would take
+/// back.
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_change_under_a_running_store_are_noticed() {
+    let server = Server::start(Options { durable: true, ..Options::default() });
+    let clock = SetClock::default();
+    let store = open(PostgresOptions::new(server.url("postgres")), &clock);
+    store.migrate().await.unwrap();
+    let teller = Teller::new(Arc::new(store.clone()), clock);
+    teller.deposit(1, 100).await;
+    let set = |what: &str| {
+        server.psql("postgres", &format!("ALTER SYSTEM {what}"));
+        server.psql("postgres", "SELECT pg_reload_conf()");
+    };
+
+    set("SET full_page_writes = off");
+    let start = Instant::now();
+    loop {
+        match store.execute(vec![teller.fresh(deposit_of(1, 1)).into()]).await {
+            Err(RepoError::Unavailable(why)) if why.to_string().contains("full_page_writes off") => break,
+            told => assert!(start.elapsed() < Duration::from_secs(30), "{told:?}"),
+        }
+    }
+    assert!(readiness(&store).await.contains("full_page_writes off"));
+    set("RESET full_page_writes");
+    while store.ready().await.is_err() {
+        assert!(start.elapsed() < Duration::from_secs(90), "not ready again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    teller.deposit(1, 1).await;
+
+    // What a session can keep it keeps; a new one is refused.
+    set("SET synchronous_commit = off");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(readiness(&store).await, "ready");
+    let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'balance'";
+    server.psql("postgres", ended);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(readiness(&store).await.contains("synchronous_commit off"), "{}", readiness(&store).await);
+}
+
+/// How transactions are isolated is not left to the database.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_isolation_that_a_database_defaults_to_makes_no_difference() {
+    let database = Database::migrated().await;
+    let set = format!("ALTER DATABASE {} SET default_transaction_isolation = 'serializable'", database.name);
+    database.sql(&set);
+    let stores = [database.another(|_| {}), database.another(|_| {})];
+    let teller = Teller::new(Arc::new(stores[0].clone()), database.clock.clone());
+    teller.deposit(1, 1).await;
+    let work = stores.iter().enumerate().map(|(instance, store)| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for n in 0..50 {
+                let batch = vec![under(&format!("{instance}-{n}"), deposit_of(1, 1)).into()];
+                assert!(store.execute(batch).await.unwrap()[0].is_ok());
+            }
+        })
+    });
+    for worker in work.collect::<Vec<_>>() {
+        worker.await.unwrap();
+    }
+    assert_eq!(teller.balance(1).await, (101, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
