@@ -158,7 +158,9 @@ CREATE TABLE api_keys (
     secret_hash bytea       NOT NULL,
     created_at  timestamptz NOT NULL,
     expires_at  timestamptz,
-    revoked_at  timestamptz
+    revoked_at  timestamptz,
+    -- The key that a visit of the console was begun with.
+    parent_id   text        COLLATE "C"
 );
 
 -- What the statements of batches and balances take: all rows of one kind are one array of one of these types. Fields

@@ -147,5 +147,7 @@ CREATE TABLE api_keys (
     secret_hash BLOB    NOT NULL CHECK (length(secret_hash) = 32),
     created_at  INTEGER NOT NULL,
     expires_at  INTEGER,
-    revoked_at  INTEGER
+    revoked_at  INTEGER,
+    -- The key that a visit of the console was begun with.
+    parent_id   TEXT
 ) STRICT, WITHOUT ROWID;

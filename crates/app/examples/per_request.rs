@@ -23,9 +23,10 @@ use std::{
 use actix_web::{App, HttpResponse, HttpServer, http::header::ContentType, web};
 use async_trait::async_trait;
 use balance_domain::{
-    Account, AccountAsOf, AccountingZone, ApiKey, ApiKeyId, IdempotencyKey, Ledger, Operation,
+    Account, AccountAsOf, AccountingZone, ApiKey, ApiKeyId, DryRun, IdempotencyKey, Ledger, Operation,
     OperationPosition, OperationQuery, Page, Reports, Reservation, ReservationKey, ReservationPosition,
-    ReservationQuery, Rows, Scope, SecretHash, Submission, Timestamp, Ttl, UserId, decide_batch,
+    ReservationQuery, ReservationSearch, Rows, Scope, SearchPosition, SecretHash, Submission, Timestamp, Ttl,
+    UserId, decide_batch,
     ports::{
         ApiKeyRepo, BalanceRepo, Clock, LedgerSink, MockApiKeyRepo, MockReportRepo, MockReportSink,
         MockServiceRepo, Reply, RepoError,
@@ -74,6 +75,17 @@ impl BalanceRepo for Store {
         Err(RepoError::Overloaded)
     }
 
+    async fn dry_run(&self, _: Vec<Submission>) -> Result<DryRun, RepoError> {
+        Err(RepoError::Overloaded)
+    }
+
+    async fn search_reservations(
+        &self,
+        _: ReservationSearch,
+    ) -> Result<Page<Reservation, SearchPosition>, RepoError> {
+        Err(RepoError::Overloaded)
+    }
+
     async fn operation_by_key(&self, _: UserId, _: IdempotencyKey) -> Result<Option<Operation>, RepoError> {
         Err(RepoError::Overloaded)
     }
@@ -102,6 +114,7 @@ fn key() -> ApiKey {
         secret_hash: SecretHash::of(SECRET),
         created_at: Timestamp::MIN,
         expires_at: None,
+        parent_id: None,
         revoked_at: None,
     }
 }

@@ -47,6 +47,7 @@ impl AdminKey {
             secret_hash: self.secret_hash,
             created_at: Timestamp::MIN,
             expires_at: None,
+            parent_id: None,
             revoked_at: None,
         }
     }
@@ -73,6 +74,17 @@ pub(crate) async fn run(command: KeysCommand, keys: &dyn ApiKeyRepo) -> anyhow::
     Ok(())
 }
 
+/// A key that may do what its parent may, until then; and its token.
+pub(crate) fn child_of(
+    parent: &ApiKey,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> anyhow::Result<(ApiKey, String)> {
+    let new = NewKey { name: parent.name.clone(), scopes: parent.scopes.clone(), expires_in_days: None };
+    let (key, token) = mint(new, now)?;
+    Ok((ApiKey { parent_id: Some(parent.id), expires_at: Some(expires_at), ..key }, token))
+}
+
 /// A new key and the token to send, which is not kept.
 fn mint(new: NewKey, now: Timestamp) -> anyhow::Result<(ApiKey, String)> {
     let (id, secret) = (hex::<6>()?, hex::<32>()?);
@@ -91,6 +103,7 @@ fn mint(new: NewKey, now: Timestamp) -> anyhow::Result<(ApiKey, String)> {
         secret_hash: SecretHash::of(&secret),
         created_at: now,
         expires_at,
+        parent_id: None,
         revoked_at: None,
     };
     Ok((key, token))

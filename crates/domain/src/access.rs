@@ -26,6 +26,8 @@ pub enum Scope {
     Reserve,
     /// Refunds.
     Refund,
+    /// Reservations of all users.
+    Search,
     /// Revenue reports.
     Report,
     /// Changes of the service catalogue.
@@ -38,7 +40,7 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::BalanceRead,
         Self::HistoryRead,
         Self::Deposit,
@@ -46,6 +48,7 @@ impl Scope {
         Self::Transfer,
         Self::Reserve,
         Self::Refund,
+        Self::Search,
         Self::Report,
         Self::ServicesWrite,
         Self::UsersDelete,
@@ -62,6 +65,7 @@ impl Scope {
             Self::Transfer => "transfer",
             Self::Reserve => "reserve",
             Self::Refund => "refund",
+            Self::Search => "search",
             Self::Report => "report",
             Self::ServicesWrite => "services:write",
             Self::UsersDelete => "users:delete",
@@ -136,6 +140,8 @@ pub struct ApiKey {
     pub scopes: Vec<Scope>,
     /// What is kept of its secret.
     pub secret_hash: SecretHash,
+    /// The key that it was made from, for a visit of the console: it is worthless without that one.
+    pub parent_id: Option<ApiKeyId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// From this instant on it is worthless.

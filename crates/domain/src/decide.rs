@@ -7,11 +7,13 @@
 //! Due reservations never reach a rule: [`State::new`] expires them before the first command is decided.
 
 mod batch;
+mod dry_run;
 mod needs;
 mod posting;
 mod state;
 
 pub use batch::{Accepted, Decided, decide_batch, decide_batch_by};
+pub use dry_run::{DryRun, dry_run};
 pub use needs::Needs;
 pub use state::{Changes, EXPIRIES_MAX, LoadedService, Rows, State};
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    AccountAsOf, Actor, Command, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page,
-    Reservation, ReservationKey, ReservationPosition, ReservationQuery, Submission, UserId,
+    AccountAsOf, Actor, Command, DryRun, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page,
+    Reservation, ReservationKey, ReservationPosition, ReservationQuery, ReservationSearch, SearchPosition,
+    Submission, UserId,
     ports::{BalanceRepo, Reply, RepoError, SubmitError},
 };
 
@@ -69,6 +70,39 @@ impl Ledger {
         let replies = self.submit(vec![submission]).await?;
         let missing = || Err(RepoError::Internal("the store gave no reply".into()).into());
         replies.into_iter().next().unwrap_or_else(missing)
+    }
+
+    /// What [`submit`](Self::submit) would answer now, and what the accounts would hold: no promise. Money does not move and
+    /// no key is used up. What is due expires, as before any other answer.
+    pub async fn dry_run(&self, submissions: Vec<Submission>) -> Result<DryRun, RepoError> {
+        let users =
+            submissions.iter().flat_map(|submission| &submission.commands).flat_map(Command::user_ids);
+        let users: Vec<UserId> = users.collect();
+        let run = self.repo.dry_run(submissions.clone()).await?;
+        if postponed(&run.replies).0.is_empty() {
+            return Ok(run);
+        }
+        // More is due than expires at once: that is recorded first.
+        for user_id in users {
+            self.account(user_id).await?;
+        }
+        self.repo.dry_run(submissions).await
+    }
+
+    /// The same for one submission, with its reply alone.
+    pub async fn dry_run_one(&self, submission: Submission) -> Result<(Reply, DryRun), RepoError> {
+        let mut run = self.dry_run(vec![submission]).await?;
+        let missing = || RepoError::Internal("the store gave no reply".into());
+        let reply = run.replies.pop().ok_or_else(missing)?;
+        Ok((reply, run))
+    }
+
+    /// A page of the active reservations of all users.
+    pub async fn search_reservations(
+        &self,
+        search: ReservationSearch,
+    ) -> Result<Page<Reservation, SearchPosition>, RepoError> {
+        self.repo.search_reservations(search).await
     }
 
     /// The account as it is now, and when that is; `None` for a user whom nothing has happened to.

@@ -38,8 +38,8 @@ pub use audit::{Audit, AuditSummary, Difference};
 pub use catalogue::{CatalogueError, Removal, Service, ServiceStatus};
 pub use command::{Action, Command, Fingerprint, MoneyCommand, Submission, TimeLimit, Ttl};
 pub use decide::{
-    Accepted, Changes, Decided, Decision, EXPIRIES_MAX, LoadedService, Needs, Receipt, Rows, State, decide,
-    decide_batch, decide_batch_by,
+    Accepted, Changes, Decided, Decision, DryRun, EXPIRIES_MAX, LoadedService, Needs, Receipt, Rows, State,
+    decide, decide_batch, decide_batch_by, dry_run,
 };
 pub use ids::{OrderId, ServiceId, UserId};
 pub use invalid::Invalid;
@@ -49,7 +49,7 @@ pub use moment::Moment;
 pub use operation::{Operation, OperationKind, RecordedOperation};
 pub use query::{
     LIMIT_DEFAULT, LIMIT_MAX, Limit, OperationFilter, OperationPosition, OperationQuery, OperationSort, Page,
-    ReservationPosition, ReservationQuery,
+    ReservationPosition, ReservationQuery, ReservationSearch, SearchPosition, SearchSort,
 };
 pub use rejection::{Rejection, RejectionKind};
 pub use reports::{PublishedReport, ReportError, Reports};

@@ -3,7 +3,10 @@
 //! A page ends at a *position* in the order asked for; the next page starts behind it. Positions are made
 //! of values that never change once written, so writers cannot make a reader skip or repeat a row.
 
-use crate::{Amount, Invalid, OperationKind, OrderId, ReservationState, ServiceId, Timestamp, UserId};
+use crate::{
+    Amount, Invalid, OperationKind, OrderId, Reservation, ReservationKey, ReservationState, ServiceId,
+    Timestamp, UserId,
+};
 
 /// The largest page.
 pub const LIMIT_MAX: u16 = 200;
@@ -128,6 +131,58 @@ pub struct ReservationQuery {
     pub state: Option<ReservationState>,
     /// Start behind this place.
     pub after: Option<ReservationPosition>,
+    /// At most this many.
+    pub limit: Limit,
+}
+
+/// The order of reservations that were searched for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SearchSort {
+    /// Nearest deadline first.
+    #[default]
+    SoonestFirst,
+    /// Latest made first.
+    NewestFirst,
+}
+
+/// A place among the reservations of all users, in one of the two orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchPosition {
+    /// The deadline of the last row shown, or when it was made.
+    pub at: Timestamp,
+    /// Its user.
+    pub user_id: UserId,
+    /// Its service.
+    pub service_id: ServiceId,
+    /// Its order.
+    pub order_id: OrderId,
+}
+
+impl SearchPosition {
+    /// Behind this reservation in this order.
+    pub const fn behind(reservation: &Reservation, sort: SearchSort) -> Self {
+        let ReservationKey { user_id, service_id, order_id } = reservation.key;
+        let at = match sort {
+            SearchSort::SoonestFirst => reservation.expires_at,
+            SearchSort::NewestFirst => reservation.created_at,
+        };
+        Self { at, user_id, service_id, order_id }
+    }
+}
+
+/// Active reservations of all users. Equal times follow each other by user, service and order, in the direction of the order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReservationSearch {
+    /// Only those for this service.
+    pub service_id: Option<ServiceId>,
+    /// Only those for this order.
+    pub order_id: Option<OrderId>,
+    /// Only those whose deadline is before this instant.
+    pub expires_before: Option<Timestamp>,
+    /// In which order.
+    pub sort: SearchSort,
+    /// Start behind this place.
+    pub after: Option<SearchPosition>,
     /// At most this many.
     pub limit: Limit,
 }

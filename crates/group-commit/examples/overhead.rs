@@ -17,9 +17,9 @@ use std::{
 
 use async_trait::async_trait;
 use balance_domain::{
-    Accepted, Account, AccountAsOf, Action, Amount, Comment, IdempotencyKey, MoneyCommand, Operation,
+    Accepted, Account, AccountAsOf, Action, Amount, Comment, DryRun, IdempotencyKey, MoneyCommand, Operation,
     OperationPosition, OperationQuery, Page, Receipt, Reservation, ReservationKey, ReservationPosition,
-    ReservationQuery, Submission, UserId,
+    ReservationQuery, ReservationSearch, SearchPosition, Submission, UserId,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError},
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
@@ -86,6 +86,17 @@ impl BalanceRepo for Store {
     }
 
     async fn operations(&self, _: OperationQuery) -> Result<Page<Operation, OperationPosition>, RepoError> {
+        Err(RepoError::Overloaded)
+    }
+
+    async fn dry_run(&self, _: Vec<Submission>) -> Result<DryRun, RepoError> {
+        Err(RepoError::Overloaded)
+    }
+
+    async fn search_reservations(
+        &self,
+        _: ReservationSearch,
+    ) -> Result<Page<Reservation, SearchPosition>, RepoError> {
         Err(RepoError::Overloaded)
     }
 

@@ -43,8 +43,9 @@ use std::sync::{
 
 use async_trait::async_trait;
 use balance_domain::{
-    AccountAsOf, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page, Reservation,
-    ReservationKey, ReservationPosition, ReservationQuery, Submission, UserId,
+    AccountAsOf, DryRun, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page, Reservation,
+    ReservationKey, ReservationPosition, ReservationQuery, ReservationSearch, SearchPosition, Submission,
+    UserId,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError},
 };
 use tokio::runtime::Handle;
@@ -170,6 +171,18 @@ impl BalanceRepo for GroupCommit {
         query: OperationQuery,
     ) -> Result<Page<Operation, OperationPosition>, RepoError> {
         self.inner.operations(query).await
+    }
+
+    /// Not through a lane: it waits for nobody, and nobody waits for it.
+    async fn dry_run(&self, submissions: Vec<Submission>) -> Result<DryRun, RepoError> {
+        self.inner.dry_run(submissions).await
+    }
+
+    async fn search_reservations(
+        &self,
+        search: ReservationSearch,
+    ) -> Result<Page<Reservation, SearchPosition>, RepoError> {
+        self.inner.search_reservations(search).await
     }
 
     async fn operation_by_key(

@@ -3,17 +3,21 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    net::IpAddr,
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use balance_domain::{
-    ApiKey, Scope, SecretHash,
+    ApiKey, ApiKeyId, Scope, SecretHash,
     ports::{ApiKeyRepo, Clock, RepoError},
 };
 use subtle::ConstantTimeEq;
 
-use crate::problem::{Code, Problem};
+use crate::{
+    limits::{self, RateLimit},
+    problem::{Code, Problem},
+};
 
 /// The header that can carry a key instead of `Authorization`.
 pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -32,12 +36,24 @@ pub enum AccessMode {
     Keys,
 }
 
-/// The API keys as they were last read.
+/// Why a caller is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// The keys were not read yet.
+    Unknown,
+    /// No live key was given.
+    Unauthenticated,
+    /// The quota is used up; seconds until it is not.
+    RateLimited(u32),
+}
+
+/// The API keys as they were last read, and the quota of each.
 #[derive(Clone)]
 pub struct Access {
     repo: Arc<dyn ApiKeyRepo>,
     clock: Arc<dyn Clock>,
     snapshot: Arc<RwLock<Option<Arc<Snapshot>>>>,
+    rate_limit: Arc<OnceLock<RateLimit>>,
 }
 
 type Snapshot = HashMap<String, Arc<ApiKey>>;
@@ -45,7 +61,7 @@ type Snapshot = HashMap<String, Arc<ApiKey>>;
 impl Access {
     /// Access by the keys of `repo`; no request has access before the first [`Access::refresh`].
     pub fn new(repo: Arc<dyn ApiKeyRepo>, clock: Arc<dyn Clock>) -> Self {
-        Self { repo, clock, snapshot: Arc::default() }
+        Self { repo, clock, snapshot: Arc::default(), rate_limit: Arc::default() }
     }
 
     /// Reads the keys again. On an error the earlier ones stay in force.
@@ -80,16 +96,50 @@ impl Access {
         if keys.is_empty() {
             return Ok(None);
         }
-        let refused = || Problem::new(Code::Unauthenticated);
-        let (id, secret) = presented(headers).ok_or_else(refused)?;
+        let live = presented(headers).and_then(|(id, secret)| self.live(&keys, id, secret));
+        live.map(Some).ok_or_else(|| Problem::new(Code::Unauthenticated))
+    }
+
+    /// The live key of a token, counted against its quota; `None` while access is open. For pages, which carry the token
+    /// otherwise than the API does.
+    pub fn admit(&self, token: Option<&str>, peer: Option<IpAddr>) -> Result<Option<Arc<ApiKey>>, Denied> {
+        let keys = self.current().ok_or(Denied::Unknown)?;
+        let key = if keys.is_empty() {
+            None
+        } else {
+            let live = token.and_then(parts).and_then(|(id, secret)| self.live(&keys, id, secret));
+            Some(live.ok_or(Denied::Unauthenticated)?)
+        };
+        self.wait_seconds(key.as_deref(), peer).map_or(Ok(key), |seconds| Err(Denied::RateLimited(seconds)))
+    }
+
+    /// What the key of this id is called, alive or not.
+    pub fn key_name(&self, id: ApiKeyId) -> Option<String> {
+        self.current()?.get(id.as_str()).map(|key| key.name.clone())
+    }
+
+    /// Sets the quota of each caller, once.
+    pub(crate) fn limit_to(&self, requests_per_second: u32) {
+        let _ = self.rate_limit.set(RateLimit::new(requests_per_second));
+    }
+
+    /// Counts a request against the quota of its caller; how long to wait if that is used up.
+    pub(crate) fn wait_seconds(&self, key: Option<&ApiKey>, peer: Option<IpAddr>) -> Option<u32> {
+        self.rate_limit.get().and_then(|limit| limit.wait_seconds(limits::Caller::of(key, peer)))
+    }
+
+    /// The key with this id and secret, if it and the key that it was made from are alive.
+    fn live(&self, keys: &Snapshot, id: &str, secret: &str) -> Option<Arc<ApiKey>> {
         let known = keys.get(id);
         // An unknown id costs the same work as a wrong secret.
         let expected = known.map_or([0; 32], |key| key.secret_hash.0);
         let is_secret = bool::from(SecretHash::of(secret).0.ct_eq(&expected));
-        match known {
-            Some(key) if is_secret && key.is_live(self.clock.now()) => Ok(Some(Arc::clone(key))),
-            _ => Err(refused()),
-        }
+        let now = self.clock.now();
+        let key = known.filter(|key| is_secret && key.is_live(now))?;
+        let is_orphan = key
+            .parent_id
+            .is_some_and(|parent| keys.get(parent.as_str()).is_none_or(|parent| !parent.is_live(now)));
+        (!is_orphan).then(|| Arc::clone(key))
     }
 }
 
@@ -115,5 +165,10 @@ fn presented(headers: &HeaderMap) -> Option<(&str, &str)> {
         }
         None => headers.get(X_API_KEY)?.to_str().ok()?,
     };
-    key.strip_prefix("bal_")?.split_once('_')
+    parts(key)
+}
+
+/// Id and secret of a token.
+fn parts(token: &str) -> Option<(&str, &str)> {
+    token.strip_prefix("bal_")?.split_once('_')
 }

@@ -1,7 +1,10 @@
 //! Answers that say yes.
 
+use std::rc::Rc;
+
 use actix_web::{
-    HttpRequest, HttpResponse, Responder, body::BoxBody, http::StatusCode, http::header, web::Data,
+    HttpMessage, HttpRequest, HttpResponse, Responder, body::BoxBody, http::StatusCode, http::header,
+    web::Data,
 };
 use paperclip::{
     actix::OperationModifier,
@@ -12,7 +15,7 @@ use paperclip::{
 };
 use serde::Serialize;
 
-use crate::{api::Shared, wire};
+use crate::{api::Shared, context::Context, wire};
 
 /// The header that marks the first answer given again.
 pub(crate) const IDEMPOTENCY_REPLAYED: header::HeaderName =
@@ -49,19 +52,35 @@ impl<T, const STATUS: u16> Answer<T, STATUS> {
     }
 }
 
+/// The answer to a dry run: that of the call, and what it was.
+#[derive(Serialize)]
+struct DryRunAnswer<'a, T> {
+    #[serde(flatten)]
+    body: &'a T,
+    dry_run: bool,
+}
+
 impl<T: Serialize, const STATUS: u16> Responder for Answer<T, STATUS> {
     type Body = BoxBody;
 
     fn respond_to(self, request: &HttpRequest) -> HttpResponse {
         let shared = request.app_data::<Data<Shared>>();
         let ids_as_strings = shared.is_some_and(|shared| shared.api.settings.ids_as_strings);
-        let bytes = match wire::json(&self.body, ids_as_strings) {
+        let is_dry_run =
+            request.extensions().get::<Rc<Context>>().is_some_and(|context| context.is_dry_run.get());
+        let bytes = if is_dry_run {
+            wire::json(&DryRunAnswer { body: &self.body, dry_run: true }, ids_as_strings)
+        } else {
+            wire::json(&self.body, ids_as_strings)
+        };
+        let bytes = match bytes {
             Ok(bytes) => bytes,
             Err(error) => return HttpResponse::from_error(actix_web::error::ErrorInternalServerError(error)),
         };
         let mut answer = HttpResponse::build(StatusCode::from_u16(STATUS).unwrap_or(StatusCode::OK));
         answer.insert_header((header::CONTENT_TYPE, header::HeaderValue::from_static("application/json")));
-        if let Some(location) = self.location {
+        // What a dry run would have made is nowhere.
+        if let Some(location) = self.location.filter(|_| !is_dry_run) {
             answer.insert_header((header::LOCATION, location));
         }
         if self.is_replay {

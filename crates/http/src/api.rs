@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use balance_domain::{Ledger, Reports, Ttl, ports::ServiceRepo};
 
-use crate::{access::Access, limits::RateLimit};
+use crate::access::Access;
 
 /// Everything behind the HTTP contract.
 #[derive(Clone)]
@@ -81,16 +81,20 @@ impl Currency {
         }
     }
 
+    /// The letters, as bytes.
+    pub const fn code(&self) -> [u8; 3] {
+        self.0
+    }
+
     /// The letters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
-/// What every worker shares: the API, and the figures of the rate limit.
+/// What every worker shares.
 pub(crate) struct Shared {
     pub(crate) api: Api,
-    pub(crate) rate_limit: RateLimit,
     pub(crate) body_timeout: std::time::Duration,
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) operation: Cell<Option<&'static Operation>>,
     pub(crate) user_id: Cell<Option<UserId>>,
     pub(crate) operation_seq: Cell<Option<i64>>,
+    /// Nothing is to be done, only said what would be.
+    pub(crate) is_dry_run: Cell<bool>,
     pub(crate) key: OnceCell<Arc<ApiKey>>,
 }
 
@@ -34,6 +36,7 @@ impl Context {
             operation: Cell::new(None),
             user_id: Cell::new(None),
             operation_seq: Cell::new(None),
+            is_dry_run: Cell::new(false),
             key: OnceCell::new(),
         }
     }

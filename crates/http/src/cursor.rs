@@ -6,7 +6,7 @@
 
 use balance_domain::{
     Amount, OperationFilter, OperationPosition, OperationSort, OrderId, ReservationPosition,
-    ReservationState, ServiceId, Timestamp, UserId,
+    ReservationSearch, ReservationState, SearchPosition, ServiceId, Timestamp, UserId,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
@@ -43,6 +43,17 @@ impl List {
     /// The reservations of a user.
     pub(crate) fn reservations(user_id: UserId, state: Option<ReservationState>) -> Self {
         Self::of(&[2, user_id.get(), state.map_or(-1, |state| i64::from(state as u8))])
+    }
+
+    /// The reservations of all users.
+    pub(crate) fn search(search: &ReservationSearch) -> Self {
+        Self::of(&[
+            4,
+            search.service_id.map_or(0, ServiceId::get),
+            search.order_id.map_or(0, OrderId::get),
+            search.expires_before.map_or(i64::MIN, Timestamp::micros),
+            i64::from(search.sort as u8),
+        ])
     }
 
     /// The catalogue of services.
@@ -93,6 +104,26 @@ impl Position for ReservationPosition {
         match *numbers {
             [created_at, service_id, order_id] => Some(Self {
                 created_at: Timestamp::from_micros(created_at).ok()?,
+                service_id: ServiceId::new(service_id).ok()?,
+                order_id: OrderId::new(order_id).ok()?,
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl Position for SearchPosition {
+    const NUMBERS: usize = 4;
+
+    fn numbers(&self) -> Vec<i64> {
+        vec![self.at.micros(), self.user_id.get(), self.service_id.get(), self.order_id.get()]
+    }
+
+    fn from_numbers(numbers: &[i64]) -> Option<Self> {
+        match *numbers {
+            [at, user_id, service_id, order_id] => Some(Self {
+                at: Timestamp::from_micros(at).ok()?,
+                user_id: UserId::new(user_id).ok()?,
                 service_id: ServiceId::new(service_id).ok()?,
                 order_id: OrderId::new(order_id).ok()?,
             }),

@@ -10,6 +10,7 @@ use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_hist
 pub(crate) fn describe() {
     describe_counter!("balance_http_requests_total", Unit::Count, "Answered requests.");
     describe_histogram!("balance_http_request_duration_seconds", Unit::Seconds, "Time of requests.");
+    describe_counter!("balance_dry_runs_total", Unit::Count, "Calls that only asked what would happen.");
     describe_counter!("balance_rejections_total", Unit::Count, "Commands that a rule refused, by code.");
 }
 

@@ -14,6 +14,7 @@ mod cursor;
 mod docs;
 mod extract;
 mod figures;
+mod landing;
 mod limits;
 mod mailbox;
 mod openapi;
@@ -30,8 +31,8 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use access::{Access, AccessMode};
+pub use access::{Access, AccessMode, Denied};
 pub use actix_web::dev::{Server, ServerHandle};
 pub use api::{Api, Currency, HttpSettings, InvalidCurrency};
 pub use openapi::openapi_json;
-pub use server::{MetricsText, ServerOptions, server};
+pub use server::{MetricsText, Pages, ServerOptions, server};

@@ -10,8 +10,6 @@ use std::{
 use balance_domain::ApiKey;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
 
-use crate::problem::{Code, Problem};
-
 /// How often callers who went quiet are forgotten, in seconds.
 const FORGET_EVERY_SECONDS: u64 = 60;
 
@@ -50,15 +48,13 @@ impl RateLimit {
         }
     }
 
-    /// Counts a request, or says when to come back.
-    pub(crate) fn check(&self, caller: Caller) -> Result<(), Problem> {
-        let Some(limiter) = &self.limiter else { return Ok(()) };
+    /// Counts a request; how many seconds to wait if the quota is used up.
+    pub(crate) fn wait_seconds(&self, caller: Caller) -> Option<u32> {
+        let limiter = self.limiter.as_ref()?;
         self.forget_the_quiet(limiter);
-        limiter.check_key(&caller).map_err(|refused| {
-            let wait = refused.wait_time_from(limiter.clock().now());
-            let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-            Problem::retry(Code::RateLimited, seconds)
-        })
+        let refused = limiter.check_key(&caller).err()?;
+        let wait = refused.wait_time_from(limiter.clock().now());
+        Some(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1))
     }
 
     /// Once a minute the request that notices it clears away callers whose quota is full again; without that
@@ -86,17 +82,15 @@ mod tests {
     fn each_caller_has_a_quota_of_its_own() {
         let limit = RateLimit::new(2);
         let caller = Caller::Peer(Some([127, 0, 0, 1].into()));
-        assert!(limit.check(caller).is_ok());
-        assert!(limit.check(caller).is_ok());
-        let refused = limit.check(caller).unwrap_err();
-        assert_eq!(refused.code(), Code::RateLimited);
-        assert!(refused.answer("/", "id").headers().contains_key("retry-after"));
-        assert!(limit.check(Caller::Key(7)).is_ok());
+        assert_eq!(limit.wait_seconds(caller), None);
+        assert_eq!(limit.wait_seconds(caller), None);
+        assert_eq!(limit.wait_seconds(caller), Some(1));
+        assert_eq!(limit.wait_seconds(Caller::Key(7)), None);
     }
 
     #[test]
     fn zero_means_no_limit() {
         let limit = RateLimit::new(0);
-        assert!((0..10_000).all(|_| limit.check(Caller::Key(1)).is_ok()));
+        assert!((0..10_000).all(|_| limit.wait_seconds(Caller::Key(1)).is_none()));
     }
 }

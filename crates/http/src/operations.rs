@@ -102,6 +102,8 @@ operations! {
         [ReservationNotFound, AccountClosed];
     ListReservations: GET "/api/v1/users/{user_id}/reservations", "listReservations", Reservations, BALANCE_READ,
         [AccountNotFound, AccountClosed];
+    SearchReservations: GET "/api/v1/reservations/search", "searchReservations", Reservations,
+        Needs::Scope(Scope::Search), [];
     GetBalance: GET "/api/v1/users/{user_id}/balance", "getBalance", Accounts, BALANCE_READ,
         [AccountNotFound, AccountClosed];
     ListOperations: GET "/api/v1/users/{user_id}/operations", "listOperations", Accounts, HISTORY_READ,

@@ -24,6 +24,8 @@ use paperclip::{
 };
 use serde::Serialize;
 
+use crate::context::Context;
+
 pub(crate) use code::Code;
 
 /// The media type of every refusal and failure.
@@ -93,6 +95,9 @@ pub(crate) struct ProblemBody<'a> {
     request_id: &'a str,
     /// `no`: the request had no effect. `unknown`: it may have had one; repeat it under the same key.
     executed: &'a str,
+    /// `true` in the answer to a dry run; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<bool>,
     /// For malformed input: everything that is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<&'a [FieldError]>,
@@ -147,6 +152,16 @@ impl Problem {
         problem
     }
 
+    /// What a dry run would be refused with: no refusal that counts.
+    pub(crate) fn foreseen(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Rejected { rejection, .. } => {
+                Self::with_detail((&rejection).into(), rejection.to_string())
+            }
+            failed => failed.into(),
+        }
+    }
+
     /// A defect of ours whose effect nobody knows.
     pub(crate) fn panicked() -> Self {
         let mut problem = Self::new(Code::Internal);
@@ -195,7 +210,7 @@ impl Problem {
     }
 
     /// The whole answer.
-    pub(crate) fn answer(&self, instance: &str, request_id: &str) -> HttpResponse {
+    pub(crate) fn answer(&self, instance: &str, context: &Context) -> HttpResponse {
         let details = &self.0;
         let body = ProblemBody {
             kind: format!("urn:balance:problem:{}", details.code.as_str()),
@@ -204,8 +219,9 @@ impl Problem {
             detail: &details.detail,
             instance,
             code: details.code.as_str(),
-            request_id,
+            request_id: context.request_id(),
             executed: details.executed.as_str(),
+            dry_run: context.is_dry_run.get().then_some(true),
             errors: (!details.errors.is_empty()).then_some(&details.errors),
         };
         let mut answer = HttpResponseBuilder::new(self.status_code());

@@ -18,7 +18,7 @@ use crate::operations::{
     AddServices, BuildReport, CaptureReservation, CloseAccount, Documented, ExtendReservation, GetBalance,
     GetOperationByKey, GetReport, GetReportFile, GetReservation, GetService, ListOperations,
     ListReservations, PostBatch, PostDeposit, PostTransfer, PostWithdrawal, RefundReservation,
-    ReleaseReservation,
+    ReleaseReservation, SearchReservations,
 };
 
 pub(crate) use health::mount as mount_health;
@@ -34,6 +34,7 @@ pub(crate) fn mount(app: &mut ServiceConfig<'_>) {
                 .route(web::post().to(reservations::reserve))
                 .route(web::get().to(reservations::get)),
         )
+        .service(path(SearchReservations::OPERATION).route(web::get().to(reservations::search)))
         .service(path(CaptureReservation::OPERATION).route(web::post().to(reservations::capture)))
         .service(path(ReleaseReservation::OPERATION).route(web::post().to(reservations::release)))
         .service(path(PostTransfer::OPERATION).route(web::post().to(transfers::transfer)))

@@ -9,7 +9,7 @@ use actix_web::{
     body::BoxBody,
     dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse},
     middleware::{Next, from_fn},
-    web::Data,
+    web::{Data, ServiceConfig},
 };
 use paperclip::actix::OpenApiExt;
 
@@ -20,13 +20,15 @@ use crate::{
     connection::{self, Timeouts, Turned},
     docs,
     figures::describe,
-    limits::RateLimit,
-    routes, swagger,
+    landing, routes, swagger,
     trace::{Worker, trace},
 };
 
 /// Gives the text of `/metrics`.
 pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Mounts pages of another adapter beside the contract: the console.
+pub type Pages = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
 /// How to serve.
 #[derive(Clone)]
@@ -47,6 +49,8 @@ pub struct ServerOptions {
     pub shutdown_timeout: Duration,
     /// The text of `/metrics`, if there is to be such a page.
     pub metrics: Option<MetricsText>,
+    /// The console, if there is to be one; `/` leads a browser there.
+    pub pages: Option<Pages>,
     /// Whether each request has a span, made with the global tracer provider and propagator of OpenTelemetry.
     #[cfg(feature = "otel")]
     pub spans: bool,
@@ -63,6 +67,7 @@ impl Default for ServerOptions {
             unread_timeout: Duration::from_secs(10),
             shutdown_timeout: Duration::from_secs(5),
             metrics: None,
+            pages: None,
             #[cfg(feature = "otel")]
             spans: false,
         }
@@ -75,9 +80,9 @@ pub fn server(api: Api, listener: TcpListener, options: ServerOptions) -> io::Re
     connection::describe();
     let workers = options.workers.max(1);
     let shared = shared(api, options.body_timeout);
-    let metrics = options.metrics;
+    let (metrics, pages) = (options.metrics, options.pages);
     let app = move || {
-        let app = app(shared.clone(), metrics.clone());
+        let app = app(shared.clone(), metrics.clone(), pages.as_ref());
         #[cfg(feature = "otel")]
         let app = app.wrap(Condition::new(options.spans, from_fn(spans::observe)));
         app
@@ -108,14 +113,15 @@ pub fn server(api: Api, listener: TcpListener, options: ServerOptions) -> io::Re
 
 /// What the workers share.
 pub(crate) fn shared(api: Api, body_timeout: Duration) -> Data<Shared> {
-    let rate_limit = RateLimit::new(api.settings.rate_limit_per_second);
-    Data::new(Shared { api, rate_limit, body_timeout })
+    api.access.limit_to(api.settings.rate_limit_per_second);
+    Data::new(Shared { api, body_timeout })
 }
 
 /// Everything that one worker serves.
 pub(crate) fn app(
     shared: Data<Shared>,
     metrics: Option<MetricsText>,
+    pages: Option<&Pages>,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -123,7 +129,7 @@ pub(crate) fn app(
         Response = ServiceResponse<Turned<BoxBody>>,
         Error = Error,
         InitError = (),
-    >,
+    > + use<>,
 > {
     let worker = Worker::default();
     let ids_as_strings = shared.api.settings.ids_as_strings;
@@ -135,5 +141,11 @@ pub(crate) fn app(
         .configure(|app| routes::mount_health(app, metrics))
         .configure(|app| swagger::mount(app, ids_as_strings))
         .configure(docs::mount)
+        .configure(|app| landing::mount(app, pages.is_some()))
+        .configure(|app| {
+            if let Some(pages) = pages {
+                pages(app);
+            }
+        })
         .wrap(from_fn(move |request: ServiceRequest, next: Next<_>| trace(worker.clone(), request, next)))
 }

@@ -6,6 +6,7 @@ mod amounts;
 mod batches;
 mod bodies;
 mod contract;
+mod dry_runs;
 mod failures;
 mod frame;
 mod ids;

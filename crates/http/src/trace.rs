@@ -3,7 +3,9 @@
 //!
 //! Never logged: bodies, keys, comments, query strings.
 
-use std::{convert::Infallible, fmt, panic::AssertUnwindSafe, pin::Pin, rc::Rc, task, time::Instant};
+use std::{
+    convert::Infallible, fmt, panic::AssertUnwindSafe, pin::Pin, rc::Rc, sync::Arc, task, time::Instant,
+};
 
 use actix_web::{
     Error, HttpMessage, HttpResponse, ResponseError,
@@ -12,12 +14,14 @@ use actix_web::{
     http::{
         Method, StatusCode,
         header::{
-            ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+            ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue,
+            X_CONTENT_TYPE_OPTIONS,
         },
     },
     middleware::Next,
     web::Bytes,
 };
+use balance_domain::ApiKey;
 use futures::FutureExt;
 
 use crate::{
@@ -57,13 +61,22 @@ pub(crate) async fn trace(
     let outcome = AssertUnwindSafe(worker.mailbox.receive(next.call(request))).catch_unwind().await;
     let problem = match outcome {
         Ok(Ok(response)) => {
-            let mut response = if response.status().as_u16() < 400 {
+            // Pages say in their own words what went wrong.
+            let is_page = response
+                .headers()
+                .get(CONTENT_TYPE)
+                .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+            let mut response = if response.status().as_u16() < 400 || is_page {
                 response.map_into_boxed_body()
             } else {
                 complete(response.map_into_boxed_body(), &context)
             };
+            if let Some(key) = response.request().extensions().get::<Arc<ApiKey>>() {
+                // A page let its caller in by itself.
+                let _ = context.key.set(Arc::clone(key));
+            }
             set_headers(response.headers_mut(), &context);
-            worker.record(&method, response.status(), &context, started);
+            worker.record((&method, uri.path()), response.status(), &context, started);
             return Ok(response.map_body(|_, body| {
                 let body = if is_head { Unsent(body.size()).boxed() } else { body };
                 Turned::new(body, turn)
@@ -72,16 +85,22 @@ pub(crate) async fn trace(
         Ok(Err(error)) => Problem::of_status(error.as_response_error().status_code()),
         Err(_) => Problem::panicked(),
     };
-    worker.record(&method, problem.status_code(), &context, started);
+    worker.record((&method, uri.path()), problem.status_code(), &context, started);
     Err(Unanswered { problem, path: uri.path().to_owned(), context }.into())
 }
 
 impl Worker {
     /// One log event and two metrics.
-    fn record(&self, method: &Method, status: StatusCode, context: &Context, started: Instant) {
+    fn record(
+        &self,
+        (method, path): (&Method, &str),
+        status: StatusCode,
+        context: &Context,
+        started: Instant,
+    ) {
         let elapsed = started.elapsed();
         let method = method_name(method);
-        let route = context.operation.get().map_or("other", |operation| operation.path);
+        let route = context.operation.get().map_or_else(|| place_of(path), |operation| operation.path);
         self.figures.count(method, route, status, elapsed);
         tracing::info!(
             target: "balance::request",
@@ -96,6 +115,13 @@ impl Worker {
             "request"
         );
     }
+}
+
+/// What stands for a route that is no documented call.
+fn place_of(path: &str) -> &'static str {
+    let is_console =
+        path.strip_prefix("/console").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if is_console { "/console" } else { "other" }
 }
 
 /// The body of an answer to HEAD: only its length is said.
@@ -141,7 +167,7 @@ impl ResponseError for Unanswered {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut answer = self.problem.answer(&self.path, self.context.request_id());
+        let mut answer = self.problem.answer(&self.path, &self.context);
         set_headers(answer.headers_mut(), &self.context);
         answer
     }
@@ -154,7 +180,7 @@ fn complete(response: ServiceResponse, context: &Context) -> ServiceResponse {
     let by_status = Problem::of_status(response.status());
     let problem = own.unwrap_or(&by_status);
     log_cause(problem, context);
-    let mut answer = problem.answer(request.path(), context.request_id());
+    let mut answer = problem.answer(request.path(), context);
     if let Some(allow) = response.headers().get(ALLOW) {
         answer.headers_mut().insert(ALLOW, with_head(allow));
     }

@@ -13,15 +13,16 @@ mod service;
 pub(crate) use account::BalanceBody;
 pub(crate) use batch::{BatchAnswer, BatchMode, BatchRequest, BatchResult, command_kinds};
 pub(crate) use commands::{
-    CaptureRequest, DepositRequest, ExtendRequest, RefundRequest, ReleaseRequest, ReserveRequest,
-    TransferRequest, WithdrawalRequest,
+    CaptureRequest, DepositRequest, DryRunParameter, ExtendRequest, RefundRequest, ReleaseRequest,
+    ReserveRequest, TransferRequest, WithdrawalRequest,
 };
 pub(crate) use operation::{OperationBody, OperationPage, OperationParameters};
 pub(crate) use report::{
     FileParameters, MonthsBody, MonthsParameters, ReportBody, ReportRequest, RevenueBody,
 };
 pub(crate) use reservation::{
-    ReservationBody, ReservationPage, ReservationParameters, ReservationsParameters, reservation_location,
+    ReservationBody, ReservationPage, ReservationParameters, ReservationsParameters, SearchBody,
+    SearchParameters, reservation_location,
 };
 pub(crate) use scalar::{Cursor, FileFor, Scalar, Wire, json, present};
 pub(crate) use service::{

@@ -6,6 +6,7 @@ pub mod books;
 pub mod captures;
 pub mod closing;
 pub mod concurrency;
+pub mod dry_runs;
 pub mod expiry;
 pub mod history;
 pub mod idempotency;

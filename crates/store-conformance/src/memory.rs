@@ -60,7 +60,7 @@ impl MemoryStore {
 }
 
 /// All there is.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct World {
     /// Accounts that something happened to.
     books: BTreeMap<UserId, Book>,

@@ -134,6 +134,12 @@ macro_rules! conformance {
                 a_report_comes_back_as_given
                 a_final_report_is_kept_for_ever
             }
+            (store) dry_runs {
+                a_dry_run_answers_and_leaves_no_trace
+                a_dry_run_of_many_sees_its_own_steps
+                a_dry_run_expires_what_is_due
+                active_reservations_of_all_are_found_by_deadline
+            }
             (store) api_keys {
                 keys_are_listed_in_order
                 a_revoked_key_keeps_its_time

@@ -10,17 +10,17 @@ use tokio_postgres::{Row, types::ToSql};
 use crate::{PostgresStore, error::Failure, rows::column, store::Transaction, values::At};
 
 const ADD: &str = "\
-INSERT INTO api_keys (id, name, scopes, secret_hash, created_at, expires_at, revoked_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO api_keys (id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 RETURNING id";
 
 const ALL: &str = "\
-SELECT id, name, scopes, secret_hash, created_at, expires_at, revoked_at
+SELECT id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id
 FROM api_keys ORDER BY created_at, id";
 
 const REVOKE: &str = "\
 UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1
-RETURNING id, name, scopes, secret_hash, created_at, expires_at, revoked_at";
+RETURNING id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id";
 
 #[async_trait]
 impl ApiKeyRepo for PostgresStore {
@@ -49,7 +49,7 @@ async fn revoke(revoking: &Transaction, id: &ApiKeyId, now: Timestamp) -> Result
 
 async fn add(adding: &Transaction, key: ApiKey) -> Result<(), Failure> {
     let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
-    let values: [&(dyn ToSql + Sync); 7] = [
+    let values: [&(dyn ToSql + Sync); 8] = [
         &key.id.as_str(),
         &key.name,
         &scopes,
@@ -57,6 +57,7 @@ async fn add(adding: &Transaction, key: ApiKey) -> Result<(), Failure> {
         &At(key.created_at),
         &key.expires_at.map(At),
         &key.revoked_at.map(At),
+        &key.parent_id.as_ref().map(ApiKeyId::as_str),
     ];
     adding.query(ADD, &values).await.map(drop)
 }
@@ -65,11 +66,13 @@ fn api_key(row: &Row) -> Result<ApiKey, Failure> {
     let scopes: Vec<&str> = column(row, 2)?;
     let scopes = scopes.into_iter().map(str::parse).collect::<Result<Vec<Scope>, _>>();
     let hash: &[u8] = column(row, 3)?;
+    let parent_id: Option<&str> = column(row, 7)?;
     Ok(ApiKey {
         id: ApiKeyId::new(column::<String>(row, 0)?).map_err(Failure::damaged)?,
         name: column(row, 1)?,
         scopes: scopes.map_err(Failure::damaged)?,
         secret_hash: SecretHash(hash.try_into().map_err(Failure::damaged)?),
+        parent_id: parent_id.map(ApiKeyId::new).transpose().map_err(Failure::damaged)?,
         created_at: column::<At>(row, 4)?.0,
         expires_at: column::<Option<At>>(row, 5)?.map(|at| at.0),
         revoked_at: column::<Option<At>>(row, 6)?.map(|at| at.0),

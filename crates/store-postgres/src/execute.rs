@@ -37,13 +37,14 @@ mod write;
 use std::time::Duration;
 
 use balance_domain::{
-    Needs, Rows, Submission, decide_batch,
+    DryRun, Needs, Rows, Submission, decide_batch, dry_run,
     ports::{Cause, Reply, RepoError, SubmitError},
 };
 use tokio::time::{Instant, timeout_at};
 
 use crate::{PostgresStore, contention::Course, error::Failure, store::jitter};
 use attempt::{Attempt, Progress};
+use load::ReadSet;
 use parts::each_failed;
 use reconcile::reconcile;
 
@@ -83,6 +84,20 @@ impl PostgresStore {
             return self.run_whole(submissions, bounds).await;
         }
         self.run_around(locked, submissions, bounds).await
+    }
+
+    /// What the submissions would do, decided on one snapshot: nothing is locked or written.
+    pub(crate) async fn decided_only(&self, submissions: &[Submission]) -> Result<DryRun, RepoError> {
+        let moment = self.moment()?;
+        let once = || async {
+            let lease = self.lease_for_read().await?;
+            let mut read = ReadSet::empty(Needs::of(submissions));
+            let users = read.users().iter().copied().collect();
+            let result = read.read(lease.client(), users, moment).await;
+            lease.used(result)?;
+            Ok(dry_run(read.rows(), submissions, moment))
+        };
+        self.repeated_in_time(once).await
     }
 
     /// Runs a batch whose accounts are not known to be locked by anybody, or only for a moment.

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod reservations;
+mod search;
 
 #[cfg(test)]
 pub(crate) use reservations::planned as planned_reservations;
@@ -10,8 +11,9 @@ use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use balance_domain::{
-    AccountAsOf, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page, Reservation,
-    ReservationKey, ReservationPosition, ReservationQuery, Submission, UserId,
+    AccountAsOf, DryRun, IdempotencyKey, Operation, OperationPosition, OperationQuery, Page, Reservation,
+    ReservationKey, ReservationPosition, ReservationQuery, ReservationSearch, SearchPosition, Submission,
+    UserId,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError},
 };
 use tokio_postgres::{Row, types::ToSql};
@@ -50,6 +52,17 @@ impl BalanceRepo for PostgresStore {
         query: OperationQuery,
     ) -> Result<Page<Operation, OperationPosition>, RepoError> {
         self.operations_page(&query).await
+    }
+
+    async fn dry_run(&self, submissions: Vec<Submission>) -> Result<DryRun, RepoError> {
+        self.decided_only(&submissions).await
+    }
+
+    async fn search_reservations(
+        &self,
+        search: ReservationSearch,
+    ) -> Result<Page<Reservation, SearchPosition>, RepoError> {
+        self.found_reservations(&search).await
     }
 
     async fn operation_by_key(

@@ -47,8 +47,8 @@ fn add(connection: &Connection, key: &ApiKey) -> rusqlite::Result<()> {
     let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
     connection
         .prepare_cached(
-            "INSERT INTO api_keys (id, name, scopes, secret_hash, created_at, expires_at, revoked_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO api_keys (id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute((
             key.id.as_str(),
@@ -58,6 +58,7 @@ fn add(connection: &Connection, key: &ApiKey) -> rusqlite::Result<()> {
             key.created_at.micros(),
             key.expires_at.map(Timestamp::micros),
             key.revoked_at.map(Timestamp::micros),
+            key.parent_id.as_ref().map(ApiKeyId::as_str),
         ))?;
     Ok(())
 }
@@ -65,7 +66,7 @@ fn add(connection: &Connection, key: &ApiKey) -> rusqlite::Result<()> {
 fn all(connection: &Connection) -> rusqlite::Result<Vec<ApiKey>> {
     connection
         .prepare_cached(
-            "SELECT id, name, scopes, secret_hash, created_at, expires_at, revoked_at
+            "SELECT id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id
              FROM api_keys ORDER BY created_at, id",
         )?
         .query_map([], api_key)?
@@ -77,7 +78,7 @@ fn revoke(connection: &Connection, id: &ApiKeyId, now: Timestamp) -> rusqlite::R
     connection
         .prepare_cached(
             "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1
-             RETURNING id, name, scopes, secret_hash, created_at, expires_at, revoked_at",
+             RETURNING id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id",
         )?
         .query_row((id.as_str(), now.micros()), api_key)
         .optional()
@@ -89,6 +90,7 @@ fn api_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
         name: row.get(1)?,
         scopes: text(row, 2, scopes)?,
         secret_hash: SecretHash(row.get(3)?),
+        parent_id: row.get::<_, Option<String>>(7)?.map(|_| text(row, 7, ApiKeyId::new)).transpose()?,
         created_at: value(row, 4, Timestamp::from_micros)?,
         expires_at: optional(row, 5, Timestamp::from_micros)?,
         revoked_at: optional(row, 6, Timestamp::from_micros)?,

@@ -8,9 +8,11 @@ mod write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use balance_domain::{
-    Changes, Decided, Moment, Needs, Rows, Submission, decide_batch,
+    Changes, Decided, DryRun, Moment, Needs, Rows, Submission, decide_batch,
     ports::{Reply, RepoError},
 };
+
+use rusqlite::Connection;
 
 use crate::{
     error::repo_error,
@@ -64,6 +66,16 @@ fn attempt(session: &mut Session, submissions: &[Submission]) -> Result<Vec<Repl
         recent.remember(before, &changes);
     }
     Ok(replies)
+}
+
+/// Decides the submissions on what a reader sees.
+pub(crate) fn dry_run(
+    connection: &Connection,
+    submissions: &[Submission],
+    moment: Moment,
+) -> rusqlite::Result<DryRun> {
+    let rows = load::rows(connection, &Needs::of(submissions), moment)?;
+    Ok(balance_domain::dry_run(rows, submissions, moment))
 }
 
 /// Damaged rows may make the rules panic before they come to a submission.

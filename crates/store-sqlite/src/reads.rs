@@ -2,17 +2,23 @@
 
 mod accounts;
 mod reservations;
+mod search;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use balance_domain::{
-    AccountAsOf, IdempotencyKey, Moment, Operation, OperationPosition, OperationQuery, Page, Reservation,
-    ReservationKey, ReservationPosition, ReservationQuery, Submission, UserId,
+    AccountAsOf, DryRun, IdempotencyKey, Moment, Operation, OperationPosition, OperationQuery, Page,
+    Reservation, ReservationKey, ReservationPosition, ReservationQuery, ReservationSearch, SearchPosition,
+    Submission, UserId,
     ports::{AccountReads, BalanceRepo, Connections, LedgerSink, Reply, RepoError, StoreFigures},
 };
 
-use crate::{execute::execute, history, scan, schema, store::SqliteStore};
+use crate::{
+    execute::{dry_run, execute},
+    history, scan, schema,
+    store::SqliteStore,
+};
 
 #[async_trait]
 impl StoreFigures for SqliteStore {
@@ -67,6 +73,19 @@ impl BalanceRepo for SqliteStore {
         query: OperationQuery,
     ) -> Result<Page<Operation, OperationPosition>, RepoError> {
         self.readers().read(move |connection| history::page(connection, &query)).await
+    }
+
+    async fn dry_run(&self, submissions: Vec<Submission>) -> Result<DryRun, RepoError> {
+        let run = move |connection: &_, moment| dry_run(connection, &submissions, moment);
+        self.readers().read_at(Arc::clone(self.clock()), run).await
+    }
+
+    async fn search_reservations(
+        &self,
+        search: ReservationSearch,
+    ) -> Result<Page<Reservation, SearchPosition>, RepoError> {
+        let page = move |connection: &_, moment: Moment| search::page(connection, &search, moment.now());
+        self.readers().read_at(Arc::clone(self.clock()), page).await
     }
 
     async fn operation_by_key(

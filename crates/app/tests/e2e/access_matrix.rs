@@ -17,7 +17,7 @@ on_every_store!(
 );
 
 /// What each call must need. A batch needs the scopes of its commands: here those of the document's example.
-const NEEDS: [(&str, &[Scope]); 23] = [
+const NEEDS: [(&str, &[Scope]); 25] = [
     ("addServices", &[Scope::ServicesWrite]),
     ("buildRevenueReport", &[Scope::Report]),
     ("captureReservation", &[Scope::Reserve]),
@@ -36,11 +36,13 @@ const NEEDS: [(&str, &[Scope]); 23] = [
     ("getService", &[Scope::BalanceRead]),
     ("listOperations", &[Scope::HistoryRead]),
     ("listReservations", &[Scope::BalanceRead]),
+    ("listRevenue", &[Scope::Report]),
     ("listServices", &[Scope::BalanceRead]),
     ("refundReservation", &[Scope::Refund]),
     ("releaseReservation", &[Scope::Reserve]),
     ("removeService", &[Scope::ServicesWrite]),
     ("renameService", &[Scope::ServicesWrite]),
+    ("searchReservations", &[Scope::Search]),
 ];
 
 /// Columns of the table, and the answer that a caller with such a key must get.
@@ -85,6 +87,7 @@ fn key(number: usize, scopes: Vec<Scope>) -> ApiKey {
         secret_hash: SecretHash::of(SECRET),
         created_at: Timestamp::from_micros(1).unwrap(),
         expires_at: None,
+        parent_id: None,
         revoked_at: None,
     }
 }

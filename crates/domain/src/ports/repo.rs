@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    Accepted, Account, AccountAsOf, CatalogueError, IdempotencyKey, Limit, Month, Operation,
+    Accepted, Account, AccountAsOf, CatalogueError, DryRun, IdempotencyKey, Limit, Month, Operation,
     OperationPosition, OperationQuery, Page, Period, RecordedOperation, Rejection, Removal, Reservation,
-    ReservationKey, ReservationPosition, ReservationQuery, RevenueLine, RevenueReport, Service, ServiceId,
-    ServiceName, Submission, UserId, ports::RepoError,
+    ReservationKey, ReservationPosition, ReservationQuery, ReservationSearch, RevenueLine, RevenueReport,
+    SearchPosition, Service, ServiceId, ServiceName, Submission, UserId, ports::RepoError,
 };
 
 /// The answer to one submission: one receipt per command in order, or why there is none.
@@ -80,6 +80,16 @@ pub trait BalanceRepo: Send + Sync + 'static {
         &self,
         query: OperationQuery,
     ) -> Result<Page<Operation, OperationPosition>, RepoError>;
+
+    /// What [`execute`](Self::execute) would answer to the submissions now, and what the accounts would hold. Nothing is
+    /// written or locked, no key is used up, and nothing is promised.
+    async fn dry_run(&self, submissions: Vec<Submission>) -> Result<DryRun, RepoError>;
+
+    /// A page of the active reservations of all users: those whose deadline has not passed.
+    async fn search_reservations(
+        &self,
+        search: ReservationSearch,
+    ) -> Result<Page<Reservation, SearchPosition>, RepoError>;
 
     /// The operation that answers for a key of this user.
     async fn operation_by_key(

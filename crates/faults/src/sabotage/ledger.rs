@@ -12,10 +12,10 @@ use std::{
 
 use async_trait::async_trait;
 use balance_domain::{
-    Account, AccountAsOf, Action, Actor, Amount, Changes, Command, Decided, Decision, IdempotencyKey, Moment,
-    MoneyCommand, Needs, Operation, OperationPosition, OperationQuery, Page, Period, Receipt, Rejection,
-    Reservation, ReservationKey, ReservationPosition, ReservationQuery, Rows, ServiceId, State, Submission,
-    Timestamp, UserId, decide, decide_batch, decide_batch_by,
+    Account, AccountAsOf, Action, Actor, Amount, Changes, Command, Decided, Decision, DryRun, IdempotencyKey,
+    Moment, MoneyCommand, Needs, Operation, OperationPosition, OperationQuery, Page, Period, Receipt,
+    Rejection, Reservation, ReservationKey, ReservationPosition, ReservationQuery, ReservationSearch, Rows,
+    SearchPosition, ServiceId, State, Submission, Timestamp, UserId, decide, decide_batch, decide_batch_by,
     ports::{BalanceRepo, Clock, LedgerSink, Reply, RepoError, SubmitError},
 };
 use tokio::sync::OwnedMutexGuard;
@@ -350,6 +350,17 @@ impl BalanceRepo for ProofLedger {
         query: OperationQuery,
     ) -> Result<Page<Operation, OperationPosition>, RepoError> {
         Ok(self.inner().tables.operations_page(&query))
+    }
+
+    async fn dry_run(&self, _: Vec<Submission>) -> Result<DryRun, RepoError> {
+        Err(RepoError::Overloaded)
+    }
+
+    async fn search_reservations(
+        &self,
+        _: ReservationSearch,
+    ) -> Result<Page<Reservation, SearchPosition>, RepoError> {
+        Err(RepoError::Overloaded)
     }
 
     async fn operation_by_key(

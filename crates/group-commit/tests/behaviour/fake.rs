@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use balance_domain::{
-    Accepted, Account, AccountAsOf, Command, IdempotencyKey, Operation, OperationPosition, OperationQuery,
-    Page, Receipt, Reservation, ReservationKey, ReservationPosition, ReservationQuery, Submission, Timestamp,
-    UserId,
+    Accepted, Account, AccountAsOf, Command, DryRun, IdempotencyKey, Operation, OperationPosition,
+    OperationQuery, Page, Receipt, Reservation, ReservationKey, ReservationPosition, ReservationQuery,
+    ReservationSearch, SearchPosition, Submission, Timestamp, UserId,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError},
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
@@ -117,6 +117,17 @@ impl BalanceRepo for Fake {
     }
 
     async fn operations(&self, _: OperationQuery) -> Result<Page<Operation, OperationPosition>, RepoError> {
+        unreachable!("these tests do not ask for it")
+    }
+
+    async fn dry_run(&self, _: Vec<Submission>) -> Result<DryRun, RepoError> {
+        unreachable!("these tests do not ask for it")
+    }
+
+    async fn search_reservations(
+        &self,
+        _: ReservationSearch,
+    ) -> Result<Page<Reservation, SearchPosition>, RepoError> {
         unreachable!("these tests do not ask for it")
     }
 

@@ -7,10 +7,10 @@ use std::sync::{
 
 use async_trait::async_trait;
 use balance_domain::{
-    AccountAsOf, ApiKey, ApiKeyId, CatalogueError, IdempotencyKey, Limit, Month, Operation,
+    AccountAsOf, ApiKey, ApiKeyId, CatalogueError, DryRun, IdempotencyKey, Limit, Month, Operation,
     OperationPosition, OperationQuery, Page, Period, Removal, Reservation, ReservationKey,
-    ReservationPosition, ReservationQuery, RevenueLine, RevenueReport, Service, ServiceId, ServiceName,
-    Submission, Timestamp, UserId,
+    ReservationPosition, ReservationQuery, ReservationSearch, RevenueLine, RevenueReport, SearchPosition,
+    Service, ServiceId, ServiceName, Submission, Timestamp, UserId,
     ports::{ApiKeyRepo, BalanceRepo, LedgerSink, Reply, RepoError, ReportRepo, ServiceRepo},
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
@@ -40,6 +40,8 @@ macro_rules! ledger {
             reservations(query: ReservationQuery) -> Page<Reservation, ReservationPosition>;
             operations(query: OperationQuery) -> Page<Operation, OperationPosition>;
             operation_by_key(user_id: UserId, key: IdempotencyKey) -> Option<Operation>;
+            dry_run(submissions: Vec<Submission>) -> DryRun;
+            search_reservations(search: ReservationSearch) -> Page<Reservation, SearchPosition>;
             due_users(users_max: u32) -> Vec<UserId>;
             scan(sink: Arc<dyn LedgerSink>) -> ();
             ready() -> ();

@@ -22,10 +22,10 @@ use crate::{
     access::authorise,
     api::{Api, Shared},
     context::Context,
-    limits,
     operations::{Documented, Needs},
     problem::{Code, Problem},
     trace::log_cause,
+    wire::DryRunParameter,
 };
 
 /// The name of the security scheme that the finishing rules look for.
@@ -55,6 +55,16 @@ impl<O: Documented> Caller<O> {
         self.context.user_id.set(Some(user_id));
     }
 
+    /// Notes that nothing is to be done, if that was asked for.
+    pub(crate) fn dry_run(&self, asked: &DryRunParameter) {
+        self.context.is_dry_run.set(asked.is_asked());
+    }
+
+    /// Whether nothing is to be done.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.context.is_dry_run.get()
+    }
+
     /// Notes for the log which operation was made.
     pub(crate) fn made(&self, operation_seq: Option<i64>) {
         self.context.operation_seq.set(operation_seq);
@@ -81,7 +91,9 @@ impl<O: Documented> Caller<O> {
             let _ = context.key.set(Arc::clone(key));
         }
         let peer = request.peer_addr().map(|address| address.ip());
-        shared.rate_limit.check(limits::Caller::of(key.as_deref(), peer))?;
+        if let Some(seconds) = shared.api.access.wait_seconds(key.as_deref(), peer) {
+            return Err(Problem::retry(Code::RateLimited, seconds));
+        }
         if let Needs::Scope(scope) = O::OPERATION.needs {
             authorise(key.as_deref(), scope)?;
         }

@@ -38,6 +38,9 @@ pub(super) fn apply_to_schema(schema: &mut Value) {
 
 /// What a parameter is bounded as: a period of months has the names of a period of instants.
 pub(super) fn meant<'a>(name: &'a str, schema: &Value) -> &'a str {
+    if name == "sort" && schema["enum"][0] == "expires_at" {
+        return "search_sort";
+    }
     let is_month = matches!(name, "from" | "to") && schema.get("format").is_none();
     if is_month { "month" } else { name }
 }
@@ -76,6 +79,8 @@ fn bounds(name: &str) -> Value {
         "index" => json!({ "minimum": 0, "maximum": ITEMS_MAX - 1 }),
         "expires_in_seconds" => json!({ "minimum": 1, "maximum": Ttl::SECONDS_MAX }),
         "limit" => json!({ "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT }),
+        "search_sort" => json!({ "default": "expires_at" }),
+        "covers" => json!({ "enum": ["active"] }),
         "sort" => json!({ "default": "-created_at" }),
         "Idempotency-Key" | "idempotency_key" | "key" => {
             json!({ "minLength": 1, "maxLength": IdempotencyKey::BYTES_MAX, "pattern": KEY_PATTERN })

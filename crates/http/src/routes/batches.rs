@@ -8,10 +8,11 @@ use paperclip::actix::api_v2_operation;
 
 use crate::{
     answer::Ok as Answered,
-    extract::{Body, Caller, NoQuery},
+    extract::{Body, Caller, Query},
     operations::PostBatch,
     problem::{Code, Problem},
-    wire::{BatchAnswer, BatchMode, BatchRequest, BatchResult},
+    routes::submit::count_dry_run,
+    wire::{BatchAnswer, BatchMode, BatchRequest, BatchResult, DryRunParameter},
 };
 
 /// Execute many commands.
@@ -24,9 +25,10 @@ use crate::{
 #[api_v2_operation]
 pub(super) async fn execute(
     caller: Caller<PostBatch>,
-    _query: NoQuery,
+    query: Query<DryRunParameter>,
     body: Body<BatchRequest>,
 ) -> Result<Answered<BatchAnswer>, Problem> {
+    caller.dry_run(&query.0);
     let BatchRequest { mode, commands, scopes } = body.0;
     for scope in scopes {
         caller.needs(scope)?;
@@ -38,11 +40,23 @@ pub(super) async fn execute(
         BatchMode::Independent => {
             let submissions =
                 commands.into_iter().map(|command| Submission::from(command).by(actor)).collect();
-            let replies = ledger.submit(submissions).await?;
+            let replies = if caller.is_dry_run() {
+                count_dry_run();
+                ledger.dry_run(submissions).await?.replies
+            } else {
+                ledger.submit(submissions).await?
+            };
             independent(&caller, replies, &statuses)?
         }
         BatchMode::Atomic => {
-            atomic(ledger.submit_one(Submission::from(commands).by(actor)).await, &statuses)?
+            let submission = Submission::from(commands).by(actor);
+            let reply = if caller.is_dry_run() {
+                count_dry_run();
+                ledger.dry_run_one(submission).await?.0
+            } else {
+                ledger.submit_one(submission).await
+            };
+            atomic(&caller, reply, &statuses)?
         }
     };
     Ok(Answered::new(BatchAnswer { mode, results }))
@@ -78,7 +92,7 @@ fn independent(
 /// What became of one command that was submitted by itself.
 fn result(caller: &Caller<PostBatch>, index: usize, status: u16, reply: Reply) -> BatchResult {
     let first = reply
-        .map_err(Problem::from)
+        .map_err(|error| problem(caller, error))
         .and_then(|accepted| accepted.into_iter().next().ok_or_else(|| Problem::new(Code::Internal)));
     match first {
         Ok(first) => BatchResult::accepted(index, status, first.is_replay, first.receipt),
@@ -89,9 +103,14 @@ fn result(caller: &Caller<PostBatch>, index: usize, status: u16, reply: Reply) -
     }
 }
 
-fn atomic(reply: Reply, statuses: &[u16]) -> Result<Vec<BatchResult>, Problem> {
+/// Why there is no receipt; what a dry run foresees does not count.
+fn problem(caller: &Caller<PostBatch>, error: SubmitError) -> Problem {
+    if caller.is_dry_run() { Problem::foreseen(error) } else { error.into() }
+}
+
+fn atomic(caller: &Caller<PostBatch>, reply: Reply, statuses: &[u16]) -> Result<Vec<BatchResult>, Problem> {
     let accepted = reply.map_err(|error| match error {
-        SubmitError::Rejected { index, rejection } => Problem::from(rejection).of_command(index),
+        SubmitError::Rejected { index, .. } => problem(caller, error).of_command(index),
         SubmitError::Failed(error) => error.into(),
         postponed @ SubmitError::Postponed(_) => postponed.into(),
     })?;

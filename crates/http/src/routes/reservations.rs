@@ -1,15 +1,15 @@
 //! Money set aside for orders.
 
-use balance_domain::{Command, Rejection, ReservationQuery};
+use balance_domain::{Command, Page, Rejection, ReservationQuery, ReservationSearch, ReservationState};
 use paperclip::actix::api_v2_operation;
 
 use crate::{
     answer::{Created, Ok as Answered},
     cursor::{self, List},
-    extract::{Body, Caller, Key, NoQuery, Query, UserInPath, invalid_cursor},
+    extract::{Body, Caller, Key, Query, UserInPath, invalid_cursor},
     operations::{
         CaptureReservation, ExtendReservation, GetReservation, ListReservations, PostReservation,
-        RefundReservation, ReleaseReservation,
+        RefundReservation, ReleaseReservation, SearchReservations,
     },
     problem::{Code, Problem},
     routes::{
@@ -17,8 +17,9 @@ use crate::{
         submit::{on_reservation, reservation_of},
     },
     wire::{
-        CaptureRequest, ExtendRequest, RefundRequest, ReleaseRequest, ReservationBody, ReservationPage,
-        ReservationParameters, ReservationsParameters, ReserveRequest, reservation_location,
+        CaptureRequest, DryRunParameter, ExtendRequest, RefundRequest, ReleaseRequest, ReservationBody,
+        ReservationPage, ReservationParameters, ReservationsParameters, ReserveRequest, SearchBody,
+        SearchParameters, reservation_location,
     },
 };
 
@@ -30,10 +31,11 @@ use crate::{
 #[api_v2_operation]
 pub(super) async fn reserve(
     caller: Caller<PostReservation>,
-    _query: NoQuery,
+    query: Query<DryRunParameter>,
     key: Key,
     body: Body<ReserveRequest>,
 ) -> Result<Created<ReservationBody>, Problem> {
+    caller.dry_run(&query.0);
     let (action, comment) = body.0.into_action(caller.api().settings.reservation_ttl_default);
     let location = action.reservation().as_ref().map(reservation_location).unwrap_or_default();
     Ok(on_reservation::<_, 201>(caller, key.0, (action, comment)).await?.at(location))
@@ -46,10 +48,11 @@ pub(super) async fn reserve(
 #[api_v2_operation]
 pub(super) async fn capture(
     caller: Caller<CaptureReservation>,
-    _query: NoQuery,
+    query: Query<DryRunParameter>,
     key: Key,
     body: Body<CaptureRequest>,
 ) -> Result<Answered<ReservationBody>, Problem> {
+    caller.dry_run(&query.0);
     on_reservation(caller, key.0, body.0.into_action()).await
 }
 
@@ -59,10 +62,11 @@ pub(super) async fn capture(
 #[api_v2_operation]
 pub(super) async fn release(
     caller: Caller<ReleaseReservation>,
-    _query: NoQuery,
+    query: Query<DryRunParameter>,
     key: Key,
     body: Body<ReleaseRequest>,
 ) -> Result<Answered<ReservationBody>, Problem> {
+    caller.dry_run(&query.0);
     on_reservation(caller, key.0, body.0.into_action()).await
 }
 
@@ -72,10 +76,11 @@ pub(super) async fn release(
 #[api_v2_operation]
 pub(super) async fn refund(
     caller: Caller<RefundReservation>,
-    _query: NoQuery,
+    query: Query<DryRunParameter>,
     key: Key,
     body: Body<RefundRequest>,
 ) -> Result<Answered<ReservationBody>, Problem> {
+    caller.dry_run(&query.0);
     on_reservation(caller, key.0, body.0.into_action()).await
 }
 
@@ -86,9 +91,10 @@ pub(super) async fn refund(
 #[api_v2_operation]
 pub(super) async fn extend(
     caller: Caller<ExtendReservation>,
-    _query: NoQuery,
+    query: Query<DryRunParameter>,
     body: Body<ExtendRequest>,
 ) -> Result<Answered<ReservationBody>, Problem> {
+    caller.dry_run(&query.0);
     let (reservation, ttl) = body.0.reservation();
     caller.about(reservation.user_id);
     let (reservation, operation_seq, _) =
@@ -136,5 +142,41 @@ pub(super) async fn list(
     Ok(Answered::new(ReservationPage {
         next_cursor: page.next.as_ref().map(|next| cursor::encode(list, next)),
         data: page.items.iter().map(|reservation| ReservationBody::new(reservation, None)).collect(),
+    }))
+}
+
+/// Search the reservations of all users.
+///
+/// Active ones, those that end next first: `covers` says that ended ones are not searched. States are those of now.
+/// `expires_before` is not inside.
+#[api_v2_operation]
+pub(super) async fn search(
+    caller: Caller<SearchReservations>,
+    query: Query<SearchParameters>,
+) -> Result<Answered<SearchBody>, Problem> {
+    let parameters = query.0;
+    let mut search = ReservationSearch {
+        service_id: parameters.service_id.map(|id| id.0),
+        order_id: parameters.order_id.map(|id| id.0),
+        expires_before: parameters.expires_before.map(|before| before.0),
+        sort: parameters.sort.map(|sort| sort.0).unwrap_or_default(),
+        after: None,
+        limit: parameters.limit.map(|limit| limit.0).unwrap_or_default(),
+    };
+    let list = List::search(&search);
+    if let Some(cursor) = &parameters.cursor {
+        search.after = Some(cursor::decode(list, &cursor.0.0).ok_or_else(invalid_cursor)?);
+    }
+    // Nothing leads to ended ones; `covers` says so.
+    let is_covered = parameters.state.is_none_or(|state| state.0 == ReservationState::Active);
+    let found = if is_covered {
+        caller.api().ledger.search_reservations(search).await?
+    } else {
+        Page { items: Vec::new(), next: None }
+    };
+    Ok(Answered::new(SearchBody {
+        next_cursor: found.next.as_ref().map(|next| cursor::encode(list, next)),
+        data: found.items.iter().map(|reservation| ReservationBody::new(reservation, None)).collect(),
+        covers: "active",
     }))
 }

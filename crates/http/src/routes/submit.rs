@@ -19,9 +19,21 @@ pub(super) async fn submit<O: Documented>(
     caller: &Caller<O>,
     command: impl Into<balance_domain::Submission>,
 ) -> Result<(Receipt, bool), Problem> {
-    let accepted = caller.api().ledger.submit_one(command.into().by(caller.actor())).await?;
+    let submission = command.into().by(caller.actor());
+    let ledger = &caller.api().ledger;
+    let accepted = if caller.is_dry_run() {
+        count_dry_run();
+        ledger.dry_run_one(submission).await?.0.map_err(Problem::foreseen)?
+    } else {
+        ledger.submit_one(submission).await?
+    };
     let first = accepted.into_iter().next().ok_or_else(|| Problem::new(Code::Internal))?;
     Ok((first.receipt, first.is_replay))
+}
+
+/// Dry runs are counted apart: what they would be refused for is no refusal.
+pub(super) fn count_dry_run() {
+    metrics::counter!("balance_dry_runs_total").increment(1);
 }
 
 /// A movement that answers with its operation.

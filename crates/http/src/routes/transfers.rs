@@ -4,11 +4,11 @@ use paperclip::actix::api_v2_operation;
 
 use crate::{
     answer::Created,
-    extract::{Body, Caller, Key, NoQuery},
+    extract::{Body, Caller, Key, Query},
     operations::PostTransfer,
     problem::Problem,
     routes::submit::movement,
-    wire::{OperationBody, TransferRequest},
+    wire::{DryRunParameter, OperationBody, TransferRequest},
 };
 
 /// Transfer from one user to another.
@@ -18,9 +18,10 @@ use crate::{
 #[api_v2_operation]
 pub(super) async fn transfer(
     caller: Caller<PostTransfer>,
-    _query: NoQuery,
+    query: Query<DryRunParameter>,
     key: Key,
     body: Body<TransferRequest>,
 ) -> Result<Created<OperationBody>, Problem> {
+    caller.dry_run(&query.0);
     movement(caller, key.0, body.0.into_action()).await
 }

@@ -5,11 +5,11 @@ use paperclip::actix::api_v2_operation;
 
 use crate::{
     answer::{Created, NoContent},
-    extract::{Body, Caller, Key, NoQuery, UserInPath},
+    extract::{Body, Caller, Key, NoQuery, Query, UserInPath},
     operations::{CloseAccount, PostDeposit, PostWithdrawal},
     problem::Problem,
     routes::submit::{movement, submit},
-    wire::{DepositRequest, OperationBody, WithdrawalRequest},
+    wire::{DepositRequest, DryRunParameter, OperationBody, WithdrawalRequest},
 };
 
 /// Deposit to a user.
@@ -19,10 +19,11 @@ use crate::{
 pub(super) async fn deposit(
     caller: Caller<PostDeposit>,
     user: UserInPath,
-    _query: NoQuery,
+    query: Query<DryRunParameter>,
     key: Key,
     body: Body<DepositRequest>,
 ) -> Result<Created<OperationBody>, Problem> {
+    caller.dry_run(&query.0);
     movement(caller, key.0, body.0.into_action(user.0)).await
 }
 
@@ -33,10 +34,11 @@ pub(super) async fn deposit(
 pub(super) async fn withdraw(
     caller: Caller<PostWithdrawal>,
     user: UserInPath,
-    _query: NoQuery,
+    query: Query<DryRunParameter>,
     key: Key,
     body: Body<WithdrawalRequest>,
 ) -> Result<Created<OperationBody>, Problem> {
+    caller.dry_run(&query.0);
     movement(caller, key.0, body.0.into_action(user.0)).await
 }
 

@@ -20,6 +20,7 @@ fn key(number: u8, scopes: &[Scope]) -> ApiKey {
         secret_hash: SecretHash::of(SECRET),
         created_at: Timestamp::from_micros(START - 10).unwrap(),
         expires_at: None,
+        parent_id: None,
         revoked_at: None,
     }
 }
@@ -111,7 +112,7 @@ async fn every_call_against_every_kind_of_key() {
     revoked.revoked_at = Some(Timestamp::from_micros(START - 1).unwrap());
     let admin = key(3, &[Scope::Admin]);
     let calls = every_call();
-    assert_eq!(calls.len(), 23, "a call was added or removed: look at this table again");
+    assert_eq!(calls.len(), 25, "a call was added or removed: look at this table again");
     for call_of_api in &calls {
         let right = key(4, &call_of_api.scopes);
         let others: Vec<Scope> = Scope::ALL
@@ -153,6 +154,28 @@ async fn every_call_against_every_kind_of_key() {
             assert!(![401, 403].contains(&reply.status), "{id} with {}: {reply:?}", good.name);
         }
     }
+}
+
+/// A visit of the console is a child key.
+#[actix_web::test]
+async fn a_child_key_ends_with_its_parent() {
+    let mut parent = key(1, &[Scope::Admin]);
+    let child = ApiKey { parent_id: Some(parent.id), ..key(2, &[Scope::Admin]) };
+    let orphan = ApiKey { parent_id: Some(key(9, &[]).id), ..key(3, &[Scope::Admin]) };
+    let world = world_with(&[parent.clone(), child.clone(), orphan.clone()]).await;
+    let app = world.app().await;
+    let status = async |of: &ApiKey| {
+        call(&app, super::world::get("/api/v1/services").insert_header(("x-api-key", text(of)))).await.status
+    };
+    assert_eq!((status(&child).await, status(&orphan).await), (200, 401));
+    let access = &world.shared.api.access;
+    assert!(access.admit(Some(&text(&child)), None).is_ok());
+    assert_eq!(access.admit(None, None), Err(crate::Denied::Unauthenticated));
+    parent.revoked_at = Some(Timestamp::from_micros(START).unwrap());
+    world.store.revoke_api_key(parent.id, parent.revoked_at.unwrap()).await.unwrap();
+    access.refresh().await.unwrap();
+    assert_eq!(status(&child).await, 401);
+    assert_eq!(access.admit(Some(&text(&child)), None), Err(crate::Denied::Unauthenticated));
 }
 
 #[actix_web::test]

@@ -17,7 +17,7 @@ async fn a_deposit_answers_with_its_operation_and_again_with_the_same() {
         json!({
             "user_id": 42, "seq": 1, "kind": "deposit", "amount": 150_000, "available_after": 150_000,
             "reserved_after": 0, "comment": "top-up", "idempotency_key": "k/1+%",
-            "created_at": "2026-11-24T09:30:00.000000Z",
+            "created_at": "2026-11-24T09:30:00.000000Z", "actor": "anonymous",
         })
     );
     assert_eq!(first.header("idempotency-replayed"), "");

@@ -127,7 +127,7 @@ impl World {
     /// What serves requests.
     pub(super) async fn app(&self) -> TestApp {
         let metrics: crate::MetricsText = Arc::new(|| "balance_up 1\n".to_owned());
-        let service = actix_web::test::init_service(app(self.shared.clone(), Some(metrics))).await;
+        let service = actix_web::test::init_service(app(self.shared.clone(), Some(metrics), None)).await;
         let service = Rc::new(service);
         TestApp(Box::new(move |request| {
             let service = Rc::clone(&service);

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     api::HttpSettings,
-    extract::{Faults, Field, Request, check_object, optional, required},
+    extract::{Faults, Field, Pairs, QueryParameters, Request, check_object, optional, required},
     wire::{Wire, present},
 };
 
@@ -275,4 +275,25 @@ pub(super) fn time_limit(asked: Option<Wire<Ttl>>, ttl_default: Ttl) -> TimeLimi
 
 fn key(user_id: &Wire<UserId>, service_id: &Wire<ServiceId>, order_id: &Wire<OrderId>) -> ReservationKey {
     ReservationKey { user_id: user_id.0, service_id: service_id.0, order_id: order_id.0 }
+}
+
+/// Whether to do it, or only to say what would happen.
+#[derive(Apiv2Schema)]
+pub(crate) struct DryRunParameter {
+    /// `true`: nothing is written and the key is not used up; the answer and status are those that the call would have
+    /// now, with `dry_run` in it. No promise: others go on writing.
+    dry_run: Option<Wire<bool>>,
+}
+
+impl QueryParameters for DryRunParameter {
+    fn take(pairs: &mut Pairs) -> Option<Self> {
+        Some(Self { dry_run: pairs.optional("dry_run").map(Wire) })
+    }
+}
+
+impl DryRunParameter {
+    /// Whether only an answer is wanted.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.dry_run.as_ref().is_some_and(|asked| asked.0)
+    }
 }

@@ -1,7 +1,8 @@
 //! Reservations, and how they are asked for.
 
 use balance_domain::{
-    Amount, Limit, OrderId, Reservation, ReservationKey, ReservationState, ServiceId, Timestamp, UserId,
+    Amount, Limit, OrderId, Reservation, ReservationKey, ReservationState, SearchSort, ServiceId, Timestamp,
+    UserId,
 };
 use paperclip::actix::Apiv2Schema;
 use serde::Serialize;
@@ -120,6 +121,50 @@ impl QueryParameters for ReservationsParameters {
     fn take(pairs: &mut Pairs) -> Option<Self> {
         Some(Self {
             state: pairs.optional("state").map(Wire),
+            limit: pairs.optional("limit").map(Wire),
+            cursor: pairs.optional("cursor").map(Wire),
+        })
+    }
+}
+
+/// Reservations that were searched for.
+#[derive(Serialize, Apiv2Schema)]
+pub(crate) struct SearchBody {
+    /// The reservations, in the order asked for.
+    pub(crate) data: Vec<ReservationBody>,
+    /// What was searched: `active` reservations.
+    pub(crate) covers: &'static str,
+    /// Where the next page starts; null on the last page.
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// Which reservations of all users.
+#[derive(Apiv2Schema)]
+pub(crate) struct SearchParameters {
+    /// Only those that are in this state now.
+    pub(crate) state: Option<Wire<ReservationState>>,
+    /// Only those for this service.
+    pub(crate) service_id: Option<Wire<ServiceId>>,
+    /// Only those for this order.
+    pub(crate) order_id: Option<Wire<OrderId>>,
+    /// Only those whose deadline is before this time.
+    pub(crate) expires_before: Option<Wire<Timestamp>>,
+    /// The order: `expires_at` (nearest deadline first, the default) or `-created_at` (latest made first).
+    pub(crate) sort: Option<Wire<SearchSort>>,
+    /// At most this many rows.
+    pub(crate) limit: Option<Wire<Limit>>,
+    /// `next_cursor` of the page before; only with the same filters and sort order.
+    pub(crate) cursor: Option<Wire<Cursor>>,
+}
+
+impl QueryParameters for SearchParameters {
+    fn take(pairs: &mut Pairs) -> Option<Self> {
+        Some(Self {
+            state: pairs.optional("state").map(Wire),
+            service_id: pairs.optional("service_id").map(Wire),
+            order_id: pairs.optional("order_id").map(Wire),
+            expires_before: pairs.optional("expires_before").map(Wire),
+            sort: pairs.optional("sort").map(Wire),
             limit: pairs.optional("limit").map(Wire),
             cursor: pairs.optional("cursor").map(Wire),
         })

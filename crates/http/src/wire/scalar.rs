@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData};
 
 use balance_domain::{
     Actor, Amount, Comment, IdempotencyKey, Invalid, Limit, Month, OperationKind, OperationSort, OrderId,
-    ReservationState, ServiceId, ServiceName, Timestamp, Ttl, UserId,
+    ReservationState, SearchSort, ServiceId, ServiceName, Timestamp, Ttl, UserId,
 };
 use paperclip::v2::{
     models::{DataType, DataTypeFormat, DefaultSchemaRaw},
@@ -309,6 +309,21 @@ fn sort_of(name: &str) -> Option<OperationSort> {
     .find(|sort| sort_name(*sort) == name)
 }
 
+const SEARCH_SORTS: [&str; 2] = ["expires_at", "-created_at"];
+
+const fn search_sort_name(sort: SearchSort) -> &'static str {
+    match sort {
+        SearchSort::SoonestFirst => "expires_at",
+        SearchSort::NewestFirst => "-created_at",
+    }
+}
+
+fn search_sort_of(name: &str) -> Option<SearchSort> {
+    [SearchSort::SoonestFirst, SearchSort::NewestFirst]
+        .into_iter()
+        .find(|sort| search_sort_name(*sort) == name)
+}
+
 /// A cursor as it was sent; which list it belongs to is checked when that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor(pub(crate) String);
@@ -340,6 +355,8 @@ text! {
         one_of(&KINDS);
     ReservationState: unlisted(Code::InvalidState, &STATES), state_of, |state: &Self| state_name(*state), one_of(&STATES);
     OperationSort: unlisted(Code::InvalidSort, &SORTS), sort_of, |sort: &Self| sort_name(*sort), one_of(&SORTS);
+    SearchSort: unlisted(Code::InvalidSort, &SEARCH_SORTS), search_sort_of, |sort: &Self| search_sort_name(*sort),
+        one_of(&SEARCH_SORTS);
     Cursor: (Code::InvalidCursor, Code::InvalidCursor.title().to_owned()),
         |text| (text.len() <= Self::BYTES_MAX).then(|| Self(text.to_owned())), |cursor: &Self| cursor.0.clone(),
         typed(DataType::String, None);

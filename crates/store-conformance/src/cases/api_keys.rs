@@ -16,6 +16,7 @@ fn api_key(text: &str, created_at: &str) -> ApiKey {
         secret_hash: SecretHash::of(text),
         created_at: at(created_at),
         expires_at: None,
+        parent_id: None,
         revoked_at: None,
     }
 }
@@ -40,6 +41,7 @@ pub async fn keys_are_listed_in_order(teller: Teller) {
     oldest.expires_at = Some(at("2027-01-01T00:00:00.654321Z"));
     let mut second = api_key("0123456789ab", "2026-02-01T00:00:00Z");
     second.scopes = vec![];
+    second.parent_id = Some(id("ffffffffffff"));
     let third = api_key("0123456789ac", "2026-02-01T00:00:00Z");
     for key in [&third, &oldest, &second] {
         add(&teller, key.clone()).await;

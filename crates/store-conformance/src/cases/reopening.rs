@@ -101,6 +101,7 @@ pub async fn catalogue_reports_and_api_keys_survive<H: Harness>(harness: H) {
         secret_hash: SecretHash::of("secret"),
         created_at: teller.now(),
         expires_at: None,
+        parent_id: None,
         revoked_at: None,
     };
     assert!(teller.store().add_api_key(api_key.clone()).await.is_ok());

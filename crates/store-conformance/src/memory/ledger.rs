@@ -1,12 +1,15 @@
 //! The ledger port of the model: one call, one lock.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use balance_domain::{
-    Accepted, AccountAsOf, Command, IdempotencyKey, Moment, Operation, OperationPosition, OperationQuery,
-    Page, Receipt, Rejection, Reservation, ReservationKey, ReservationPosition, ReservationQuery, Service,
-    ServiceId, Submission, UserId,
+    Accepted, AccountAsOf, Command, DryRun, IdempotencyKey, Moment, Operation, OperationPosition,
+    OperationQuery, Page, Receipt, Rejection, Reservation, ReservationKey, ReservationPosition,
+    ReservationQuery, ReservationSearch, SearchPosition, Service, ServiceId, Submission, UserId,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError, SubmitError},
 };
 
@@ -45,6 +48,30 @@ impl BalanceRepo for MemoryStore {
         query: OperationQuery,
     ) -> Result<Page<Operation, OperationPosition>, RepoError> {
         Ok(self.world().operations_page(&query))
+    }
+
+    async fn dry_run(&self, submissions: Vec<Submission>) -> Result<DryRun, RepoError> {
+        // A world of its own, in which everything happens.
+        let mut world = self.world().clone();
+        let moment = self.moment()?;
+        let users: BTreeSet<UserId> =
+            submissions.iter().flat_map(|one| &one.commands).flat_map(Command::user_ids).collect();
+        for user_id in &users {
+            world.expire(*user_id, moment);
+        }
+        let accounts = |world: &World| {
+            users.iter().filter_map(|user_id| world.books.get(user_id)).map(Book::account).collect()
+        };
+        let before = accounts(&world);
+        let replies = submissions.iter().map(|submission| world.submit(submission, moment)).collect();
+        Ok(DryRun { replies, before, after: accounts(&world) })
+    }
+
+    async fn search_reservations(
+        &self,
+        search: ReservationSearch,
+    ) -> Result<Page<Reservation, SearchPosition>, RepoError> {
+        Ok(self.world().search(&search, self.moment()?.now()))
     }
 
     async fn operation_by_key(

@@ -3,7 +3,7 @@
 use balance_domain::{
     AccountAsOf, IdempotencyKey, Limit, Moment, Operation, OperationFilter, OperationPosition,
     OperationQuery, OperationSort, Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery,
-    Timestamp, UserId,
+    ReservationSearch, ReservationState, SearchPosition, SearchSort, Timestamp, UserId,
 };
 
 use super::{World, expiry::is_due};
@@ -37,6 +37,43 @@ impl World {
             rows.retain(|reservation| order(&place_of(reservation)) < order(&after));
         }
         cut(rows, query.limit, place_of)
+    }
+
+    pub(super) fn search(
+        &self,
+        search: &ReservationSearch,
+        now: Timestamp,
+    ) -> Page<Reservation, SearchPosition> {
+        let place = |reservation: &Reservation| {
+            let SearchPosition { at, user_id, service_id, order_id } =
+                SearchPosition::behind(reservation, search.sort);
+            (at, user_id, service_id, order_id)
+        };
+        let mut rows: Vec<Reservation> = self
+            .books
+            .values()
+            .flat_map(|book| book.reservations.values())
+            .copied()
+            .filter(|row| {
+                row.state == ReservationState::Active
+                    && row.expires_at > now
+                    && search.service_id.is_none_or(|id| row.key.service_id == id)
+                    && search.order_id.is_none_or(|id| row.key.order_id == id)
+                    && search.expires_before.is_none_or(|before| row.expires_at < before)
+            })
+            .collect();
+        rows.sort_by_key(place);
+        if search.sort == SearchSort::NewestFirst {
+            rows.reverse();
+        }
+        if let Some(SearchPosition { at, user_id, service_id, order_id }) = search.after {
+            let after = (at, user_id, service_id, order_id);
+            rows.retain(|row| match search.sort {
+                SearchSort::SoonestFirst => place(row) > after,
+                SearchSort::NewestFirst => place(row) < after,
+            });
+        }
+        cut(rows, search.limit, |row| SearchPosition::behind(row, search.sort))
     }
 
     pub(super) fn operations_page(&self, query: &OperationQuery) -> Page<Operation, OperationPosition> {

@@ -4,9 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use balance_domain::{
-    AccountAsOf, Changes, IdempotencyKey, LoadedService, Moment, Needs, Operation, OperationPosition,
+    AccountAsOf, Changes, DryRun, IdempotencyKey, LoadedService, Moment, Needs, Operation, OperationPosition,
     OperationQuery, OperationSort, Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery,
-    Rows, Submission, Timestamp, UserId, decide_batch_by,
+    ReservationSearch, ReservationState, Rows, SearchPosition, SearchSort, Submission, Timestamp, UserId,
+    decide_batch_by, dry_run,
     ports::{BalanceRepo, Clock, LedgerSink, Reply, RepoError},
 };
 
@@ -143,6 +144,41 @@ impl BalanceRepo for DecidedStore {
             amount: row.amount,
             seq: row.seq,
         }))
+    }
+
+    async fn dry_run(&self, submissions: Vec<Submission>) -> Result<DryRun, RepoError> {
+        let moment = self.clock.moment()?;
+        Ok(dry_run(self.tables().load(&Needs::of(&submissions), moment), &submissions, moment))
+    }
+
+    async fn search_reservations(
+        &self,
+        search: ReservationSearch,
+    ) -> Result<Page<Reservation, SearchPosition>, RepoError> {
+        let place = |row: &Reservation| {
+            let SearchPosition { at, user_id, service_id, order_id } =
+                SearchPosition::behind(row, search.sort);
+            (at, user_id, service_id, order_id)
+        };
+        let is_after = |row: &Reservation, after: SearchPosition| {
+            let after = (after.at, after.user_id, after.service_id, after.order_id);
+            if search.sort == SearchSort::NewestFirst { place(row) < after } else { place(row) > after }
+        };
+        let now = self.clock.moment()?.now();
+        let mut rows: Vec<Reservation> = self.tables().reservations.values().copied().collect();
+        rows.retain(|row| {
+            row.state == ReservationState::Active
+                && row.expires_at > now
+                && search.service_id.is_none_or(|id| id == row.key.service_id)
+                && search.order_id.is_none_or(|id| id == row.key.order_id)
+                && search.expires_before.is_none_or(|before| row.expires_at < before)
+                && search.after.is_none_or(|after| is_after(row, after))
+        });
+        rows.sort_by_key(place);
+        if search.sort == SearchSort::NewestFirst {
+            rows.reverse();
+        }
+        Ok(Page::from_surplus(rows, search.limit, |row| SearchPosition::behind(row, search.sort)))
     }
 
     async fn operation_by_key(
