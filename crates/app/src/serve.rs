@@ -2,6 +2,7 @@
 
 mod access;
 mod background;
+mod console;
 mod figures;
 mod signals;
 mod sweeper;
@@ -14,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
+use balance_console::Console;
 use balance_domain::{
     Ledger, Reports,
     ports::{BalanceRepo, Clock},
@@ -23,7 +25,7 @@ use balance_http::{Access, AccessMode, Api, Currency, HttpSettings, Server, Serv
 use balance_report_csv::CsvReports;
 use tokio::{net::TcpSocket, task::JoinSet};
 
-use self::{access::Keys, background::Connection, signals::Signals};
+use self::{access::Keys, background::Connection, console::Keyring, signals::Signals};
 #[cfg(feature = "otel")]
 use crate::traces::Traces;
 use crate::{
@@ -45,6 +47,9 @@ const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 /// A caller that takes nothing of its answer for so long is cut off: HTTP itself sets no limit to that.
 #[cfg(target_os = "linux")]
 const UNREAD_MILLISECONDS_MAX: u32 = 10_000;
+
+/// Digits of the currency behind the decimal separator, as in the files of the reports.
+const CURRENCY_DECIMALS: u32 = 2;
 
 /// A stop that was cut short by a second signal, as shells tell it.
 const INTERRUPTED: u8 = 130;
@@ -95,6 +100,7 @@ struct Parts {
     ledger: Ledger,
     reports: Reports,
     access: Access,
+    figures: Arc<console::Figures>,
 }
 
 impl Parts {
@@ -118,7 +124,7 @@ impl Parts {
         let is_exposed = !settings.listen.ip().is_loopback();
         let keys = Arc::new(Keys::new(Arc::clone(&stores.api_keys), settings.admin_key.clone(), is_exposed));
         let access = Access::new(Arc::clone(&keys) as _, clock);
-        Ok(Self { stores, keys, group_commit, ledger, reports, access })
+        Ok(Self { stores, keys, group_commit, ledger, reports, access, figures: Arc::default() })
     }
 
     /// A file that cannot be used now never will be; a server may come back.
@@ -149,6 +155,21 @@ impl Parts {
                 ..HttpSettings::new(currency, settings.reservation_ttl)
             },
         };
+        let pages = settings.console.map(|mode| {
+            balance_console::pages(Console {
+                ledger: self.ledger.clone(),
+                services: Arc::clone(&self.stores.services),
+                reports: self.reports.clone(),
+                gate: Arc::new(Keyring::new(self.access.clone(), Arc::clone(&self.keys) as _)),
+                figures: Arc::clone(&self.figures) as _,
+                clock: Arc::new(SystemClock),
+                zone: settings.accounting_zone,
+                currency: currency.code(),
+                currency_decimals: CURRENCY_DECIMALS,
+                mode,
+                is_behind_tls: settings.is_behind_proxy,
+            })
+        });
         let store_figures = Arc::clone(&self.stores.figures);
         let options = ServerOptions {
             workers: http.workers,
@@ -160,6 +181,7 @@ impl Parts {
                 figures::record_store(store_figures.as_ref());
                 metrics.render()
             })),
+            pages,
             #[cfg(feature = "otel")]
             spans: settings.traces.is_some(),
             ..ServerOptions::default()
@@ -172,7 +194,8 @@ impl Parts {
             background.spawn(sweeper::run(self.ledger.clone(), every));
         }
         figures::describe();
-        background.spawn(figures::count_reservations(Arc::clone(&self.stores.figures)));
+        background
+            .spawn(figures::count_reservations(Arc::clone(&self.stores.figures), Arc::clone(&self.figures)));
         background.spawn(background::tidy(metrics));
     }
 }

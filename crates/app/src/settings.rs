@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use balance_console::ConsoleMode;
 use balance_domain::{AccountingZone, Ttl};
 use secrecy::SecretString;
 
@@ -145,6 +146,9 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) database: Database,
     pub(crate) admin_key: Option<AdminKey>,
+    /// None is off.
+    pub(crate) console: Option<ConsoleMode>,
+    pub(crate) is_behind_proxy: bool,
     pub(crate) currency: String,
     pub(crate) accounting_zone: AccountingZone,
     pub(crate) reservation_ttl: Ttl,
@@ -185,6 +189,15 @@ impl Settings {
             batching,
             database,
             admin_key: parser.optional("admin_key", AdminKey::parse),
+            console: parser.value(
+                "console",
+                one_of(&[
+                    ("on", Some(ConsoleMode::On)),
+                    ("read_only", Some(ConsoleMode::ReadOnly)),
+                    ("off", None),
+                ]),
+            ),
+            is_behind_proxy: behind_proxy,
             currency: parser.value("currency", parse_currency),
             accounting_zone: parser.value("accounting_zone", |text| {
                 AccountingZone::new(text).map_err(|error| error.to_string())

@@ -6,6 +6,8 @@ use balance_domain::ports::{AccountReads, Connections, OptimisticBatches, StoreF
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::console::Figures;
+
 /// How often active reservations are counted: reading so much of an index is too much for every scrape.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
 
@@ -49,13 +51,16 @@ pub(super) fn record_store(store: &dyn StoreFigures) {
 
 /// Counts active reservations for ever. While they cannot be counted, the last count stands.
 #[expect(clippy::cast_precision_loss, reason = "counted up to a hundred thousand")]
-pub(super) async fn count_reservations(store: Arc<dyn StoreFigures>) {
+pub(super) async fn count_reservations(store: Arc<dyn StoreFigures>, shown: Arc<Figures>) {
     let mut ticks = interval(COUNT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         match store.active_reservations(COUNT_MAX).await {
-            Ok(count) => gauge!("balance_reservations_active").set(count as f64),
+            Ok(count) => {
+                shown.note_holds(count);
+                gauge!("balance_reservations_active").set(count as f64);
+            }
             Err(error) => tracing::debug!(%error, "active reservations could not be counted"),
         }
     }

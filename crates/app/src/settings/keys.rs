@@ -57,6 +57,11 @@ pub(crate) const KEYS: &[Key] = &[
         "An API key with every scope that is not kept in the store, for the first steps:\n\
          bal_<12 hex digits>_<64 hex digits>. `balance keys create` makes proper ones.",
     ),
+    key(
+        "console",
+        "on",
+        "The pages for people at /console: on, read_only (they show things, nothing can be done there) or off.",
+    ),
     key("currency", "RUB", "ISO 4217 code that balances are labelled with. There is one currency."),
     key("accounting_zone", "Europe/Moscow", "IANA time zone in which accounting months begin and end."),
     key(
