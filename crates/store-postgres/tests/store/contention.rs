@@ -33,8 +33,8 @@ async fn an_account_that_stays_locked_is_an_outage_in_time_and_nothing_happened(
     let other = client(&database.server.url(&database.name)).await;
     other.batch_execute(&format!("BEGIN; {LOCK_1}")).await.unwrap();
     let start = std::time::Instant::now();
-    let told = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()]).await.unwrap();
-    assert!(is_unavailable(&told[0]), "{told:?}");
+    let answer = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()]).await.unwrap();
+    assert!(is_unavailable(&answer[0]), "{answer:?}");
     assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
     other.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(teller.balance(1).await, (100, 0));
@@ -142,18 +142,18 @@ async fn reads_that_wait_keep_no_money_from_moving() {
     }
     store.ready().await.unwrap();
     other.batch_execute("COMMIT").await.unwrap();
-    let mut told = [0, 0];
+    let mut counts = [0, 0];
     for read in reads {
         match read.await.unwrap() {
             Ok(report) => {
                 assert_eq!(report, None);
-                told[0] += 1;
+                counts[0] += 1;
             }
-            Err(RepoError::Overloaded | RepoError::Unavailable(_)) => told[1] += 1,
+            Err(RepoError::Overloaded | RepoError::Unavailable(_)) => counts[1] += 1,
             Err(error) => panic!("{error}"),
         }
     }
-    assert!(told[0] > 0, "{told:?}");
+    assert!(counts[0] > 0, "{counts:?}");
     assert_eq!(
         store.report(Month::new(2026, 10).unwrap()).await.unwrap(),
         None,
@@ -217,8 +217,8 @@ async fn when_all_connections_stay_busy_the_answer_is_overloaded() {
     let batch = vec![under("waits", deposit_of(1, 1)).into()];
     let waiting = tokio::spawn(async move { store.execute(batch).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let told = teller.store().execute(vec![under("late", deposit_of(2, 1)).into()]).await;
-    assert!(matches!(told, Err(RepoError::Overloaded)), "{told:?}");
+    let answer = teller.store().execute(vec![under("late", deposit_of(2, 1)).into()]).await;
+    assert!(matches!(answer, Err(RepoError::Overloaded)), "{answer:?}");
     other.batch_execute("COMMIT").await.unwrap();
     assert!(waiting.await.unwrap().is_ok());
 }

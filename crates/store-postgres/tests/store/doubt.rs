@@ -35,8 +35,8 @@ async fn a_failed_commit_is_never_acknowledged() {
          CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON operations DEFERRABLE INITIALLY DEFERRED \
              FOR EACH ROW EXECUTE FUNCTION refuse()",
     );
-    let told = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()]).await;
-    assert!(matches!(told, Err(RepoError::Internal(_))), "{told:?}");
+    let answer = teller.store().execute(vec![under("k", deposit_of(1, 5)).into()]).await;
+    assert!(matches!(answer, Err(RepoError::Internal(_))), "{answer:?}");
     database.sql("DROP TRIGGER refuse ON operations");
     assert_eq!(teller.balance(1).await, (100, 0));
     assert!(!teller.accepted(under("k", deposit_of(1, 5))).await.is_replay);
@@ -107,7 +107,7 @@ async fn killed_connections_neither_lose_nor_double_anything() {
                     under(&format!("d-{instance}-{n}"), deposit_of(n % 8 + 1, 2)).into(),
                     under(&format!("t-{instance}-{n}"), transfer).into(),
                 ];
-                // What cannot be told in time may be asked again for ever.
+                // What is not decided in time may be retried for ever.
                 let replies = loop {
                     match store.execute(batch.clone()).await {
                         Ok(replies) => break replies,
@@ -175,9 +175,9 @@ impl Unconfirmed {
 
     /// Runs a batch that must not be answered as done.
     async fn assert_unanswered(&self, batch: Vec<Submission>) {
-        let told = self.teller.store().execute(batch).await;
-        let is_done = matches!(&told, Ok(replies) if replies.iter().any(Result::is_ok));
-        assert!(!is_done, "answered before any standby had it: {told:?}");
+        let answer = self.teller.store().execute(batch).await;
+        let is_done = matches!(&answer, Ok(replies) if replies.iter().any(Result::is_ok));
+        assert!(!is_done, "answered before any standby had it: {answer:?}");
     }
 
     /// Ends what nobody waits for any more: the server goes on waiting for the standby.
@@ -235,7 +235,7 @@ async fn a_commit_that_no_standby_confirms_is_unknown_and_so_is_its_repeat() {
 
 /// Settings of the database cannot keep the warning of an unconfirmed commit from the service.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_told_to_be_quiet_still_warns_of_a_commit_that_no_standby_confirmed() {
+async fn a_quiet_server_still_warns_of_a_commit_that_no_standby_confirmed() {
     let unconfirmed = Unconfirmed::new(Duration::from_millis(2_500)).await;
     unconfirmed.server.psql("postgres", "ALTER DATABASE postgres SET client_min_messages = 'error'");
     let clock = SetClock::default();
@@ -246,8 +246,8 @@ async fn a_server_that_is_told_to_be_quiet_still_warns_of_a_commit_that_no_stand
     let running = unconfirmed.begin(deposit_once()).await;
     let end = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     unconfirmed.server.psql("postgres", end);
-    let told = running.await.unwrap();
-    assert!(matches!(told, Err(RepoError::Unknown(_))), "{told:?}");
+    let answer = running.await.unwrap();
+    assert!(matches!(answer, Err(RepoError::Unknown(_))), "{answer:?}");
 }
 
 /// The commit lands while its connection is cut. What finds that done is answered once the standby has confirmed it.
