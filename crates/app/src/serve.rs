@@ -4,6 +4,7 @@ mod access;
 mod background;
 mod console;
 mod figures;
+mod guard;
 mod signals;
 mod sweeper;
 
@@ -25,11 +26,11 @@ use balance_http::{Access, AccessMode, Api, Currency, HttpSettings, Server, Serv
 use balance_report_csv::CsvReports;
 use tokio::{net::TcpSocket, task::JoinSet};
 
-use self::{access::Keys, background::Connection, console::Keyring, signals::Signals};
+use self::{access::Keys, background::Connection, console::Keyring, guard::Guard, signals::Signals};
 #[cfg(feature = "otel")]
 use crate::traces::Traces;
 use crate::{
-    clock::SystemClock,
+    clock::GuardedClock,
     settings::Settings,
     stores::Stores,
     telemetry::{Metrics, Telemetry},
@@ -77,8 +78,13 @@ async fn serve(settings: &Settings, metrics: Metrics) -> anyhow::Result<ExitCode
     let mut signals = Signals::listen()?;
     let parts = Parts::assemble(settings)?;
     let mut background = JoinSet::new();
-    let connection =
-        Connection::keep(&parts.stores, &parts.access, settings.migrate_on_start, &mut background);
+    let connection = Connection::keep(
+        &parts.stores,
+        &parts.access,
+        &parts.guard,
+        settings.migrate_on_start,
+        &mut background,
+    );
     let is_connected = connection.first(START_WAITS).await;
     parts.check_start(&connection, is_connected)?;
 
@@ -101,11 +107,13 @@ struct Parts {
     reports: Reports,
     access: Access,
     figures: Arc<console::Figures>,
+    guard: Guard,
 }
 
 impl Parts {
     fn assemble(settings: &Settings) -> anyhow::Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let guarded = GuardedClock::new(settings.clock.tolerance);
+        let clock: Arc<dyn Clock> = Arc::new(guarded.clone());
         let stores = Stores::open(settings, Arc::clone(&clock))?;
         let batching = &settings.batching;
         let options = GroupCommitOptions {
@@ -124,7 +132,9 @@ impl Parts {
         let is_exposed = !settings.listen.ip().is_loopback();
         let keys = Arc::new(Keys::new(Arc::clone(&stores.api_keys), settings.admin_key.clone(), is_exposed));
         let access = Access::new(Arc::clone(&keys) as _, clock);
-        Ok(Self { stores, keys, group_commit, ledger, reports, access, figures: Arc::default() })
+        let accepted_until = settings.clock.accepted_until;
+        let guard = Guard::new(guarded, Arc::clone(&stores.figures), accepted_until);
+        Ok(Self { stores, keys, group_commit, ledger, reports, access, figures: Arc::default(), guard })
     }
 
     /// A file that cannot be used now never will be; a server may come back.
@@ -162,7 +172,7 @@ impl Parts {
                 reports: self.reports.clone(),
                 gate: Arc::new(Keyring::new(self.access.clone(), Arc::clone(&self.keys) as _)),
                 figures: Arc::clone(&self.figures) as _,
-                clock: Arc::new(SystemClock),
+                clock: self.guard.clock(),
                 zone: settings.accounting_zone,
                 currency: currency.code(),
                 currency_decimals: CURRENCY_DECIMALS,
@@ -193,6 +203,7 @@ impl Parts {
         if let Some(every) = settings.sweep_interval {
             background.spawn(sweeper::run(self.ledger.clone(), every));
         }
+        background.spawn(self.guard.clone().watch());
         figures::describe();
         background
             .spawn(figures::count_reservations(Arc::clone(&self.stores.figures), Arc::clone(&self.figures)));

@@ -14,7 +14,7 @@ use std::{
 };
 
 use balance_console::ConsoleMode;
-use balance_domain::{AccountingZone, Ttl};
+use balance_domain::{AccountingZone, Invalid, Timestamp, Ttl};
 use secrecy::SecretString;
 
 pub(crate) use self::source::Source;
@@ -114,6 +114,14 @@ pub(crate) struct Batching {
     pub(crate) queue_age_max: Duration,
 }
 
+/// When the clock is trusted.
+#[derive(Clone, Debug)]
+pub(crate) struct ClockSettings {
+    pub(crate) tolerance: Duration,
+    /// Recorded times up to this one say nothing about the clock.
+    pub(crate) accepted_until: Option<Timestamp>,
+}
+
 /// Where traces are sent, and which.
 #[cfg_attr(
     not(feature = "otel"),
@@ -160,6 +168,7 @@ pub(crate) struct Settings {
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
     pub(crate) log_file: Option<LogFile>,
+    pub(crate) clock: ClockSettings,
     pub(crate) http: Http,
     pub(crate) batching: Batching,
     pub(crate) pool: Pool,
@@ -221,6 +230,12 @@ impl Settings {
                 one_of(&[("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)]),
             ),
             log_file: parse_log_file(parser),
+            clock: ClockSettings {
+                tolerance: parser.value("clock.tolerance_ms", parser::milliseconds(100, 60_000)),
+                accepted_until: parser.optional("clock.accepted_until", |text| {
+                    text.parse().map_err(|error: Invalid| error.to_string())
+                }),
+            },
             http: parse_http(parser),
             traces: parse_traces(parser),
             as_toml: show::Toml(parser.given()).to_string(),

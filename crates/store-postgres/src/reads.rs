@@ -97,6 +97,7 @@ impl BalanceRepo for PostgresStore {
     }
 
     async fn ready(&self) -> Result<(), RepoError> {
+        self.moment()?;
         self.check_schema().await
     }
 }

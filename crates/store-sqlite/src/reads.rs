@@ -11,7 +11,7 @@ use balance_domain::{
     AccountAsOf, DryRun, IdempotencyKey, Moment, Operation, OperationPosition, OperationQuery, Page,
     Reservation, ReservationKey, ReservationPosition, ReservationQuery, ReservationSearch, SearchPosition,
     Submission, UserId,
-    ports::{AccountReads, BalanceRepo, Connections, LedgerSink, Reply, RepoError, StoreFigures},
+    ports::{AccountReads, BalanceRepo, Connections, LedgerSink, Reply, RepoError, StoreFigures, StoreTimes},
 };
 
 use crate::{
@@ -25,6 +25,11 @@ impl StoreFigures for SqliteStore {
     async fn active_reservations(&self, count_max: u32) -> Result<u64, RepoError> {
         let now = self.clock().now();
         self.readers().read(move |connection| reservations::count_active(connection, now, count_max)).await
+    }
+
+    async fn times(&self) -> Result<StoreTimes, RepoError> {
+        let newest = self.readers().read(accounts::newest_time).await?;
+        Ok(StoreTimes { clock: None, newest })
     }
 
     fn connections(&self) -> Connections {
@@ -107,6 +112,7 @@ impl BalanceRepo for SqliteStore {
     }
 
     async fn ready(&self) -> Result<(), RepoError> {
+        self.clock().moment()?;
         self.writer().ready().await?;
         self.readers().run(|connection| schema::check(connection)).await
     }

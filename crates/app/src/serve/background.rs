@@ -13,6 +13,7 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 
+use super::guard::Guard;
 use crate::{stores::Stores, telemetry::Metrics};
 
 /// How soon a key that was made or revoked elsewhere is noticed.
@@ -34,15 +35,17 @@ impl Connection {
     pub(super) fn keep(
         stores: &Stores,
         access: &Access,
+        guard: &Guard,
         migrate: bool,
         background: &mut JoinSet<()>,
     ) -> Self {
         let (attempts, attempt) = watch::channel(None);
         let last_error = Arc::new(Mutex::new(None));
         let (stores, access, error) = (stores.clone(), access.clone(), Arc::clone(&last_error));
+        let guard = guard.clone();
         background.spawn(async move {
             let mut pause = BACKOFF.0;
-            while let Err(failure) = connect(&stores, &access, migrate).await {
+            while let Err(failure) = connect(&stores, &access, &guard, migrate).await {
                 tracing::warn!(%failure, "the database cannot be used yet; trying again");
                 *error.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.to_string());
                 attempts.send_replace(Some(false));
@@ -69,10 +72,11 @@ impl Connection {
     }
 }
 
-async fn connect(stores: &Stores, access: &Access, migrate: bool) -> Result<(), RepoError> {
+async fn connect(stores: &Stores, access: &Access, guard: &Guard, migrate: bool) -> Result<(), RepoError> {
     if migrate {
         stores.migrate().await?;
     }
+    guard.ask().await?;
     access.refresh().await
 }
 

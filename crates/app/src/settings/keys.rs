@@ -104,6 +104,17 @@ pub(crate) const KEYS: &[Key] = &[
         "2147483648",
         "How large all files together may become; a new one begins when its share is full, and the oldest goes.",
     ),
+    key(
+        "clock.tolerance_ms",
+        "1000",
+        "How far this machine's clock may be off before no money moves (503 clock_unsafe): 100 to 60000 milliseconds.",
+    ),
+    key(
+        "clock.accepted_until",
+        "",
+        "Recorded times up to this one (RFC 3339) come from a clock that was ahead, and the clock is right now: it is\n\
+         not held against them. Empty holds it against all.",
+    ),
     key("http.workers", "0", "Threads that serve requests; 0 is one per core."),
     key("http.connections_max", "2000", "Connections served at a time."),
     key(

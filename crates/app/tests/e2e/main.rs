@@ -7,6 +7,7 @@
 mod access;
 mod access_matrix;
 mod backups;
+mod clock;
 mod concurrency;
 mod configuration;
 mod defects;

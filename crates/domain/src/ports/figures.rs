@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::ports::RepoError;
+use crate::{Timestamp, ports::RepoError};
 
 /// The connections of one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,15 @@ pub struct AccountReads {
     pub looked_up: u64,
 }
 
+/// What a store says of the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreTimes {
+    /// What the store's own clock shows, where it has another than this machine.
+    pub clock: Option<Timestamp>,
+    /// The newest recorded time, as far as the store knows it without a search.
+    pub newest: Option<Timestamp>,
+}
+
 /// Figures of a store. No rule asks for them, and they hold up nobody.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
@@ -42,6 +51,9 @@ pub trait StoreFigures: Send + Sync + 'static {
     /// How many reservations are active now, or `count_max` if there are more. Costs what `count_max` says,
     /// however large the ledger.
     async fn active_reservations(&self, count_max: u32) -> Result<u64, RepoError>;
+
+    /// What the clock of this machine can be held against.
+    async fn times(&self) -> Result<StoreTimes, RepoError>;
 
     /// How many connections there are, and who waits for one. Where one more connection writes, it is not among
     /// them: what waits for that is in the queue of commands.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use balance_domain::{
     Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery, ReservationState, Timestamp,
-    ports::{AccountReads, Connections, OptimisticBatches, RepoError, StoreFigures},
+    ports::{AccountReads, Connections, OptimisticBatches, RepoError, StoreFigures, StoreTimes},
 };
 
 use crate::{
@@ -13,6 +13,12 @@ use crate::{
     statements::RESERVATION_BY_KEY,
     values::{At, bucket, state_name},
 };
+
+/// The server's time, and that of the newest capture or refund, which the index of revenue has at its end.
+const TIMES: &str = "\
+SELECT clock_timestamp(), (
+    SELECT created_at FROM operations WHERE kind IN ('capture', 'refund') ORDER BY created_at DESC LIMIT 1
+)";
 
 /// Latest made first, behind the position `($4, $5, $6)`. `$3` is the state to show (null: all). Reservations that
 /// an account's first 1,000 operations made are found by those operations, the others by an index that the others
@@ -80,6 +86,14 @@ impl StoreFigures for PostgresStore {
         let count: i64 =
             rows.first().map_or(Ok(0), |row| rows::column(row, 0)).map_err(Failure::into_error)?;
         Ok(count.unsigned_abs())
+    }
+
+    async fn times(&self) -> Result<StoreTimes, RepoError> {
+        let rows = self.read(TIMES, &[]).await?;
+        let row =
+            rows.first().ok_or_else(|| RepoError::Internal("the server does not say its time".into()))?;
+        let read = |index| rows::column::<Option<At>>(row, index).map_err(Failure::into_error);
+        Ok(StoreTimes { clock: read(0)?.map(|at| at.0), newest: read(1)?.map(|at| at.0) })
     }
 
     fn connections(&self) -> Connections {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use balance_domain::{AccountAsOf, Moment, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::rows::{account, account_columns, value};
+use crate::rows::{account, account_columns, optional, value};
 
 const ACCOUNT: &str = concat!("SELECT ", account_columns!(), " FROM accounts WHERE user_id = ?1");
 
@@ -40,6 +40,15 @@ fn one(connection: &Connection, user_id: UserId, moment: Moment) -> rusqlite::Re
         statement.query_row((user_id.get(), moment.now().micros()), |row| row.get(0))?
     };
     Ok(Some(AccountAsOf { at: moment.now(), recorded, has_due }))
+}
+
+/// The newest time among the operations that were appended last: all of them, but for a clock that was set back since.
+const NEWEST_TIME: &str =
+    "SELECT max(created_at) FROM (SELECT created_at FROM operations ORDER BY id DESC LIMIT 1000)";
+
+/// The newest recorded time.
+pub(super) fn newest_time(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    connection.prepare_cached(NEWEST_TIME)?.query_row([], |row| optional(row, 0, Timestamp::from_micros))
 }
 
 /// Up to `users_max` distinct users with a due reservation.
