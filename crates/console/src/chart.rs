@@ -1,5 +1,5 @@
-//! Drawings: geometry as attributes and colours by class, so that they follow the scheme and print; the same figures stand in
-//! a table beside each.
+//! Drawings: geometry as attributes and colours by class, so that they follow the scheme and print; the same
+//! figures stand in a table beside each.
 
 use std::fmt::Write;
 

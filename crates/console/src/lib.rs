@@ -1,11 +1,12 @@
 //! The console: pages for support and accounting, rendered here and read in any browser.
 //!
-//! A driving adapter beside the HTTP contract. It has no rules of its own: it asks the ledger, the catalogue and the
-//! reports as the API does, with the same keys, scopes and quotas. Every page works without a script; acting is three plain
-//! requests, a form, a check page that shows what would happen, and the deed under the key that the check page made.
+//! A driving adapter beside the HTTP contract. It has no rules of its own: it asks the ledger, the catalogue and
+//! the reports as the API does, with the same keys, scopes and quotas. Every page works without a script; acting is
+//! three plain requests, a form, a check page that shows what would happen, and the deed under the key that the
+//! check page made.
 //!
-//! Reading order: [`visit`] (who asks, and whether they may), [`pages`] (one module per page), [`shell`] (what all pages
-//! have), [`text`] (every word in both languages).
+//! Reading order: [`visit`] (who asks, and whether they may), [`pages`] (one module per page), [`shell`] (what all
+//! pages have), [`text`] (every word in both languages).
 
 mod act;
 mod assets;

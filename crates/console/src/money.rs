@@ -86,8 +86,8 @@ impl Currency {
         text
     }
 
-    /// What a person typed: `1250`, `1250.5`, `1 250,50`, `1,250.50`. Nothing that could mean two amounts: `1,250` may be one
-    /// and a quarter or a thousand and more.
+    /// What a person typed: `1250`, `1250.5`, `1 250,50`, `1,250.50`. Nothing that could mean two amounts: `1,250`
+    /// may be one and a quarter or a thousand and more.
     pub(crate) fn read(self, text: &str) -> Option<Amount> {
         let text = text.trim().trim_end_matches(self.sign()).trim_end_matches(self.code()).trim();
         let (whole, fraction) = match text.rfind(['.', ',']) {

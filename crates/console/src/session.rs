@@ -97,9 +97,9 @@ pub(crate) fn no_cookie(is_behind_tls: bool) -> Cookie<'static> {
     cookie
 }
 
-/// Whether an unsafe request comes from a page of this origin. Browsers say so in `Sec-Fetch-Site`, older ones in `Origin`.
-/// What says neither is no browser that another site could abuse, and carries no cookie by itself; it is refused all the
-/// same.
+/// Whether an unsafe request comes from a page of this origin. Browsers say so in `Sec-Fetch-Site`, older ones in
+/// `Origin`. What says neither is no browser that another site could abuse, and carries no cookie by itself; it is
+/// refused all the same.
 pub(crate) fn is_of_this_origin(headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(site) = text("sec-fetch-site") {

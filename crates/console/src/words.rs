@@ -1,5 +1,5 @@
-//! Sentences that say something of a thing: what happened, what is left, why not. One place per sentence, both languages in
-//! it.
+//! Sentences that say something of a thing: what happened, what is left, why not. One place per sentence, both
+//! languages in it.
 
 use std::fmt::Write;
 

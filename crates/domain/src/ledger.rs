@@ -72,8 +72,8 @@ impl Ledger {
         replies.into_iter().next().unwrap_or_else(missing)
     }
 
-    /// What [`submit`](Self::submit) would answer now, and what the accounts would hold: no promise. Money does not move and
-    /// no key is used up. What is due expires, as before any other answer.
+    /// What [`submit`](Self::submit) would answer now, and what the accounts would hold: no promise. Money does not
+    /// move and no key is used up. What is due expires, as before any other answer.
     pub async fn dry_run(&self, submissions: Vec<Submission>) -> Result<DryRun, RepoError> {
         let users =
             submissions.iter().flat_map(|submission| &submission.commands).flat_map(Command::user_ids);

@@ -170,7 +170,8 @@ impl SearchPosition {
     }
 }
 
-/// Active reservations of all users. Equal times follow each other by user, service and order, in the direction of the order.
+/// Active reservations of all users. Equal times follow each other by user, service and order, in the direction of
+/// the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReservationSearch {
     /// Only those for this service.

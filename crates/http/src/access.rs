@@ -100,8 +100,8 @@ impl Access {
         live.map(Some).ok_or_else(|| Problem::new(Code::Unauthenticated))
     }
 
-    /// The live key of a token, counted against its quota; `None` while access is open. For pages, which carry the token
-    /// otherwise than the API does.
+    /// The live key of a token, counted against its quota; `None` while access is open. For pages, which carry the
+    /// token otherwise than the API does.
     pub fn admit(&self, token: Option<&str>, peer: Option<IpAddr>) -> Result<Option<Arc<ApiKey>>, Denied> {
         let keys = self.current().ok_or(Denied::Unknown)?;
         let key = if keys.is_empty() {

@@ -145,7 +145,7 @@ impl Problem {
         )
     }
 
-    /// A problem that goes away: try again after so many seconds.
+    /// A temporary problem: retry after `after_seconds`.
     pub(crate) fn retry(code: Code, after_seconds: u32) -> Self {
         let mut problem = Self::new(code);
         problem.0.retry_after_seconds = Some(after_seconds);
@@ -162,7 +162,7 @@ impl Problem {
         }
     }
 
-    /// A defect of ours whose effect nobody knows.
+    /// A bug of ours whose effect is unknown.
     pub(crate) fn panicked() -> Self {
         let mut problem = Self::new(Code::Internal);
         problem.0.executed = Executed::Unknown;

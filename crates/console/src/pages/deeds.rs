@@ -1,7 +1,7 @@
 //! Acting: a form, a check page that shows what would happen, the deed, and the receipt.
 //!
-//! The form carries the idempotency key that the deed is done under, through the check page to the deed. Clicking twice, loading
-//! a page again or going back sends the same key, so the ledger does it once and answers alike.
+//! The form carries the idempotency key that the deed is done under, through the check page to the deed. Clicking
+//! twice, loading a page again or going back sends the same key, so the ledger does it once and answers alike.
 
 use actix_web::{HttpResponse, http::StatusCode, web::Path};
 use askama::Template;

@@ -81,8 +81,8 @@ pub trait BalanceRepo: Send + Sync + 'static {
         query: OperationQuery,
     ) -> Result<Page<Operation, OperationPosition>, RepoError>;
 
-    /// What [`execute`](Self::execute) would answer to the submissions now, and what the accounts would hold. Nothing is
-    /// written or locked, no key is used up, and nothing is promised.
+    /// What [`execute`](Self::execute) would answer to the submissions now, and what the accounts would hold.
+    /// Nothing is written or locked, no key is used up, and nothing is promised.
     async fn dry_run(&self, submissions: Vec<Submission>) -> Result<DryRun, RepoError>;
 
     /// A page of the active reservations of all users: those whose deadline has not passed.

@@ -53,7 +53,8 @@ impl Clause {
         self.conditions.push(format!("{condition} ${}", self.values.len()));
     }
 
-    /// In the order of deadlines the index is read; in the other one the active ones are sorted, which costs what there are.
+    /// In the order of deadlines the index is read; in the other one the active ones are sorted, which costs what
+    /// there are.
     fn sql(&self, sort: SearchSort) -> String {
         let order = match sort {
             SearchSort::SoonestFirst => "r.expires_at, r.user_id, r.service_id, r.order_id",

@@ -203,7 +203,8 @@ fn deposit_once() -> Vec<Submission> {
     vec![under("once", deposit_of(1, 5)).into()]
 }
 
-/// A commit that no standby has confirmed has happened here, and would be lost with this server: nobody may be answered.
+/// A commit that no standby has confirmed has happened here, and would be lost with this server: nobody may be
+/// answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_no_standby_confirms_is_unknown_and_so_is_its_repeat() {
     let unconfirmed = Unconfirmed::new(Duration::from_millis(2_500)).await;

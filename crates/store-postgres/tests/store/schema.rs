@@ -125,8 +125,8 @@ async fn servers_that_could_lose_commits_are_refused() {
     assert!(readiness(&store).await.contains("synchronous_commit off"), "{}", readiness(&store).await);
 }
 
-/// Connections live for long, and settings can be changed under them: nothing may be acknowledged that a crash would take
-/// back.
+/// Connections live for long, and settings can be changed under them: nothing may be acknowledged that a crash
+/// would take back.
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_that_change_under_a_running_store_are_noticed() {
     let server = Server::start(Options { durable: true, ..Options::default() });
@@ -145,7 +145,7 @@ async fn settings_that_change_under_a_running_store_are_noticed() {
     loop {
         match store.execute(vec![teller.fresh(deposit_of(1, 1)).into()]).await {
             Err(RepoError::Unavailable(why)) if why.to_string().contains("full_page_writes off") => break,
-            told => assert!(start.elapsed() < Duration::from_secs(30), "{told:?}"),
+            answer => assert!(start.elapsed() < Duration::from_secs(30), "{answer:?}"),
         }
     }
     assert!(readiness(&store).await.contains("full_page_writes off"));
