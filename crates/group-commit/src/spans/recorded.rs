@@ -95,6 +95,7 @@ fn failed(span: &mut BoxedSpan, error: &RepoError) {
         RepoError::Unavailable(_) => "unavailable",
         RepoError::Overloaded => "overloaded",
         RepoError::Unknown(_) => "unknown",
+        RepoError::ClockUnsafe(_) => "clock_unsafe",
         RepoError::Internal(_) => "internal",
     };
     span.set_attribute(KeyValue::new("error.type", kind));
