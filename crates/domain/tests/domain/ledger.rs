@@ -125,7 +125,7 @@ async fn an_account_has_due_expiries_recorded_before_it_is_returned() {
     repo.expect_execute()
         .once()
         .in_sequence(&mut order)
-        .withf(|submissions| submissions == &vec![expire(1).into()])
+        .withf(|submissions| submissions == &vec![Submission::from(expire(1)).by(Actor::Expiry)])
         .returning(|_| Ok(vec![Ok(Vec::new())]));
     let settled = AccountAsOf { at: at(5), ..as_of(false) };
     repo.expect_accounts().once().in_sequence(&mut order).returning(move |_| Ok(vec![Some(settled)]));
