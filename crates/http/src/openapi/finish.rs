@@ -77,6 +77,10 @@ fn finish_operation(operation: &mut Value, types: &Value) {
     let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
     let mut is_repeatable = false;
     for parameter in parameters.into_iter().flatten() {
+        // No field can be named `for`.
+        if parameter["name"] == "purpose" {
+            parameter["name"] = json!("for");
+        }
         is_repeatable |= parameter["name"] == "Idempotency-Key";
         bounds::apply_to_parameter(parameter);
     }

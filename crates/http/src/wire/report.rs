@@ -140,7 +140,6 @@ impl QueryParameters for MonthsParameters {
 #[derive(Apiv2Schema)]
 pub(crate) struct FileParameters {
     /// `excel`: a file that Excel opens as it is.
-    #[openapi(rename = "for")]
     pub(crate) purpose: Option<Wire<FileFor>>,
 }
 

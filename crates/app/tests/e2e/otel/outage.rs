@@ -93,7 +93,8 @@ async fn a_collector_that_never_answers_costs_spans_and_no_request() {
 #[tokio::test]
 async fn spans_that_arrive_are_counted() {
     let collector = Collector::start();
-    let server = World::new(Store::Sqlite).with("BALANCE_OTEL__ENDPOINT", &collector.endpoint).start();
+    let world = World::new(Store::Sqlite).with("BALANCE_OTEL__ENDPOINT", &collector.endpoint);
+    let server = world.start();
     deposit(&server, 1).await;
     // The batches are fewer than the calls.
     wait_for(&server, SENT, 2 * USERS.unsigned_abs() + 1).await;
@@ -117,6 +118,7 @@ async fn without_a_collector_nothing_of_it_runs() {
     assert!(!threads(&server).iter().any(is_sender));
     assert!(!server.api.get_raw("/metrics").await.text().contains("balance_spans"));
     assert!(server.stop().success());
-    let server = world.with("BALANCE_OTEL__ENDPOINT", &collector.endpoint).start();
+    let world = world.with("BALANCE_OTEL__ENDPOINT", &collector.endpoint);
+    let server = world.start();
     assert!(threads(&server).iter().any(is_sender), "{:?}", threads(&server));
 }

@@ -9,11 +9,13 @@ use crate::{
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-fn start(collector: &Collector, ratio: &str) -> Server {
-    World::new(Store::Sqlite)
+/// A server, and the world that keeps its files.
+fn start(collector: &Collector, ratio: &str) -> (World, Server) {
+    let world = World::new(Store::Sqlite)
         .with("BALANCE_OTEL__ENDPOINT", &collector.endpoint)
-        .with("BALANCE_OTEL__SAMPLE_RATIO", ratio)
-        .start()
+        .with("BALANCE_OTEL__SAMPLE_RATIO", ratio);
+    let server = world.start();
+    (world, server)
 }
 
 /// Asks with these words in `traceparent`.
@@ -31,7 +33,7 @@ fn traces(collector: &Collector) -> Vec<String> {
 async fn a_caller_decides_for_its_own_requests() {
     for ratio in ["0", "1"] {
         let collector = Collector::start();
-        let server = start(&collector, ratio);
+        let (_world, server) = start(&collector, ratio);
         ask(&server, &format!("00-{TRACE}-00f067aa0ba902b7-01")).await;
         ask(&server, "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-00").await;
         assert!(server.stop().success());
@@ -43,7 +45,7 @@ async fn a_caller_decides_for_its_own_requests() {
 async fn the_ratio_decides_for_those_who_say_nothing() {
     for (ratio, expected) in [("0", 0..=0), ("0.5", 1..=99), ("1", 100..=100)] {
         let collector = Collector::start();
-        let server = start(&collector, ratio);
+        let (_world, server) = start(&collector, ratio);
         for user in 1..=50 {
             server.api.deposit(user, 1).await;
             // Not one of W3C: the same as none.

@@ -81,7 +81,8 @@ async fn a_deposit_is_traced_from_its_caller_to_its_batch(world: World) {
 async fn calls_of_one_batch_are_linked_to_it_and_it_to_them(world: World) {
     const CALLS: usize = 60;
     let collector = Collector::start();
-    let server = world.with("BALANCE_OTEL__ENDPOINT", &collector.endpoint).start();
+    let world = world.with("BALANCE_OTEL__ENDPOINT", &collector.endpoint);
+    let server = world.start();
     let calls: Vec<_> = (1..)
         .take(CALLS)
         .map(|user| {
@@ -113,8 +114,8 @@ async fn calls_of_one_batch_are_linked_to_it_and_it_to_them(world: World) {
 async fn no_secret_and_no_text_of_a_caller_is_sent(world: World) {
     let collector = Collector::start();
     let token = format!("bal_0123456789ab_{SECRET}");
-    let server =
-        world.with("BALANCE_OTEL__ENDPOINT", &collector.endpoint).with("BALANCE_ADMIN_KEY", &token).start();
+    let world = world.with("BALANCE_OTEL__ENDPOINT", &collector.endpoint).with("BALANCE_ADMIN_KEY", &token);
+    let server = world.start();
     let api = server.api.with_token(&token);
     api.add_services(&[(1, "canary-service")]).await;
     let body = json!({"amount": 5, "comment": "canary-comment"});
