@@ -16,7 +16,8 @@ on_every_store!(
 fn library() -> String {
     let folders = ["x86_64-linux-gnu", "aarch64-linux-gnu"];
     let paths = folders.map(|folder| format!("/usr/lib/{folder}/faketime/libfaketimeMT.so.1"));
-    paths.into_iter().find(|path| fs::exists(path).unwrap()).expect("libfaketime: run deploy/ci/prepare")
+    let found = paths.into_iter().find(|path| fs::exists(path).unwrap());
+    found.unwrap_or_else(|| panic!("libfaketime is missing: run deploy/ci/prepare"))
 }
 
 /// An installation whose wall clock is off by what stands in the file `time`; the monotonic clock goes on as it does.
