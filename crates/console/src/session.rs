@@ -21,7 +21,7 @@ pub enum Refused {
     /// No key, or none that is alive.
     #[error("no valid API key was given")]
     Unauthenticated,
-    /// More requests than the key's quota; come back after so many seconds.
+    /// More requests than the key's quota; seconds until it may ask again.
     #[error("too many requests, come back in {0} seconds")]
     RateLimited(u32),
     /// The keys are not known, or could not be written.
