@@ -47,12 +47,15 @@ SELECT coalesce(string_agg(s.name || ' ' || s.setting, ', '), '') FROM (
 ) AS s
 WHERE s.name = 'transaction_read_only' AND s.setting = 'on'
     OR s.name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND s.setting = 'off' AND NOT $1
+    OR s.name = 'synchronous_commit' AND s.setting = 'local' AND current_setting('synchronous_standby_names') <> ''
     OR s.name = 'client_min_messages' AND s.setting = 'error'";
 
 /// Makes connections, for pools or for one user.
 #[derive(Clone)]
 pub(crate) struct Connector {
     config: Config,
+    /// What every session is set to.
+    settings: String,
     tls: Option<MakeRustlsConnect>,
     connect_timeout: Duration,
     wait_timeout: Duration,
@@ -66,15 +69,16 @@ impl Connector {
     pub(crate) fn new(options: &PostgresOptions) -> Result<Self, Cause> {
         let mut config: Config = tls::with_known_sslmode(&options.url).parse()?;
         let tls = tls::connector(&config, options.ca_file.as_deref())?;
-        let further = config.get_options().unwrap_or_default().to_owned();
+        // Statements, not parameters of the start: a pooler would refuse or swallow those.
+        let settings = format!(
+            "{PLANNER}; SET search_path = public, pg_temp; SET client_min_messages = warning; \
+             SET default_transaction_isolation = 'read committed'; SET statement_timeout = {}; SET lock_timeout = {}; \
+             SET idle_in_transaction_session_timeout = {}",
+            options.statement_timeout.as_millis(),
+            options.lock_timeout.min(options.deadline / 2).as_millis(),
+            options.idle_in_transaction_timeout.as_millis(),
+        );
         config
-            .options(format!(
-                "{further} {PLANNER} -c search_path=public,pg_temp -c client_min_messages=warning \
-                 -c default_transaction_isolation=read\\ committed -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
-                options.statement_timeout.as_millis(),
-                options.lock_timeout.min(options.deadline / 2).as_millis(),
-                options.idle_in_transaction_timeout.as_millis(),
-            ))
             .application_name(&options.application_name)
             .target_session_attrs(TargetSessionAttrs::ReadWrite)
             .connect_timeout(options.connect_timeout)
@@ -84,6 +88,7 @@ impl Connector {
             .tcp_user_timeout(Duration::from_secs(10));
         Ok(Self {
             config,
+            settings,
             tls,
             // The driver's own limit covers one address of the host, not the exchange that follows.
             connect_timeout: options.connect_timeout * 2,
@@ -122,8 +127,18 @@ impl Connector {
     /// A connection outside of the pools: for migrations and audits.
     pub(crate) async fn separate(&self) -> Result<Client, Failure> {
         let connecting = timeout(self.connect_timeout, self.connect(&self.config));
-        let (client, _) = connecting.await.map_err(|_| late())?.map_err(away)?;
+        let (client, _) = connecting.await.map_err(|_| late())?.map_err(Failure::unconnected)?;
         self.set_up(&client).await?;
+        Ok(client)
+    }
+
+    /// A connection for something that only reads, which a standby may serve, too.
+    pub(crate) async fn separate_for_read(&self) -> Result<Client, Failure> {
+        let mut config = self.config.clone();
+        config.target_session_attrs(TargetSessionAttrs::Any);
+        let connecting = timeout(self.connect_timeout, self.connect(&config));
+        let (client, _) = connecting.await.map_err(|_| late())?.map_err(Failure::unconnected)?;
+        timeout(self.connect_timeout, client.batch_execute(&self.settings)).await.map_err(|_| late())??;
         Ok(client)
     }
 
@@ -145,9 +160,10 @@ impl Connector {
 
     async fn set_up(&self, client: &Client) -> Result<(), Failure> {
         let setting_up = async {
-            // Both leave at once.
-            let (pinned, fit) = join(client.batch_execute(PIN), self.refuse_unfit(client)).await;
-            pinned?;
+            // All leave at once.
+            let pinned = join(client.batch_execute(&self.settings), client.batch_execute(PIN));
+            let ((set, pinned), fit) = join(pinned, self.refuse_unfit(client)).await;
+            set.and(pinned)?;
             fit
         };
         timeout(self.connect_timeout, setting_up).await.unwrap_or_else(|_| Err(late()))
@@ -171,11 +187,6 @@ impl Connect for Connector {
             .await
         })
     }
-}
-
-/// Nothing was asked of the server yet.
-fn away(error: tokio_postgres::Error) -> Failure {
-    Failure::Away(error.into())
 }
 
 fn late() -> Failure {

@@ -84,6 +84,12 @@ impl Failure {
         matches!(self, Self::Contention(_) | Self::Locked(_) | Self::Conflict(_) | Self::Data(_))
     }
 
+    /// Connecting failed: nothing was asked of the server yet.
+    pub(crate) fn unconnected(error: tokio_postgres::Error) -> Self {
+        let said = error.as_db_error().map(explained);
+        Self::Away(said.unwrap_or_else(|| error.into()))
+    }
+
     /// No answer came in time.
     pub(crate) fn late() -> Self {
         Self::Lost("the database did not answer in time".into())
@@ -95,14 +101,68 @@ impl Failure {
     }
 }
 
+/// What a person has to put right before the database can be used: trying again does not help.
+#[derive(Debug, thiserror::Error)]
+#[error("{remedy}: {said}")]
+struct Mistake {
+    remedy: &'static str,
+    said: String,
+}
+
+/// The schema is not one that this binary can work with.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the schema is at version {applied}, this binary knows version {known} and can live with what is only added to that: \
+     run `balance migrate`, or use a binary that knows the schema"
+)]
+pub(crate) struct UnknownSchema {
+    pub(crate) applied: i64,
+    pub(crate) known: i64,
+}
+
+/// Whether a failure of this store lasts until somebody changes the database, its server or the configuration. Its text
+/// says what to change.
+pub fn is_permanent(cause: &Cause) -> bool {
+    cause.find::<Mistake>().is_some() || cause.find::<UnknownSchema>().is_some()
+}
+
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(said) = error.as_db_error() else { return Self::Lost(error.into()) };
-        let (state, is_final) = (said.code().clone(), is_final(said));
-        // Without the detail, which may quote what a caller has sent.
-        let cause = format!("{}: {}, SQLSTATE {}", said.severity(), said.message(), state.code()).into();
-        if is_final { Self::Lost(cause) } else { of_state(&state, cause) }
+        if is_final(said) { Self::Lost(explained(said)) } else { of_state(said.code(), explained(said)) }
     }
+}
+
+/// What the server said, without the detail, which may quote what a caller has sent; with a remedy where it takes one.
+pub(crate) fn explained(error: &DbError) -> Cause {
+    let said = format!("{}: {}, SQLSTATE {}", error.severity(), error.message(), error.code().code());
+    match remedy(error.code()) {
+        Some(remedy) => Mistake { remedy, said }.into(),
+        None => said.into(),
+    }
+}
+
+/// What is to be done about an error that stays; nothing where it may heal.
+fn remedy(state: &SqlState) -> Option<&'static str> {
+    if is_missing(state) {
+        return Some("the schema is not up to date: run `balance migrate`");
+    }
+    if *state == SqlState::INSUFFICIENT_PRIVILEGE {
+        return Some(
+            "the role lacks a right: grant it, or make the role the owner of the database, and of its schema `public` where \
+             `balance migrate` runs",
+        );
+    }
+    if *state == SqlState::INVALID_CATALOG_NAME {
+        return Some("the database does not exist: create it, or correct database_url");
+    }
+    state.code().starts_with("28").then_some(
+        "the server refuses this user or password: correct database_url, create the role, or let it in by pg_hba.conf",
+    )
+}
+
+fn is_missing(state: &SqlState) -> bool {
+    [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::UNDEFINED_OBJECT].contains(state)
 }
 
 /// The server gives up the whole connection, at a moment that is not known, rather than one statement.
@@ -123,9 +183,8 @@ fn of_state(state: &SqlState, cause: Cause) -> Failure {
     if contention.contains(state) {
         return Failure::Contention(cause);
     }
-    let missing = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::UNDEFINED_OBJECT];
-    if missing.contains(state) {
-        return Failure::Away(format!("the schema is not up to date, run `balance migrate`: {cause}").into());
+    if is_missing(state) || *state == SqlState::INSUFFICIENT_PRIVILEGE {
+        return Failure::Away(cause);
     }
     // A plan or statement that went stale under a schema change: a new connection has fresh ones.
     let outdated = [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME];
@@ -157,8 +216,8 @@ mod tests {
             assert!(matches!(of(code), Failure::Contention(_)), "{code}");
         }
         for code in [
-            "08006", "25006", "25P03", "28P01", "3D000", "42P01", "42704", "53300", "53100", "57P01",
-            "57P02", "57P03", "58030",
+            "08006", "25006", "25P03", "28P01", "3D000", "42501", "42P01", "42704", "53300", "53100",
+            "57P01", "57P02", "57P03", "58030",
         ] {
             assert!(matches!(of(code), Failure::Away(_)), "{code}");
         }

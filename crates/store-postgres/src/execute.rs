@@ -223,7 +223,8 @@ impl<'a> Batch<'a> {
                     contention.lost();
                 }
                 let (attempt, open) = (self.attempts, self.open.len());
-                tracing::warn!(attempt, open, ?failure, "a batch did not succeed");
+                // Each of its calls writes a line of its own once the last attempt has failed.
+                tracing::debug!(attempt, open, ?failure, "a batch did not succeed");
             }
         }
     }

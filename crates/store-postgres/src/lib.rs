@@ -32,5 +32,6 @@ mod store;
 mod tls;
 mod values;
 
+pub use error::is_permanent;
 pub use options::PostgresOptions;
 pub use store::PostgresStore;

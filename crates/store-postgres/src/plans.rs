@@ -41,9 +41,10 @@ async fn unanalysed() -> (Server, Client) {
     let options =
         PostgresOptions { allow_unsafe_durability: true, ..PostgresOptions::new(server.url("postgres")) };
     PostgresStore::new(options, Arc::new(Timestamp::MIN)).unwrap().migrate().await.unwrap();
-    let mut config: tokio_postgres::Config = server.url("postgres").parse().unwrap();
-    let (client, connection) = config.options(PLANNER).connect(NoTls).await.unwrap();
+    let config: tokio_postgres::Config = server.url("postgres").parse().unwrap();
+    let (client, connection) = config.connect(NoTls).await.unwrap();
     tokio::spawn(connection);
+    client.batch_execute(PLANNER).await.unwrap();
     (server, client)
 }
 

@@ -13,6 +13,7 @@ use crate::{
     PostgresStore,
     error::Failure,
     rows::{self, column},
+    statements::CONFIRM,
     store::Transaction,
     values::At,
 };
@@ -89,6 +90,8 @@ async fn save(saving: &Transaction, report: RevenueReport) -> Result<RevenueRepo
     let kept = saving.query(KEEP, &[&month, &report.is_final, &At(report.built_at)]).await?;
     if kept.is_empty() {
         let rows = saving.query(REPORT, &[&month]).await?;
+        // The commit that kept it may be one that no standby has confirmed.
+        saving.query(CONFIRM, &[]).await?;
         return report_of(report.month, &rows)?
             .ok_or_else(|| Failure::Defect("a final report vanished".into()));
     }

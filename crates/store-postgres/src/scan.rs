@@ -51,7 +51,7 @@ impl PostgresStore {
     }
 
     async fn scan_once(&self, sink: &dyn LedgerSink) -> Result<(), Failure> {
-        let mut client = self.connector().separate().await?;
+        let mut client = self.connector().separate_for_read().await?;
         let beginning =
             client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
         let reading = in_time(beginning.start()).await?;

@@ -4,10 +4,17 @@
 //! the name of every migration that they do not know begins with [`ADDITIVE`]: a promise that what was there before
 //! still works as before. Anything else they refuse.
 
-use balance_domain::ports::RepoError;
-use tokio_postgres::Row;
+use std::time::Duration;
 
-use crate::{PostgresStore, error::Failure, rows::column};
+use balance_domain::ports::{Cause, RepoError};
+use tokio::time::{sleep, timeout};
+use tokio_postgres::{Client, Row, SimpleQueryMessage};
+
+use crate::{
+    PostgresStore,
+    error::{Failure, UnknownSchema, explained, is_permanent},
+    rows::column,
+};
 
 mod embedded {
     refinery::embed_migrations!("../../migrations/postgres");
@@ -16,8 +23,15 @@ mod embedded {
 /// How the names of migrations begin that older binaries can live with. `docs/operations.md` says what that takes.
 const ADDITIVE: &str = "add_";
 
-/// The advisory lock that migrating instances queue at; any fixed number serves.
-const LOCK: &str = "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_advisory_lock(7281001)";
+/// The advisory lock that migrating instances queue at; any fixed number serves. A migration may take long.
+const LOCK: &str = "SET statement_timeout = 0; SET lock_timeout = 0; SELECT pg_try_advisory_lock(7281001)";
+
+/// How often an instance asks for the lock while another one migrates. It does not wait in the server: that would not
+/// tell one that works from one that has frozen.
+const LOCK_EVERY: Duration = Duration::from_millis(100);
+
+/// Migrations that take longer find the server frozen. Some build indexes over all operations.
+const MIGRATED_WITHIN: Duration = Duration::from_hours(12);
 
 impl PostgresStore {
     /// Applies the migrations that are missing. Instances that start together wait for each other.
@@ -25,14 +39,22 @@ impl PostgresStore {
     /// On a connection of its own, closed afterwards: the lock goes with it, whatever happens.
     pub async fn migrate(&self) -> Result<(), RepoError> {
         let mut client = self.connector().separate().await.map_err(Failure::into_error)?;
-        client.batch_execute(LOCK).await.map_err(|error| Failure::from(error).into_error())?;
-        embedded::migrations::runner()
-            // Those of a newer binary: whether this one can live with them is told by `check_schema`.
-            .set_abort_missing(false)
-            .run_async(&mut client)
-            .await
-            .map_err(|error| RepoError::Internal(error.into()))?;
+        while !self.is_first_to_lock(&client).await.map_err(Failure::into_error)? {
+            sleep(LOCK_EVERY).await;
+        }
+        // Those of a newer binary: whether this one can live with them is told by `check_schema`.
+        let runner = embedded::migrations::runner().set_abort_missing(false);
+        let migrated = timeout(MIGRATED_WITHIN, runner.run_async(&mut client)).await;
+        migrated.map_err(|_| Failure::late().into_error())?.map_err(not_migrated)?;
         Ok(())
+    }
+
+    async fn is_first_to_lock(&self, client: &Client) -> Result<bool, Failure> {
+        let asked = timeout(self.options().deadline, client.simple_query(LOCK)).await;
+        let answers = asked.map_err(|_| Failure::late())??;
+        Ok(answers
+            .iter()
+            .any(|answer| matches!(answer, SimpleQueryMessage::Row(row) if row.get(0) == Some("t"))))
     }
 
     /// Whether the schema is the one that this binary was built with, or that one with additions.
@@ -49,14 +71,18 @@ impl PostgresStore {
         if has_all_known && rest.all(|later| later.name.starts_with(ADDITIVE)) {
             return Ok(());
         }
-        Err(RepoError::Unavailable(
-            format!(
-                "the schema is at version {}, this binary knows version {} and can live with what is only added to that",
-                applied.last().map_or(0, |last| last.version),
-                known.last().map_or(0, |(version, _)| *version),
-            )
-            .into(),
-        ))
+        let applied = applied.last().map_or(0, |last| last.version);
+        let known = known.last().map_or(0, |(version, _)| *version);
+        Err(RepoError::Unavailable(UnknownSchema { applied, known }.into()))
+    }
+}
+
+/// With the remedy where the server said what is wrong, for instance that the role may not create tables.
+fn not_migrated(error: refinery::Error) -> RepoError {
+    let cause = Cause::from(error);
+    match cause.find::<tokio_postgres::Error>().and_then(|error| error.as_db_error()) {
+        Some(said) if is_permanent(&explained(said)) => RepoError::Unavailable(explained(said)),
+        _ => RepoError::Internal(cause),
     }
 }
 

@@ -7,9 +7,9 @@
 
 /// Settings of every session: with these a look-up has one plan left, by its index. `jit` and parallel workers
 /// would only add their start.
-pub(crate) const PLANNER: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off \
-    -c enable_mergejoin=off -c enable_sort=off -c enable_material=off -c enable_memoize=off -c jit=off \
-    -c max_parallel_workers_per_gather=0";
+pub(crate) const PLANNER: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
+    SET enable_mergejoin = off; SET enable_sort = off; SET enable_material = off; SET enable_memoize = off; \
+    SET jit = off; SET max_parallel_workers_per_gather = 0";
 
 /// Begins the transaction of a batch. READ COMMITTED, whatever the server's default: the statements that follow the
 /// locks must see what the locks waited for.

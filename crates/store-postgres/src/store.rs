@@ -217,6 +217,7 @@ async fn lease(pool: &Pool) -> Result<Lease, Failure> {
     match pool.get().await {
         Ok(object) => Ok(Lease(Some(object))),
         Err(PoolError::Timeout(deadpool_postgres::TimeoutType::Wait)) => Err(Failure::Busy),
+        Err(PoolError::Backend(error)) => Err(Failure::unconnected(error)),
         // Nothing was asked of the server yet.
         Err(error) => Err(Failure::Away(error.into())),
     }

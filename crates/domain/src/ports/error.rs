@@ -14,6 +14,20 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Cause {
     }
 }
 
+impl Cause {
+    /// The first failure of this type in the chain, for those who know the driver.
+    pub fn find<E: Error + 'static>(&self) -> Option<&E> {
+        let mut next: Option<&(dyn Error + 'static)> = Some(self.0.as_ref());
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
+    }
+}
+
 /// The whole chain of causes: some drivers print nothing but "db error" at the top.
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
