@@ -19,7 +19,8 @@ printf '%s' "${api_key:+header = \"Authorization: Bearer $api_key\"}" >"$answer/
 # $answer/headers. Fails when the service says no (the body is then a problem), or does not answer within a minute.
 #
 # A timeout, a cut connection, an overloaded service, an unknown outcome: it sends the *same* request with the *same*
-# idempotency key again, and the service executes it once. It repeats nothing that a rule has refused.
+# idempotency key again, and the service executes it once. It repeats nothing that a rule has refused. After two
+# seconds it says that it does.
 call() {
     local method=$1 path=$2 body=${3:-} key=${4:-}
     local send=(--silent --show-error --max-time 10 --request "$method" --output "$answer/body"
@@ -27,10 +28,12 @@ call() {
     [[ -n $body ]] && send+=(--header 'Content-Type: application/json' --data "$body")
     [[ -n $key ]] && send+=(--header "Idempotency-Key: $key")
 
-    local wait=1 give_up_at=$((SECONDS + 60))
+    local wait=1 started=$SECONDS is_silent=true
+    local give_up_at=$((started + 60))
     while true; do
         local status
         : >"$answer/headers"
+        : >"$answer/body"
         status=$(curl "${send[@]}" "$url/api/v1$path" 2>"$answer/error") || status=000
         echo "$status" >"$answer/status"
         case $status in
@@ -41,6 +44,10 @@ call() {
         local asked
         asked=$(header Retry-After)
         ((SECONDS + ${asked:-$wait} > give_up_at)) && break
+        if $is_silent && ((SECONDS + ${asked:-$wait} > started + 2)); then
+            is_silent=false
+            echo "$url$path: $(cat "$answer/error" "$answer/body"); trying again for a minute" >&2
+        fi
         # What the service asks for; otherwise longer each time.
         sleep "${asked:-$wait}"
         wait=$((wait * 2))

@@ -2,7 +2,7 @@
 //
 // Whatever happens to a request (a timeout, a cut connection, an overloaded service), the client sends the *same*
 // request with the *same* idempotency key again: the service executes it once and answers every repeat alike. It
-// repeats nothing that a rule has refused.
+// repeats nothing that a rule has refused. While it goes on trying it says so, by `warn`.
 //
 // Amounts are exact in JavaScript. Ids may be as large as 2^63-1, and a number is exact up to 2^53: an id above that is a
 // string of digits here, and may be sent as one.
@@ -10,6 +10,9 @@
 // Answers after which the same request may be sent again: the body came too late, too many requests, and a service
 // or a proxy before it that cannot work just now.
 const TRY_AGAIN = new Set([408, 429, 502, 503, 504]);
+
+// How long it tries again before it says so.
+const SILENT_MILLISECONDS = 2000;
 
 // Fields that hold an id of sixteen digits or more. Inside of a text every quote has a backslash before it, so that none matches.
 const LARGE_ID = /"((?:user|from_user|to_user|counterparty_user|service|order)_id|id)":\s*(\d{16,})/g;
@@ -36,8 +39,8 @@ export class Problem extends Error {
 export class Unanswered extends Error {}
 
 export class Balance {
-  constructor(url, { apiKey, attemptSeconds = 10, patienceSeconds = 60 } = {}) {
-    Object.assign(this, { url: url.replace(/\/$/, ''), apiKey, attemptSeconds, patienceSeconds });
+  constructor(url, { apiKey, attemptSeconds = 10, patienceSeconds = 60, warn = console.warn } = {}) {
+    Object.assign(this, { url: url.replace(/\/$/, ''), apiKey, attemptSeconds, patienceSeconds, warn });
   }
 
   get(path) {
@@ -54,16 +57,19 @@ export class Balance {
 
   /** All rows of a list, page by page. */
   async *pages(path) {
+    const separator = path.includes('?') ? '&' : '?';
     for (let cursor = ''; cursor !== null; ) {
       const { body } = await this.get(path + cursor);
       yield* body.data;
-      cursor = body.next_cursor && `&cursor=${body.next_cursor}`;
+      cursor = body.next_cursor && `${separator}cursor=${body.next_cursor}`;
     }
   }
 
   /** Repeats until there is an answer or patience ends. Throws `Problem` or `Unanswered`. */
   async call(method, path, body, key) {
-    const giveUpAt = Date.now() + this.patienceSeconds * 1000;
+    const started = Date.now();
+    const giveUpAt = started + this.patienceSeconds * 1000;
+    let isSilent = true;
     for (let attempt = 0; ; attempt++) {
       let failure;
       try {
@@ -76,8 +82,14 @@ export class Balance {
       // What the service asks for, at least; otherwise longer each time, and not all callers at once.
       const backoff = (0.5 + Math.random() / 2) * Math.min(100 * 2 ** attempt, 5000);
       const wait = Math.max((failure.retryAfterSeconds ?? 0) * 1000, backoff);
-      if (Date.now() + wait > giveUpAt) {
-        throw new Unanswered(`${method} ${path} with key ${key}`, { cause: failure });
+      const soon = Date.now() + wait;
+      const why = failure.cause?.message || failure.cause?.code || failure.message;
+      if (soon > giveUpAt) {
+        throw new Unanswered(`${method} ${path} with key ${key}: ${why}`, { cause: failure });
+      }
+      if (isSilent && soon > started + SILENT_MILLISECONDS) {
+        isSilent = false;
+        this.warn(`${this.url}${path}: ${why}; trying again for ${Math.round((giveUpAt - soon) / 1000)} s`);
       }
       await pause(wait);
     }

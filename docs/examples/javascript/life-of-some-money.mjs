@@ -6,7 +6,13 @@
 // as expected.
 
 import { deepStrictEqual as expect } from 'node:assert';
-import { Balance, Problem } from './balance.mjs';
+import { Balance, Problem, Unanswered } from './balance.mjs';
+
+// A line instead of a trace where the service does not answer.
+process.on('uncaughtException', (error) => {
+  console.error(error instanceof Unanswered ? `not answered: ${error.message}` : error);
+  process.exit(1);
+});
 
 const [url = 'http://127.0.0.1:8080', apiKey = process.env.BALANCE_API_KEY] = process.argv.slice(2);
 const balance = new Balance(`${url}/api/v1`, { apiKey });

@@ -2,12 +2,13 @@
 
 Whatever happens to a request (a timeout, a cut connection, an overloaded service), the client sends the *same*
 request with the *same* idempotency key again: the service executes it once and answers every repeat alike. It
-repeats nothing that a rule has refused.
+repeats nothing that a rule has refused. While it goes on trying it says so, by `logging` as "balance".
 """
 
 import http.client
 import itertools
 import json
+import logging
 import random
 import time
 import urllib.error
@@ -16,6 +17,11 @@ import urllib.request
 # Answers after which the same request may be sent again: the body came too late, too many requests, and a service
 # or a proxy before it that cannot work just now.
 TRY_AGAIN = {408, 429, 502, 503, 504}
+
+# How long it tries again before it says so.
+SILENT_SECONDS = 2
+
+log = logging.getLogger("balance")
 
 
 class Problem(Exception):
@@ -60,15 +66,17 @@ class Balance:
 
     def pages(self, path):
         """All rows of a list, page by page."""
+        separator = "&" if "?" in path else "?"
         cursor = ""
         while cursor is not None:
             page = self.get(path + cursor).body
             yield from page["data"]
-            cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+            cursor = page["next_cursor"] and f"{separator}cursor={page['next_cursor']}"
 
     def call(self, method, path, body=None, key=None):
         """Repeats until there is an answer or patience ends. Raises `Problem` or `Unanswered`."""
-        give_up_at = time.monotonic() + self.patience_seconds
+        started, is_silent = time.monotonic(), True
+        give_up_at = started + self.patience_seconds
         for attempt in itertools.count():
             try:
                 return self._attempt(method, path, body, key)
@@ -80,8 +88,12 @@ class Balance:
                 failure, wait = error, 0
             # What the service asks for, at least; otherwise longer each time, and not all callers at once.
             wait = max(wait, random.uniform(0.5, 1) * min(0.1 * 2**attempt, 5))
-            if time.monotonic() + wait > give_up_at:
-                raise Unanswered(f"{method} {path} with key {key}") from failure
+            soon = time.monotonic() + wait
+            if soon > give_up_at:
+                raise Unanswered(f"{method} {path} with key {key}: {failure}") from failure
+            if is_silent and soon > started + SILENT_SECONDS:
+                is_silent = False
+                log.warning("%s%s: %s; trying again for %d s", self.url, path, failure, give_up_at - soon)
             time.sleep(wait)
 
     def _attempt(self, method, path, body, key):

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from balance import Balance, Problem
+from balance import Balance, Problem, Unanswered
 
 SERVICE = 1
 
@@ -81,4 +81,7 @@ def expect(found, wanted):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except Unanswered as error:
+        sys.exit(f"not answered: {error}")
