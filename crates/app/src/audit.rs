@@ -12,9 +12,12 @@ use balance_domain::{
     ports::{BalanceRepo, LedgerSink},
 };
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::{cli::Output, output::print_json};
 
 /// Scans the whole ledger. Progress goes to stderr if that is a terminal, the summary to stdout.
-pub(crate) async fn run(repo: &dyn BalanceRepo) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(repo: &dyn BalanceRepo, output: Output) -> anyhow::Result<ExitCode> {
     let audit = Arc::new(Audit::default());
     let bar = ProgressBar::no_length()
         .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} accounts, {eta} left")?);
@@ -24,7 +27,11 @@ pub(crate) async fn run(repo: &dyn BalanceRepo) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     scanned?;
     let summary = audit.finish();
-    report(&summary, &mut io::stdout().lock())?;
+    if output.json {
+        print_json(&as_json(&summary))?;
+    } else {
+        report(&summary, &mut io::stdout().lock())?;
+    }
     Ok(if summary.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -57,6 +64,25 @@ fn report(summary: &AuditSummary, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "in transfer   {} (sent minus received)", summary.transfers_open)?;
     writeln!(out, "differences   {}", summary.differences_total)?;
     writeln!(out, "{}", if summary.is_clean() { "clean: everything adds up" } else { "NOT CLEAN" })
+}
+
+/// The same for programs: sums in minor units.
+fn as_json(summary: &AuditSummary) -> Value {
+    let sum = |sum: i128| i64::try_from(sum).map_or_else(|_| Value::from(sum.to_string()), Value::from);
+    let differences: Vec<_> = summary.differences.iter().map(ToString::to_string).collect();
+    json!({
+        "clean": summary.is_clean(),
+        "accounts": summary.accounts,
+        "operations": summary.operations,
+        "reservations": summary.reservations,
+        "paid_in": sum(summary.paid_in),
+        "held": sum(summary.held),
+        "revenue": sum(summary.revenue),
+        "missing": sum(summary.missing),
+        "transfers_open": sum(summary.transfers_open),
+        "differences": differences,
+        "differences_total": summary.differences_total,
+    })
 }
 
 #[cfg(test)]

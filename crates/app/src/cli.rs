@@ -1,21 +1,33 @@
-//! The command line.
+//! The command line: the commands, and a flag for every setting.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use balance_domain::{ApiKeyId, Month, Scope};
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource,
+};
+use clap_complete::Shell;
+
+use crate::{
+    settings::{KEYS, Key},
+    version,
+};
 
 /// Keeps the money balances of a company's users, over HTTP.
 ///
-/// Without a command it serves. Configuration comes from balance.toml (or --config) and from the environment,
-/// which goes first; `balance config` shows every key. Exit codes: 0 done, 1 the audit found differences,
-/// 2 could not run, 130 stopped by a second signal.
+/// Without a command it serves. Settings come from flags, from the environment, and from balance.toml (or --config),
+/// in this order; every key of `balance config` is a flag too: http.workers is --http-workers.
+///
+/// Exit codes: 0 done, 1 the audit found differences or a check failed, 2 could not run, 130 stopped by a second signal.
 #[derive(Debug, Parser)]
-#[command(name = "balance", version, max_term_width = 100)]
+#[command(name = "balance", version = version::SHORT, max_term_width = 100)]
 pub(crate) struct Cli {
     /// Configuration file in TOML; balance.toml of the working directory if it is there
     #[arg(long, global = true, value_name = "FILE", env = "BALANCE_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+    /// Log more: -v debug, -vv trace
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "log")]
+    pub(crate) verbose: u8,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
@@ -24,8 +36,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the HTTP API until a signal comes (the default)
     ///
-    /// SIGTERM or SIGINT: no new connections, accepted requests are answered, queued work is committed. A second
-    /// signal quits at once.
+    /// SIGTERM or SIGINT: no new connections, accepted requests are answered, queued work is committed. With
+    /// --drain-seconds SIGTERM first makes the service unready for that time. A second signal quits at once.
     Serve,
     /// Bring the schema of the database up to date and exit
     Migrate,
@@ -33,31 +45,73 @@ pub(crate) enum Command {
     Report {
         /// The month, YYYY-MM
         month: Month,
+        #[command(flatten)]
+        output: Output,
     },
     /// Prove the ledger: fold every operation again and compare with balances and reservations
     ///
     /// Lists what differs. Exit code 0 if all adds up, 1 if not, 2 if the audit could not run.
-    Audit,
+    Audit {
+        #[command(flatten)]
+        output: Output,
+    },
     /// API keys: create, list, revoke
     ///
-    /// A running service on PostgreSQL takes notice within two seconds. With SQLite the file belongs to the running
+    /// A running service on PostgreSQL notices changes within two seconds. With SQLite the file belongs to the running
     /// service: stop it for these commands, or give it a first key as `admin_key` (`BALANCE_ADMIN_KEY`).
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Ask a running service whether it is ready
+    ///
+    /// Asks at the configured address of this machine. Exit code 0 if it is, 1 if it is not or does not answer.
+    Health {
+        /// Only whether the process answers, ready or not
+        #[arg(long)]
+        live: bool,
+    },
+    /// Look for what would go wrong: settings, clock, disk, rights, durability, limits
+    ///
+    /// Changes nothing, and may run beside a running service. Exit code 0 if nothing would, 1 otherwise.
+    Doctor {
+        #[command(flatten)]
+        output: Output,
+    },
     /// Print the OpenAPI document
     Openapi,
-    /// Write a copy of the SQLite database, of one moment, while the service runs or not
+    /// Write a copy of the SQLite database, a consistent snapshot, while the service runs or not
     ///
-    /// To restore, put the copy in the place of the database. For PostgreSQL use its own tools (`pg_dump`,
-    /// `pg_basebackup`).
+    /// To restore, put the copy where the database was. For PostgreSQL use its own tools (`pg_dump`, `pg_basebackup`).
     Backup {
         /// The new file; it must not exist
         path: PathBuf,
     },
-    /// Print the configuration in effect, as a file would give it, secrets hidden
-    Config,
+    /// Print the configuration in effect, as a file would give it, with the origin of each value, secrets hidden
+    Config {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print version, commit and what was built in
+    Version {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print completions for a shell: `balance completions bash > /etc/bash_completion.d/balance`
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page: `balance man > /usr/local/share/man/man1/balance.1`
+    Man,
+}
+
+/// How a command prints what it found.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Output {
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -65,18 +119,23 @@ pub(crate) enum KeysCommand {
     /// Make a key. The token goes to stdout and is never shown again
     Create(NewKey),
     /// List all keys, revoked and expired ones included
-    List,
-    /// Take a key back for good
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Revoke a key for good
     Revoke {
         /// The 12 hexadecimal digits after bal_
         #[arg(value_parser = |id: &str| ApiKeyId::new(id))]
         id: ApiKeyId,
+        #[command(flatten)]
+        output: Output,
     },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct NewKey {
-    /// Whom or what it is for
+    /// Who or what it is for
     #[arg(long, value_parser = key_name)]
     pub(crate) name: String,
     /// What it may be used for; may be given more than once
@@ -85,6 +144,68 @@ pub(crate) struct NewKey {
     /// Until when; for ever if left out
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub(crate) expires_in_days: Option<u32>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// What the command line says about settings, by key.
+pub(crate) type Flags = Vec<(&'static Key, String)>;
+
+/// Reads the command line of this process. Ends it where that cannot be read, or asks for help.
+pub(crate) fn parse() -> (Cli, Flags) {
+    read(std::env::args_os()).unwrap_or_else(|error| error.exit())
+}
+
+fn read(line: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<(Cli, Flags), clap::Error> {
+    let matches = command().try_get_matches_from(line)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let mut flags = flags(&matches);
+    if let Some(filter) = filter_of(cli.verbose) {
+        flags.extend(KEYS.iter().find(|key| key.name == "log").map(|key| (key, filter.to_owned())));
+    }
+    Ok((cli, flags))
+}
+
+/// The whole command line, the flags of the settings included.
+pub(crate) fn command() -> clap::Command {
+    flag_keys().fold(Cli::command(), |command, key| command.arg(flag(key)))
+}
+
+/// The whole command line for a reference, which lists every flag.
+pub(crate) fn reference() -> clap::Command {
+    flag_keys().fold(command(), |command, key| command.mut_arg(key.name, |flag| flag.hide(false)))
+}
+
+/// Every key but the secret that names no place: others on the machine can read a command line.
+fn flag_keys() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(|key| key.name != "admin_key")
+}
+
+fn flag(key: &'static Key) -> Arg {
+    let long = &key.flag()[2..];
+    let help = key.help.replace('\n', " ");
+    let flag = Arg::new(key.name).long(long.to_owned()).global(true).help(help).hide(!key.is_usual);
+    let flag = flag.help_heading("Settings");
+    if key.is_switch() {
+        flag.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("true|false")
+    } else {
+        flag.value_name("VALUE")
+    }
+}
+
+fn flags(matches: &ArgMatches) -> Flags {
+    let given = |key: &&Key| matches.value_source(key.name) == Some(ValueSource::CommandLine);
+    let value = |key: &'static Key| Some((key, matches.get_one::<String>(key.name)?.clone()));
+    flag_keys().filter(given).filter_map(value).collect()
+}
+
+/// What `-v` stands for.
+fn filter_of(verbose: u8) -> Option<&'static str> {
+    match verbose {
+        0 => None,
+        1 => Some("info,balance=debug"),
+        _ => Some("info,balance=trace"),
+    }
 }
 
 fn scope(name: &str) -> Result<Scope, String> {
@@ -106,23 +227,52 @@ fn key_name(name: &str) -> Result<String, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+        reference().debug_assert();
     }
 
     #[test]
     fn scopes_may_be_repeated_or_listed() {
         let line =
             ["balance", "keys", "create", "--name", "n", "--scope", "deposit,report", "--scope", "admin"];
-        let cli = Cli::try_parse_from(line).unwrap();
+        let (cli, _) = read(line).unwrap();
         let Some(Command::Keys { command: KeysCommand::Create(key) }) = cli.command else {
             panic!("{cli:?}")
         };
         assert_eq!(key.scopes, [Scope::Deposit, Scope::Report, Scope::Admin]);
+    }
+
+    /// The flags that a command line gives.
+    fn given(line: &[&str]) -> Vec<(&'static str, String)> {
+        let (_, flags) = read(["balance"].iter().chain(line)).unwrap();
+        flags.into_iter().map(|(key, text)| (key.name, text)).collect()
+    }
+
+    #[test]
+    fn every_setting_but_the_secret_is_a_flag_before_or_after_the_command() {
+        for key in flag_keys() {
+            let flag = format!("{}=x", key.flag());
+            assert_eq!(given(&[&flag]), [(key.name, "x".to_owned())]);
+            assert_eq!(given(&["keys", "list", &flag]), [(key.name, "x".to_owned())]);
+        }
+        assert_eq!(given(&["--behind-proxy", "serve"]), [("behind_proxy", "true".to_owned())]);
+        assert_eq!(given(&["serve", "-v"]), [("log", "info,balance=debug".to_owned())]);
+        assert_eq!(given(&[]), []);
+        for refused in [&["--admin-key", "x"][..], &["--port", "1"], &["-v", "--log", "info"]] {
+            assert!(read(["balance"].iter().chain(refused)).is_err(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn help_is_wrapped_and_a_reference_lists_every_flag() {
+        let help = command().term_width(100).render_long_help().to_string();
+        let longest = help.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(100), "{longest:?}");
+        assert!(help.contains("--listen") && !help.contains("--http-body-bytes-max"), "{help}");
+        assert!(reference().render_long_help().to_string().contains("--http-body-bytes-max"));
     }
 }

@@ -1,19 +1,18 @@
 //! API keys as people handle them: the token, the administrator's own key, and the commands.
 
-use std::{
-    fmt,
-    io::{self, Write as _},
-};
+use std::fmt;
 
 use anyhow::{Context as _, bail};
 use balance_domain::{
     ApiKey, ApiKeyId, Scope, SecretHash, Timestamp,
     ports::{ApiKeyRepo, Clock},
 };
+use serde_json::{Value, json};
 
 use crate::{
-    cli::{KeysCommand, NewKey},
+    cli::{KeysCommand, NewKey, Output},
     clock::SystemClock,
+    output::{print, print_json},
 };
 
 const MICROS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000;
@@ -56,22 +55,41 @@ impl AdminKey {
 /// Runs `balance keys …`.
 pub(crate) async fn run(command: KeysCommand, keys: &dyn ApiKeyRepo) -> anyhow::Result<()> {
     let now = SystemClock.now();
-    let mut out = io::stdout().lock();
     match command {
-        KeysCommand::Create(new) => {
-            let (key, token) = mint(new, now)?;
-            eprint!("{}", Table(std::slice::from_ref(&key), now));
-            keys.add_api_key(key).await?;
-            eprintln!("This token is shown once:");
-            writeln!(out, "{token}")?;
+        KeysCommand::Create(new) => create(new, keys, now).await?,
+        KeysCommand::List { output } => {
+            let all = keys.api_keys().await?;
+            if output.json {
+                print_json(&all.iter().map(|key| as_json(key, now)).collect())?;
+            } else {
+                print(Table(&all, now))?;
+            }
         }
-        KeysCommand::List => write!(out, "{}", Table(&keys.api_keys().await?, now))?,
-        KeysCommand::Revoke { id } => match keys.revoke_api_key(id, now).await? {
-            Some(key) => write!(out, "{}", Table(&[key], now))?,
+        KeysCommand::Revoke { id, output } => match keys.revoke_api_key(id, now).await? {
+            Some(key) => show(&key, now, output)?,
             None => bail!("there is no key {id}"),
         },
     }
     Ok(())
+}
+
+async fn create(new: NewKey, keys: &dyn ApiKeyRepo, now: Timestamp) -> anyhow::Result<()> {
+    let output = new.output;
+    let (key, token) = mint(new, now)?;
+    keys.add_api_key(key.clone()).await?;
+    if output.json {
+        let mut shown = as_json(&key, now);
+        shown["token"] = token.into();
+        print_json(&shown)?;
+    } else {
+        eprintln!("{}This token is shown once:", Table(&[key], now));
+        print(format_args!("{token}\n"))?;
+    }
+    Ok(())
+}
+
+fn show(key: &ApiKey, now: Timestamp, output: Output) -> std::io::Result<()> {
+    if output.json { print_json(&as_json(key, now)) } else { print(Table(std::slice::from_ref(key), now)) }
 }
 
 /// A key that may do what its parent may, until then; and its token.
@@ -80,7 +98,12 @@ pub(crate) fn child_of(
     now: Timestamp,
     expires_at: Timestamp,
 ) -> anyhow::Result<(ApiKey, String)> {
-    let new = NewKey { name: parent.name.clone(), scopes: parent.scopes.clone(), expires_in_days: None };
+    let new = NewKey {
+        name: parent.name.clone(),
+        scopes: parent.scopes.clone(),
+        expires_in_days: None,
+        output: Output { json: false },
+    };
     let (key, token) = mint(new, now)?;
     Ok((ApiKey { parent_id: Some(parent.id), expires_at: Some(expires_at), ..key }, token))
 }
@@ -117,6 +140,27 @@ fn hex<const N: usize>() -> anyhow::Result<String> {
     Ok(digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect())
 }
 
+fn state(key: &ApiKey, now: Timestamp) -> &'static str {
+    match (key.revoked_at, key.is_live(now)) {
+        (Some(_), _) => "revoked",
+        (None, true) => "live",
+        (None, false) => "expired",
+    }
+}
+
+/// A key for programs to read.
+fn as_json(key: &ApiKey, now: Timestamp) -> Value {
+    json!({
+        "id": key.id.as_str(),
+        "name": key.name,
+        "state": state(key, now),
+        "scopes": key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
+        "created_at": key.created_at.to_string(),
+        "expires_at": key.expires_at.map(|at| at.to_string()),
+        "revoked_at": key.revoked_at.map(|at| at.to_string()),
+    })
+}
+
 /// Keys for people to read.
 struct Table<'a>(&'a [ApiKey], Timestamp);
 
@@ -125,11 +169,7 @@ impl fmt::Display for Table<'_> {
         let Self(keys, now) = *self;
         writeln!(f, "{:<12}  {:<7}  {:<27}  {:<27}  name · scopes", "id", "state", "created", "expires")?;
         for key in keys {
-            let state = match (key.revoked_at, key.is_live(now)) {
-                (Some(_), _) => "revoked",
-                (None, true) => "live",
-                (None, false) => "expired",
-            };
+            let state = state(key, now);
             let created = key.created_at.to_string();
             let expires = key.expires_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
             let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.as_str()).collect();
@@ -145,7 +185,7 @@ mod tests {
     use super::*;
 
     fn new(scopes: Vec<Scope>, expires_in_days: Option<u32>) -> NewKey {
-        NewKey { name: "billing".into(), scopes, expires_in_days }
+        NewKey { name: "billing".into(), scopes, expires_in_days, output: Output { json: false } }
     }
 
     #[test]

@@ -6,7 +6,11 @@
 mod audit;
 mod cli;
 mod clock;
+mod doctor;
+mod folders;
+mod health;
 mod keys;
+mod output;
 mod report;
 mod serve;
 mod settings;
@@ -14,20 +18,17 @@ mod stores;
 mod telemetry;
 #[cfg(feature = "otel")]
 mod traces;
+mod version;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-    sync::Arc,
-};
-
-use clap::Parser;
+use std::{io, process::ExitCode, sync::Arc};
 
 use crate::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, Flags, Output},
     clock::SystemClock,
+    output::{complain, print, print_json},
     settings::{Settings, Source},
     stores::Stores,
+    version::Version,
 };
 
 /// A deposit takes and gives back memory some forty times, partly on another thread (docs/performance.md). Without huge
@@ -35,33 +36,53 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Something could not be done. 1 is kept for an audit that found differences.
-const COULD_NOT_RUN: u8 = 2;
-
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    run(cli).unwrap_or_else(|error| {
-        eprintln!("balance: {error:#}");
-        ExitCode::from(COULD_NOT_RUN)
-    })
+    let (cli, flags) = cli::parse();
+    run(cli, flags).unwrap_or_else(|error| complain(&error))
 }
 
-fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let command = cli.command.unwrap_or(Command::Serve);
-    if let Command::Openapi = command {
-        return print(&balance_http::openapi_json());
-    }
-    let settings = Settings::load(Source::of_process(cli.config))?;
+fn run(cli: Cli, flags: Flags) -> anyhow::Result<ExitCode> {
+    let Some(command) = unconfigured(cli.command.unwrap_or(Command::Serve))? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let settings = Settings::load(Source::of_process(cli.config, flags))?;
     match command {
         Command::Serve => serve::run(&settings),
-        Command::Config => print(&settings.as_toml),
+        Command::Health { live } => health::run(settings.listen, live),
+        Command::Config { output: Output { json: true } } => done(print_json(&settings.shown.to_json())),
+        Command::Config { .. } => done(print(&settings.shown)),
         Command::Backup { path } => {
             stores::backup(&settings, &path)?;
-            eprintln!("{} is a whole copy", path.display());
+            eprintln!("{} is a complete copy", path.display());
             Ok(ExitCode::SUCCESS)
         }
         command => run_once(command, &settings),
     }
+}
+
+/// Does what needs no configuration, and gives back what does.
+fn unconfigured(command: Command) -> anyhow::Result<Option<Command>> {
+    match command {
+        Command::Openapi => print(balance_http::openapi_json())?,
+        Command::Version { output: Output { json: true } } => print_json(&Version::as_json())?,
+        Command::Version { .. } => print(Version)?,
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut cli::command(), "balance", &mut text);
+            print(String::from_utf8_lossy(&text))?;
+        }
+        Command::Man => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(cli::reference()).render(&mut text)?;
+            print(String::from_utf8_lossy(&text))?;
+        }
+        command => return Ok(Some(command)),
+    }
+    Ok(None)
+}
+
+fn done(printed: io::Result<()>) -> anyhow::Result<ExitCode> {
+    Ok(printed.map(|()| ExitCode::SUCCESS)?)
 }
 
 /// A command that needs the store for a while.
@@ -72,17 +93,15 @@ async fn run_once(command: Command, settings: &Settings) -> anyhow::Result<ExitC
         eprintln!("the schema is up to date");
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Doctor { output } = command {
+        return doctor::run(settings, output).await;
+    }
     let stores = Stores::open(settings, Arc::new(SystemClock))?;
     match command {
-        Command::Audit => return audit::run(stores.balances.as_ref()).await,
-        Command::Report { month } => report::run(month, settings, &stores).await?,
+        Command::Audit { output } => return audit::run(stores.balances.as_ref(), output).await,
+        Command::Report { month, output } => report::run(month, settings, &stores, output).await?,
         Command::Keys { command } => keys::run(command, stores.api_keys.as_ref()).await?,
-        Command::Serve | Command::Migrate | Command::Openapi | Command::Backup { .. } | Command::Config => {}
+        _ => {}
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn print(text: &str) -> anyhow::Result<ExitCode> {
-    io::stdout().lock().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,27 +1,48 @@
 //! `balance report`: builds a month's report and says what became of it.
 
-use std::{
-    io::{self, Write},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use balance_domain::{Month, Reports};
 use balance_report_csv::CsvReports;
+use serde_json::json;
 
-use crate::{clock::SystemClock, settings::Settings, stores::Stores};
+use crate::{
+    cli::Output,
+    clock::SystemClock,
+    output::{print, print_json},
+    settings::Settings,
+    stores::Stores,
+};
 
 /// Builds, publishes and describes the report of a month.
-pub(crate) async fn run(month: Month, settings: &Settings, stores: &Stores) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    month: Month,
+    settings: &Settings,
+    stores: &Stores,
+    output: Output,
+) -> anyhow::Result<()> {
     let sink = Arc::new(CsvReports::new(settings.report_folder.clone(), settings.currency.as_str()));
     let zone = settings.accounting_zone;
     let reports = Reports::new(Arc::clone(&stores.reports), sink, Arc::new(SystemClock), zone);
     let built = reports.build(month).await?;
-    let path = settings.report_folder.join(&built.file.file_name);
-    let mut out = io::stdout().lock();
-    writeln!(out, "file    {}", path.display())?;
-    writeln!(out, "rows    {}", built.report.lines.len())?;
-    writeln!(out, "total   {} minor units ({})", built.report.total(), settings.currency)?;
-    writeln!(out, "final   {}", built.report.is_final)?;
-    writeln!(out, "sha256  {}", built.file.sha256)?;
+    let file = settings.report_folder.join(&built.file.file_name);
+    let (file, rows, total) = (file.display().to_string(), built.report.lines.len(), built.report.total());
+    let (currency, is_final, sha256) = (&settings.currency, built.report.is_final, &built.file.sha256);
+    if output.json {
+        print_json(&json!({
+            "month": month.to_string(),
+            "file": file,
+            "rows": rows,
+            "total": total,
+            "currency": currency,
+            "final": is_final,
+            "sha256": sha256,
+        }))?;
+    } else {
+        print(format_args!(
+            "file    {file}\nrows    {rows}\ntotal   {total} minor units ({currency})\nfinal   {is_final}\n\
+             sha256  {sha256}\n"
+        ))?;
+    }
     Ok(())
 }

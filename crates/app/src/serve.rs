@@ -1,19 +1,18 @@
 //! `balance serve`: puts the parts together, keeps them running, and takes them apart in the right order.
 
 mod access;
+mod announce;
 mod background;
 mod console;
 mod figures;
 mod guard;
+mod listener;
+mod readiness;
 mod signals;
+mod supervision;
 mod sweeper;
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::TcpListener, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
 use balance_console::Console;
@@ -22,15 +21,24 @@ use balance_domain::{
     ports::{BalanceRepo, Clock},
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
-use balance_http::{Access, AccessMode, Api, Currency, HttpSettings, Server, ServerOptions};
+use balance_http::{Access, Api, Currency, Drain, HttpSettings, Server, ServerOptions};
 use balance_report_csv::CsvReports;
 use tokio::{net::TcpSocket, task::JoinSet};
 
-use self::{access::Keys, background::Connection, console::Keyring, guard::Guard, signals::Signals};
+use self::{
+    access::Keys,
+    announce::Start,
+    background::Connection,
+    console::Keyring,
+    guard::Guard,
+    signals::{Asker, Signals},
+};
 #[cfg(feature = "otel")]
 use crate::traces::Traces;
 use crate::{
     clock::GuardedClock,
+    folders,
+    output::reasons,
     settings::Settings,
     stores::Stores,
     telemetry::{Metrics, Telemetry},
@@ -39,33 +47,24 @@ use crate::{
 /// How long a start waits for a database before it serves without: others may depend on the port being open.
 const START_WAITS: Duration = Duration::from_secs(1);
 
-/// Connections that may wait to be accepted.
-const BACKLOG: u32 = 4096;
-
-/// What the system keeps of answers that a caller has not taken yet.
-const SEND_BUFFER_BYTES: u32 = 128 * 1024;
-
-/// A caller that takes nothing of its answer for so long is cut off: HTTP itself sets no limit to that.
-#[cfg(target_os = "linux")]
-const UNREAD_MILLISECONDS_MAX: u32 = 10_000;
-
 /// Digits of the currency behind the decimal separator, as in the files of the reports.
 const CURRENCY_DECIMALS: u32 = 2;
 
 /// A stop that was cut short by a second signal, as shells tell it.
 const INTERRUPTED: u8 = 130;
 
-/// Serves until a signal comes.
+/// Serves until a signal comes. A port that is taken is found before any file is made.
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let socket = listener::bind(settings.listen)?;
     let telemetry = Telemetry::start(settings)?;
     #[cfg(feature = "otel")]
     let traces = Traces::start(settings.traces.as_ref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(settings, telemetry.metrics()));
+    let outcome = runtime.block_on(serve(settings, socket, telemetry.metrics()));
     // What still runs was given its time; the store has answered everything that it confirmed.
     runtime.shutdown_background();
     if let Err(error) = &outcome {
-        tracing::error!(error = format!("{error:#}"), "the service cannot run");
+        tracing::error!(error = reasons(error).join(": "), "the service cannot run");
     }
     #[cfg(feature = "otel")]
     if !matches!(outcome, Ok(code) if code == ExitCode::from(INTERRUPTED)) {
@@ -74,26 +73,22 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     outcome
 }
 
-async fn serve(settings: &Settings, metrics: Metrics) -> anyhow::Result<ExitCode> {
+async fn serve(settings: &Settings, socket: TcpSocket, metrics: Metrics) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let parts = Parts::assemble(settings)?;
     let mut background = JoinSet::new();
-    let connection = Connection::keep(
-        &parts.stores,
-        &parts.access,
-        &parts.guard,
-        settings.migrate_on_start,
-        &mut background,
-    );
+    let connection = Connection::keep(settings, &parts.stores, &parts.access, &parts.guard, &mut background);
     let is_connected = connection.first(START_WAITS).await;
     parts.check_start(&connection, is_connected)?;
 
-    let listener = listen(settings.listen)?;
+    let listener = listener::listen(socket)?;
     let address = listener.local_addr()?;
     let server = parts.server(settings, listener, metrics.clone())?;
     parts.start_janitors(settings, metrics, &mut background);
-    announce(settings, address, is_connected, parts.access.mode());
-    let code = run_until_stopped(server, &parts, settings.shutdown, &mut signals).await?;
+    Start::new(settings, address, parts.access.mode(), connection.failure()).say();
+    background.spawn(supervision::live());
+    supervision::ready(&format!("http://{address}, {}", settings.database));
+    let code = run_until_stopped(server, &parts, settings, &mut signals).await?;
     background.shutdown().await;
     Ok(code)
 }
@@ -108,6 +103,7 @@ struct Parts {
     access: Access,
     figures: Arc<console::Figures>,
     guard: Guard,
+    drain: Drain,
 }
 
 impl Parts {
@@ -134,7 +130,17 @@ impl Parts {
         let access = Access::new(Arc::clone(&keys) as _, clock);
         let accepted_until = settings.clock.accepted_until;
         let guard = Guard::new(guarded, Arc::clone(&stores.figures), accepted_until);
-        Ok(Self { stores, keys, group_commit, ledger, reports, access, figures: Arc::default(), guard })
+        Ok(Self {
+            stores,
+            keys,
+            group_commit,
+            ledger,
+            reports,
+            access,
+            figures: Arc::default(),
+            guard,
+            drain: Drain::default(),
+        })
     }
 
     /// A file that cannot be used now never will be; a server may come back.
@@ -143,8 +149,8 @@ impl Parts {
             bail!(access::WIDE_OPEN);
         }
         if !is_connected && !self.stores.is_remote() {
-            let error = connection.last_error().unwrap_or_else(|| "it does not answer".into());
-            return Err(anyhow!("{error}").context("the database cannot be used"));
+            let failure = connection.failure().unwrap_or_default();
+            return Err(anyhow!(failure).context("the database cannot be used"));
         }
         Ok(())
     }
@@ -185,6 +191,7 @@ impl Parts {
             workers: http.workers,
             connections_max: http.connections_max,
             keep_alive: http.keep_alive,
+            drain: self.drain.clone(),
             // The rest is for what the requests have left in the queue.
             shutdown_timeout: settings.shutdown * 3 / 4,
             metrics: Some(Arc::new(move || {
@@ -204,68 +211,47 @@ impl Parts {
             background.spawn(sweeper::run(self.ledger.clone(), every));
         }
         background.spawn(self.guard.clone().watch());
+        // Otherwise it would be found on the first of the month.
+        for folder in folders::of(settings).iter().filter(|folder| folder.place == "reports") {
+            if let Err(error) = folder.check_writable() {
+                let path = folder.path.display();
+                tracing::error!(%path, %error, "report_folder cannot be written: reports will fail");
+            }
+        }
         figures::describe();
+        background.spawn(figures::measure_disks(folders::of(settings)));
+        figures::record_build(&settings.database);
+        background.spawn(readiness::watch(self.ledger.clone(), self.access.clone(), self.drain.clone()));
         background
             .spawn(figures::count_reservations(Arc::clone(&self.stores.figures), Arc::clone(&self.figures)));
         background.spawn(background::tidy(metrics));
     }
 }
 
-/// What connections inherit from it keeps callers who do not read their answers from holding much, or for long.
-fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let bound = || -> std::io::Result<TcpListener> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
-        socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-        #[cfg(target_os = "linux")]
-        rustix::net::sockopt::set_tcp_user_timeout(&socket, UNREAD_MILLISECONDS_MAX)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)?.into_std()
-    };
-    bound().map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            anyhow!(
-                "{address} is in use by another program: choose another address with listen (BALANCE_LISTEN)"
-            )
-        }
-        _ => anyhow!(error).context(format!("cannot listen on {address}")),
-    })
-}
-
-/// The lines for the person who started this; the log has the same as events.
-fn announce(settings: &Settings, address: SocketAddr, is_connected: bool, access: AccessMode) {
-    let version = env!("CARGO_PKG_VERSION");
-    let state = if is_connected { "is ready" } else { "serves, but cannot reach its database yet" };
-    eprintln!(
-        "balance {version} {state}: http://{address}/api/v1, Swagger page http://{address}/swagger/index.html"
-    );
-    if access == AccessMode::Open {
-        eprintln!(
-            "No API key exists: everybody on this machine may do everything. `balance keys create` makes one."
-        );
-    }
-    tracing::info!(version, %address, is_connected, lanes = settings.batching.lanes, "serving");
-}
-
-/// Serves until a signal, then stops in order: no new connections, accepted requests, queued work.
+/// Serves until a signal, then stops in order: not ready for a while, no new connections, accepted requests, queued
+/// work.
 async fn run_until_stopped(
     server: Server,
     parts: &Parts,
-    patience: Duration,
+    settings: &Settings,
     signals: &mut Signals,
 ) -> anyhow::Result<ExitCode> {
     let handle = server.handle();
     let mut serving = tokio::spawn(server);
-    tokio::select! {
+    let asker = tokio::select! {
         ended = &mut serving => {
             ended??;
             bail!("the HTTP server ended by itself");
         }
-        () = signals.next() => {}
-    }
+        asker = signals.next() => asker
+    };
+    let drain = if asker == Asker::Orchestrator { settings.drain } else { Duration::ZERO };
     eprintln!("balance is stopping; a second signal quits at once");
-    tracing::info!("stopping");
+    tracing::info!(drain_seconds = drain.as_secs(), "stopping");
+    supervision::stopping();
+    parts.drain.begin();
     let finish = async {
+        tokio::time::sleep(drain).await;
         handle.stop(true).await;
         let ended = serving.await;
         parts.group_commit.drain().await;
@@ -277,10 +263,10 @@ async fn run_until_stopped(
             tracing::info!("stopped");
             Ok(ExitCode::SUCCESS)
         }
-        () = tokio::time::sleep(patience) => {
+        () = tokio::time::sleep(drain + settings.shutdown) => {
             bail!("some requests were not finished within shutdown_seconds")
         }
-        () = signals.next() => {
+        _ = signals.next() => {
             tracing::warn!("a second signal: quitting at once");
             Ok(ExitCode::from(INTERRUPTED))
         }

@@ -1,6 +1,7 @@
-//! The configuration: defaults, a TOML file, and the environment on top. Parsed once, here; everything that is
-//! wrong is told at once.
+//! The configuration: defaults, a TOML file, the environment on top, and the command line on top of both. Parsed once,
+//! here; everything that is wrong is reported at once.
 
+mod database;
 mod keys;
 mod parser;
 mod show;
@@ -15,12 +16,13 @@ use std::{
 
 use balance_console::ConsoleMode;
 use balance_domain::{AccountingZone, Invalid, Timestamp, Ttl};
-use secrecy::SecretString;
 
-pub(crate) use self::source::Source;
-use self::{
-    keys::KEYS,
-    parser::{Parser, one_of},
+use self::parser::{Parser, one_of};
+pub(crate) use self::{
+    database::Database,
+    keys::{KEYS, Key},
+    show::Shown,
+    source::Source,
 };
 use crate::keys::AdminKey;
 
@@ -45,21 +47,15 @@ pub(crate) struct Problems(Vec<Problem>);
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration has {} problem(s):", self.0.len())?;
+        match self.0.len() {
+            1 => f.write_str("the configuration has a problem:")?,
+            count => write!(f, "the configuration has {count} problems:")?,
+        }
         self.0.iter().try_for_each(|Problem { what, why }| write!(f, "\n  - {what}: {why}"))
     }
 }
 
 impl std::error::Error for Problems {}
-
-/// Where the money is.
-#[derive(Clone, Debug)]
-pub(crate) enum Database {
-    /// One file.
-    Sqlite(PathBuf),
-    /// A server; the URL may hold a password.
-    Postgres(SecretString),
-}
 
 /// How logs are written to stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +160,7 @@ pub(crate) struct Settings {
     pub(crate) migrate_on_start: bool,
     pub(crate) allow_unsafe_durability: bool,
     pub(crate) sweep_interval: Option<Duration>,
+    pub(crate) drain: Duration,
     pub(crate) shutdown: Duration,
     pub(crate) log: String,
     pub(crate) log_format: LogFormat,
@@ -174,8 +171,8 @@ pub(crate) struct Settings {
     pub(crate) pool: Pool,
     #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "always none in a binary that sends none"))]
     pub(crate) traces: Option<Traces>,
-    /// The configuration as a file would give it, secrets hidden.
-    pub(crate) as_toml: String,
+    /// What is in effect and where it was given, secrets hidden.
+    pub(crate) shown: Shown,
 }
 
 impl Settings {
@@ -189,7 +186,7 @@ impl Settings {
     }
 
     fn parse(parser: &mut Parser) -> Self {
-        let database = parser.value("database_url", parse_database);
+        let database = parser.value("database_url", Database::parse);
         let behind_proxy = parser.value("behind_proxy", parser::boolean);
         let batching = parse_batching(parser, &database);
         Self {
@@ -209,7 +206,9 @@ impl Settings {
             is_behind_proxy: behind_proxy,
             currency: parser.value("currency", parse_currency),
             accounting_zone: parser.value("accounting_zone", |text| {
-                AccountingZone::new(text).map_err(|error| error.to_string())
+                AccountingZone::new(text).map_err(|_| {
+                    format!("{text:?} is no time zone of the IANA database, such as Europe/Moscow or UTC")
+                })
             }),
             reservation_ttl: parser.value("reservation_ttl_seconds", |text| {
                 let seconds = parser::whole(1, u64::from(Ttl::SECONDS_MAX))(text)?;
@@ -222,8 +221,8 @@ impl Settings {
             sweep_interval: parser
                 .value("sweep_interval_ms", parser::milliseconds(0, 3_600_000))
                 .into_positive(),
-            shutdown: parser
-                .value("shutdown_seconds", |text| parser::whole(1, 600)(text).map(Duration::from_secs)),
+            drain: parser.value("drain_seconds", parser::seconds(0, 600)),
+            shutdown: parser.value("shutdown_seconds", parser::seconds(1, 600)),
             log: parser.value("log", parse_log),
             log_format: parser.value(
                 "log_format",
@@ -238,7 +237,7 @@ impl Settings {
             },
             http: parse_http(parser),
             traces: parse_traces(parser),
-            as_toml: show::Toml(parser.given()).to_string(),
+            shown: Shown::of(parser.given()),
         }
     }
 }
@@ -266,17 +265,6 @@ fn parse_listen(text: &str, behind_proxy: bool) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
-/// Says nothing of the value: it may hold a password.
-fn parse_database(url: &str) -> Result<Database, String> {
-    if let Some(path) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
-        return Ok(Database::Sqlite(path.into()));
-    }
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Ok(Database::Postgres(url.to_owned().into()));
-    }
-    Err("is neither sqlite:PATH nor postgres://USER:PASSWORD@HOST/DATABASE".into())
-}
-
 fn parse_currency(text: &str) -> Result<String, String> {
     let is_code = text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase());
     if is_code {
@@ -286,10 +274,19 @@ fn parse_currency(text: &str) -> Result<String, String> {
     }
 }
 
+/// A word that is no level would be taken for the name of a part that is to be logged, and everything else be silent.
 fn parse_log(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    for directive in text.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
+        let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
+        if !is_level(level) {
+            return Err(format!("{level:?} is none of {}", LEVELS.join(", ")));
+        }
+    }
     match tracing_subscriber::EnvFilter::try_new(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(format!("{text:?} is not a log filter such as info or info,balance_http=debug")),
+        Err(_) => Err(format!("{text:?} is not a level or a list such as info,balance_http=debug")),
     }
 }
 
@@ -311,8 +308,7 @@ fn parse_http(parser: &mut Parser) -> Http {
             workers => workers,
         },
         connections_max: parser.count("http.connections_max", 1, 1_000_000),
-        keep_alive: parser
-            .value("http.keep_alive_seconds", |text| parser::whole(1, 3_600)(text).map(Duration::from_secs)),
+        keep_alive: parser.value("http.keep_alive_seconds", parser::seconds(1, 3600)),
         body_bytes_max: parser.count("http.body_bytes_max", 1024, 16 << 20),
         batch_bytes_max: parser.count("http.batch_bytes_max", 1024, 64 << 20),
         ids_as_strings: parser.value("http.ids_as_strings", parser::boolean),

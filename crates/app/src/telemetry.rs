@@ -3,6 +3,7 @@
 
 mod lines;
 mod log_files;
+mod text;
 
 use std::{
     fs::File,
@@ -26,6 +27,7 @@ use tracing_subscriber::{
 use self::{
     lines::{Lines, Lost, Place},
     log_files::LogFiles,
+    text::ForPeople,
 };
 use crate::settings::{LogFormat, Settings};
 
@@ -83,19 +85,33 @@ type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Lines that go to both places in one shape are made once.
 fn layers(stdout: NonBlocking, format: LogFormat, log_file: Option<NonBlocking>) -> Vec<BoxedLayer> {
-    let is_terminal = io::stdout().is_terminal();
-    let is_text = match format {
-        LogFormat::Auto => is_terminal,
-        LogFormat::Json => false,
-        LogFormat::Text => true,
+    let is_coloured = is_coloured();
+    let text = |writer: NonBlocking| {
+        let layer = tracing_subscriber::fmt::layer().with_ansi(is_coloured).with_writer(writer);
+        layer.event_format(ForPeople { is_coloured }).boxed()
     };
-    let text = |writer| tracing_subscriber::fmt::layer().with_ansi(is_terminal).with_writer(writer).boxed();
-    match (is_text, log_file) {
+    match (is_text(format), log_file) {
         (false, None) => vec![json(stdout)],
         (false, Some(file)) => vec![json(stdout.and(file))],
         (true, None) => vec![text(stdout)],
         (true, Some(file)) => vec![text(stdout), json(file)],
     }
+}
+
+/// Whether stdout is read by people.
+fn is_text(format: LogFormat) -> bool {
+    match format {
+        LogFormat::Auto => io::stdout().is_terminal(),
+        LogFormat::Json => false,
+        LogFormat::Text => true,
+    }
+}
+
+/// As <https://no-color.org> asks.
+fn is_coloured() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
 fn json(writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) -> BoxedLayer {

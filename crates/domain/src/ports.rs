@@ -11,7 +11,9 @@ mod report;
 pub use access::ApiKeyRepo;
 pub use clock::{Clock, ClockUnsafe};
 pub use error::{Cause, RepoError};
-pub use figures::{AccountReads, Connections, OptimisticBatches, StoreFigures, StoreTimes};
+pub use figures::{
+    AccountReads, Connections, OperationTotal, OperationTotals, OptimisticBatches, StoreFigures, StoreTimes,
+};
 pub use repo::{BalanceRepo, LedgerSink, Reply, ReportRepo, ServiceRepo, SubmitError};
 pub use report::{Published, ReportDraft, ReportSink, SinkError, Spreadsheet, SpreadsheetLanguage};
 

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use balance_domain::{Ledger, Reports, Ttl, ports::ServiceRepo};
 
-use crate::access::Access;
+use crate::{access::Access, drain::Drain};
 
 /// Everything behind the HTTP contract.
 #[derive(Clone)]
@@ -96,6 +96,7 @@ impl Currency {
 pub(crate) struct Shared {
     pub(crate) api: Api,
     pub(crate) body_timeout: std::time::Duration,
+    pub(crate) drain: Drain,
 }
 
 #[cfg(test)]

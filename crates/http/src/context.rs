@@ -26,6 +26,8 @@ pub(crate) struct Context {
     /// Nothing is to be done, only said what would be.
     pub(crate) is_dry_run: Cell<bool>,
     pub(crate) key: OnceCell<Arc<ApiKey>>,
+    /// The code of the problem that the request is answered with.
+    pub(crate) code: Cell<Option<&'static str>>,
 }
 
 impl Context {
@@ -38,6 +40,7 @@ impl Context {
             operation_seq: Cell::new(None),
             is_dry_run: Cell::new(false),
             key: OnceCell::new(),
+            code: Cell::new(None),
         }
     }
 

@@ -62,6 +62,22 @@ impl Figure {
     }
 }
 
+/// Routes outside of the contract as a closed set: a caller must not be able to make new series.
+pub(crate) fn other_route(path: &str) -> &'static str {
+    const PLACES: [&str; 4] = ["/health/live", "/health/ready", "/metrics", "/openapi.json"];
+    const PAGES: [&str; 3] = [CONSOLE, "/docs", "/swagger"];
+    let is_below =
+        |page: &&str| path.strip_prefix(*page).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let place = PLACES.into_iter().find(|place| *place == path);
+    place.or_else(|| PAGES.into_iter().find(is_below)).unwrap_or(UNMATCHED)
+}
+
+/// Every page of the console, and what is done there.
+pub(crate) const CONSOLE: &str = "/console";
+
+/// The route of a request that nothing is served for.
+pub(crate) const UNMATCHED: &str = "other";
+
 /// Methods as a closed set: a caller must not be able to make new series.
 pub(crate) fn method_name(method: &Method) -> &'static str {
     match *method {

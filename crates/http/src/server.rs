@@ -19,6 +19,7 @@ use crate::{
     api::{Api, Shared},
     connection::{self, Timeouts, Turned},
     docs,
+    drain::Drain,
     figures::describe,
     landing, routes, swagger,
     trace::{Worker, trace},
@@ -41,12 +42,15 @@ pub struct ServerOptions {
     pub head_timeout: Duration,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
-    /// How long an idle connection stays open.
+    /// How long an idle connection stays open. Longer than a proxy in front keeps its own: otherwise a call can meet a
+    /// connection that is being closed.
     pub keep_alive: Duration,
     /// How long a caller may take none of its answer.
     pub unread_timeout: Duration,
     /// How long requests may take to end once the server stops.
     pub shutdown_timeout: Duration,
+    /// Whether the server is about to stop.
+    pub drain: Drain,
     /// The text of `/metrics`, if there is to be such a page.
     pub metrics: Option<MetricsText>,
     /// The console, if there is to be one; `/` leads a browser there.
@@ -66,6 +70,7 @@ impl Default for ServerOptions {
             keep_alive: Duration::from_secs(75),
             unread_timeout: Duration::from_secs(10),
             shutdown_timeout: Duration::from_secs(5),
+            drain: Drain::default(),
             metrics: None,
             pages: None,
             #[cfg(feature = "otel")]
@@ -79,7 +84,7 @@ pub fn server(api: Api, listener: TcpListener, options: ServerOptions) -> io::Re
     describe();
     connection::describe();
     let workers = options.workers.max(1);
-    let shared = shared(api, options.body_timeout);
+    let shared = shared(api, options.body_timeout, options.drain);
     let (metrics, pages) = (options.metrics, options.pages);
     let app = move || {
         let app = app(shared.clone(), metrics.clone(), pages.as_ref());
@@ -112,9 +117,9 @@ pub fn server(api: Api, listener: TcpListener, options: ServerOptions) -> io::Re
 }
 
 /// What the workers share.
-pub(crate) fn shared(api: Api, body_timeout: Duration) -> Data<Shared> {
+pub(crate) fn shared(api: Api, body_timeout: Duration, drain: Drain) -> Data<Shared> {
     api.access.limit_to(api.settings.rate_limit_per_second);
-    Data::new(Shared { api, body_timeout })
+    Data::new(Shared { api, body_timeout, drain })
 }
 
 /// Everything that one worker serves.
@@ -131,7 +136,7 @@ pub(crate) fn app(
         InitError = (),
     > + use<>,
 > {
-    let worker = Worker::default();
+    let worker = Worker::new(shared.drain.clone());
     let ids_as_strings = shared.api.settings.ids_as_strings;
     App::new()
         .app_data(shared)

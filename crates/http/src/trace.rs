@@ -1,6 +1,9 @@
 //! The outermost layer: gives every request an id, completes problems, sets the headers that every answer
 //! carries, and leaves one log event and two metrics per request.
 //!
+//! Health checks, scrapes and static pages are logged at DEBUG only: they come all day and say nothing of money. A
+//! path is logged where it is no call of the contract, so that a mistyped address can be found.
+//!
 //! Never logged: bodies, keys, comments, query strings.
 
 use std::{
@@ -12,7 +15,7 @@ use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        Method, StatusCode,
+        ConnectionType, Method, StatusCode, Uri,
         header::{
             ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue,
             X_CONTENT_TYPE_OPTIONS,
@@ -27,16 +30,21 @@ use futures::FutureExt;
 use crate::{
     connection::{Gate, Turned},
     context::{Context, X_REQUEST_ID},
-    figures::{Figures, method_name},
+    drain::Drain,
+    figures::{CONSOLE, Figures, UNMATCHED, method_name, other_route},
     mailbox::Mailbox,
     problem::Problem,
 };
 
+/// How much of a path is logged that nothing is served for, in bytes.
+const PATH_BYTES_MAX: usize = 200;
+
 /// What one worker keeps from request to request.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Worker {
     mailbox: Mailbox,
     figures: Rc<Figures>,
+    drain: Drain,
 }
 
 /// Runs a request inside its context.
@@ -76,7 +84,10 @@ pub(crate) async fn trace(
                 let _ = context.key.set(Arc::clone(key));
             }
             set_headers(response.headers_mut(), &context);
-            worker.record((&method, uri.path()), response.status(), &context, started);
+            if worker.drain.has_begun() {
+                response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+            }
+            worker.record((&method, &uri), response.status(), &context, started);
             return Ok(response.map_body(|_, body| {
                 let body = if is_head { Unsent(body.size()).boxed() } else { body };
                 Turned::new(body, turn)
@@ -85,43 +96,55 @@ pub(crate) async fn trace(
         Ok(Err(error)) => Problem::of_status(error.as_response_error().status_code()),
         Err(_) => Problem::panicked(),
     };
-    worker.record((&method, uri.path()), problem.status_code(), &context, started);
+    context.code.set(Some(problem.code().as_str()));
+    worker.record((&method, &uri), problem.status_code(), &context, started);
     Err(Unanswered { problem, path: uri.path().to_owned(), context }.into())
 }
 
 impl Worker {
+    pub(crate) fn new(drain: Drain) -> Self {
+        Self { mailbox: Mailbox::default(), figures: Rc::default(), drain }
+    }
+
     /// One log event and two metrics.
     fn record(
         &self,
-        (method, path): (&Method, &str),
+        (method, uri): (&Method, &Uri),
         status: StatusCode,
         context: &Context,
         started: Instant,
     ) {
         let elapsed = started.elapsed();
         let method = method_name(method);
-        let route = context.operation.get().map_or_else(|| place_of(path), |operation| operation.path);
+        let operation = context.operation.get();
+        let route = operation.map_or_else(|| other_route(uri.path()), |operation| operation.path);
         self.figures.count(method, route, status, elapsed);
-        tracing::info!(
-            target: "balance::request",
-            request_id = context.request_id(),
-            method,
-            route,
-            status = status.as_u16(),
-            duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-            user_id = context.user_id.get().map(balance_domain::UserId::get),
-            operation_seq = context.operation_seq.get(),
-            key_id = context.key.get().map(|key| key.id.as_str()),
-            "request"
-        );
+        // The level of an event is fixed where it is written.
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: "balance::request",
+                    request_id = context.request_id(),
+                    method,
+                    route,
+                    path = (route == UNMATCHED).then(|| shortened(uri.path())),
+                    status = status.as_u16(),
+                    code = context.code.get(),
+                    duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+                    user_id = context.user_id.get().map(balance_domain::UserId::get),
+                    operation_seq = context.operation_seq.get(),
+                    key_id = context.key.get().map(|key| key.id.as_str()),
+                    "request"
+                )
+            };
+        }
+        if operation.is_some() || matches!(route, UNMATCHED | CONSOLE) { log!(info) } else { log!(debug) }
     }
 }
 
-/// What stands for a route that is no documented call.
-fn place_of(path: &str) -> &'static str {
-    let is_console =
-        path.strip_prefix("/console").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if is_console { "/console" } else { "other" }
+/// As much of a path as is worth a log line.
+fn shortened(path: &str) -> &str {
+    &path[..path.floor_char_boundary(PATH_BYTES_MAX)]
 }
 
 /// The body of an answer to HEAD: only its length is said.
@@ -179,6 +202,7 @@ fn complete(response: ServiceResponse, context: &Context) -> ServiceResponse {
     let own = response.error().and_then(Error::as_error::<Problem>);
     let by_status = Problem::of_status(response.status());
     let problem = own.unwrap_or(&by_status);
+    context.code.set(Some(problem.code().as_str()));
     log_cause(problem, context);
     let mut answer = problem.answer(request.path(), context);
     if let Some(allow) = response.headers().get(ALLOW) {

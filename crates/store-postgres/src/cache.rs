@@ -13,7 +13,9 @@ use std::{
 
 use balance_domain::{
     AccountAsOf, Changes, KnownAccount, LoadedService, Moment, Needs, Reservation, ServiceId, ServiceStatus,
-    UserId, ports::AccountReads, reservations_of,
+    UserId,
+    ports::{AccountReads, OperationTotal, OperationTotals},
+    reservations_of,
 };
 use hashlink::LruCache;
 
@@ -57,6 +59,7 @@ struct Inner {
     /// Those that take reservations and have been reserved for.
     services: HashSet<ServiceId>,
     reads: AccountReads,
+    operations: OperationTotals,
 }
 
 impl AccountCache {
@@ -66,6 +69,7 @@ impl AccountCache {
             accounts: LruCache::new(accounts_max),
             services: HashSet::new(),
             reads: AccountReads::default(),
+            operations: OperationTotals::default(),
         }))
     }
 
@@ -106,6 +110,11 @@ impl AccountCache {
         self.lock().reads
     }
 
+    /// What was committed, by kind.
+    pub(crate) fn operations(&self) -> Vec<OperationTotal> {
+        self.lock().operations.all()
+    }
+
     /// Evicts what a snapshot of these accounts and services has proved stale.
     pub(crate) fn compare(
         &self,
@@ -132,6 +141,7 @@ impl AccountCache {
     /// Keeps accounts as they were written, those of which all active reservations are known.
     pub(crate) fn learn(&self, written: &Written<'_>) {
         let mut inner = self.lock();
+        inner.operations.add(&written.changes.operations);
         for account in &written.changes.accounts {
             let user = account.user_id;
             let cached = inner.accounts.remove(&user);

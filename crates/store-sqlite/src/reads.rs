@@ -11,7 +11,10 @@ use balance_domain::{
     AccountAsOf, DryRun, IdempotencyKey, Moment, Operation, OperationPosition, OperationQuery, Page,
     Reservation, ReservationKey, ReservationPosition, ReservationQuery, ReservationSearch, SearchPosition,
     Submission, UserId,
-    ports::{AccountReads, BalanceRepo, Connections, LedgerSink, Reply, RepoError, StoreFigures, StoreTimes},
+    ports::{
+        AccountReads, BalanceRepo, Connections, LedgerSink, OperationTotal, Reply, RepoError, StoreFigures,
+        StoreTimes,
+    },
 };
 
 use crate::{
@@ -34,6 +37,10 @@ impl StoreFigures for SqliteStore {
 
     fn connections(&self) -> Connections {
         self.readers().connections()
+    }
+
+    fn operations(&self) -> Vec<OperationTotal> {
+        self.recent().operations().all()
     }
 
     fn account_reads(&self) -> AccountReads {

@@ -19,7 +19,10 @@ use std::{
     },
 };
 
-use balance_domain::{AccountAsOf, Changes, KnownAccount, Moment, UserId, ports::AccountReads};
+use balance_domain::{
+    AccountAsOf, Changes, KnownAccount, Moment, UserId,
+    ports::{AccountReads, OperationTotals},
+};
 use hashlink::LruCache;
 
 /// Enough shards for readers and the writer to rarely wait for each other.
@@ -30,6 +33,7 @@ const SHARDS: usize = 1 << SHARD_BITS;
 pub(crate) struct Recent {
     shards: [Mutex<Shard>; SHARDS],
     looked_up: AtomicU64,
+    operations: OperationTotals,
 }
 
 /// What was known of accounts before they were written.
@@ -45,7 +49,11 @@ impl Recent {
     pub(crate) fn new(accounts_max: usize) -> Self {
         let shard =
             |_| Mutex::new(Shard { accounts: LruCache::new(accounts_max.div_ceil(SHARDS)), recalled: 0 });
-        Self { shards: array::from_fn(shard), looked_up: AtomicU64::new(0) }
+        Self {
+            shards: array::from_fn(shard),
+            looked_up: AtomicU64::new(0),
+            operations: OperationTotals::default(),
+        }
     }
 
     /// The account at this moment, for a reader; `None` where the file must be asked.
@@ -70,6 +78,7 @@ impl Recent {
     /// Caches accounts as they were committed, if all of their active reservations are known; `before` is what was
     /// evicted for the transaction.
     pub(crate) fn remember(&self, mut before: Taken, changes: &Changes) {
+        self.operations.add(&changes.operations);
         for account in &changes.accounts {
             let user_id = account.user_id;
             let active = before.remove(&user_id).map(KnownAccount::into_active).unwrap_or_default();
@@ -82,6 +91,11 @@ impl Recent {
     /// Counts accounts that the file was asked for.
     pub(crate) fn have_looked_up(&self, count: usize) {
         self.looked_up.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// What was committed.
+    pub(crate) fn operations(&self) -> &OperationTotals {
+        &self.operations
     }
 
     /// How balances that were read came about.

@@ -2,11 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use balance_domain::ports::{AccountReads, Connections, OptimisticBatches, StoreFigures};
+use balance_domain::ports::{AccountReads, Connections, OperationTotal, OptimisticBatches, StoreFigures};
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::console::Figures;
+use crate::{
+    folders::Folder,
+    settings::Database,
+    version::{COMMIT, VERSION},
+};
 
 /// How often active reservations are counted: reading so much of an index is too much for every scrape.
 const COUNT_EVERY: Duration = Duration::from_secs(30);
@@ -14,8 +19,18 @@ const COUNT_EVERY: Duration = Duration::from_secs(30);
 /// What is beyond is not counted, so that the count stays cheap however many there are.
 const COUNT_MAX: u32 = 100_000;
 
+/// How often the room on disks is looked at.
+const ROOM_EVERY: Duration = Duration::from_secs(15);
+
 /// Registers the help texts.
 pub(super) fn describe() {
+    describe_gauge!("balance_build_info", "1, with the version, commit and store of this instance as labels");
+    describe_counter!("balance_operations_total", "Operations that this instance has committed, by kind");
+    describe_counter!(
+        "balance_operations_amount_total",
+        "Money that these operations moved, by kind, in minor units"
+    );
+    describe_gauge!("balance_disk_free_bytes", "Room left for the database, the reports and the logs");
     describe_gauge!("balance_store_connections", "Connections to the store, by what they do");
     describe_gauge!("balance_store_connections_max", "Connections to the store that there may be");
     describe_gauge!("balance_store_waiting", "Calls that wait for a connection to the store");
@@ -33,6 +48,12 @@ pub(super) fn describe() {
     );
 }
 
+/// Which instance this is: for dashboards, and to see which version answers.
+pub(super) fn record_build(database: &Database) {
+    gauge!("balance_build_info", "version" => VERSION, "commit" => COMMIT, "store" => database.kind())
+        .set(1.0);
+}
+
 /// Tells of connections, batches and reads. They are looked at when somebody asks.
 #[expect(clippy::cast_precision_loss, reason = "a gauge takes nothing else; no store has 2^53 connections")]
 pub(super) fn record_store(store: &dyn StoreFigures) {
@@ -41,6 +62,10 @@ pub(super) fn record_store(store: &dyn StoreFigures) {
     gauge!("balance_store_connections", "state" => "in_use").set(in_use as f64);
     gauge!("balance_store_connections", "state" => "idle").set(idle as f64);
     gauge!("balance_store_waiting").set(waiting as f64);
+    for OperationTotal { kind, count, amount } in store.operations() {
+        counter!("balance_operations_total", "kind" => kind.as_str()).absolute(count);
+        counter!("balance_operations_amount_total", "kind" => kind.as_str()).absolute(amount);
+    }
     let OptimisticBatches { confirmed, repeated } = store.optimistic_batches();
     counter!("balance_store_optimistic_batches_total", "outcome" => "confirmed").absolute(confirmed);
     counter!("balance_store_optimistic_batches_total", "outcome" => "repeated").absolute(repeated);
@@ -63,5 +88,25 @@ pub(super) async fn count_reservations(store: Arc<dyn StoreFigures>, shown: Arc<
             }
             Err(error) => tracing::debug!(%error, "active reservations could not be counted"),
         }
+    }
+}
+
+/// Looks at the room on disks for ever, on a thread of its own each time: a file system that hangs holds up nobody.
+#[expect(clippy::cast_precision_loss, reason = "a gauge takes nothing else")]
+pub(super) async fn measure_disks(folders: Vec<Folder>) {
+    let mut ticks = interval(ROOM_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let folders = folders.clone();
+        let looking = tokio::task::spawn_blocking(move || {
+            for folder in folders {
+                if let Ok(free) = folder.free_bytes() {
+                    gauge!("balance_disk_free_bytes", "place" => folder.place).set(free as f64);
+                }
+            }
+        });
+        // It ends early only with the process.
+        drop(looking.await);
     }
 }

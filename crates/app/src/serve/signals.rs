@@ -15,10 +15,19 @@ impl Signals {
     }
 
     /// Waits for the next of either.
-    pub(super) async fn next(&mut self) {
+    pub(super) async fn next(&mut self) -> Asker {
         tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
+            _ = self.term.recv() => Asker::Orchestrator,
+            _ = self.int.recv() => Asker::Person,
         }
     }
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// SIGTERM: others are to be given time to notice.
+    Orchestrator,
+    /// SIGINT: somebody waits at a terminal.
+    Person,
 }

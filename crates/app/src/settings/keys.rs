@@ -1,5 +1,5 @@
-//! Every configuration key: name, default, what it is for. The one list that reading, `balance config` and the
-//! example file share.
+//! Every configuration key: name, default, what it is for. The one list that the file, the environment, the command
+//! line, `balance config` and the example file share.
 
 /// One key. Sections are written with a dot: `http.workers`.
 pub(crate) struct Key {
@@ -7,8 +7,10 @@ pub(crate) struct Key {
     pub(crate) name: &'static str,
     /// The value when nobody gives one, as text; empty is "none".
     pub(crate) default: &'static str,
-    /// Never printed.
+    /// Never printed. Its environment variable can name a file instead.
     pub(crate) is_secret: bool,
+    /// Among the few that `balance --help` lists.
+    pub(crate) is_usual: bool,
     /// For people, one or more lines.
     pub(crate) help: &'static str,
 }
@@ -18,6 +20,20 @@ impl Key {
     pub(crate) fn environment_name(&self) -> String {
         environment_name(self.name)
     }
+
+    /// The flag on the command line: `http.workers` is `--http-workers`.
+    pub(crate) fn flag(&self) -> String {
+        format!("--{}", self.name.replace(['.', '_'], "-"))
+    }
+
+    /// Whether it is true or false, so that its flag alone means true.
+    pub(crate) fn is_switch(&self) -> bool {
+        matches!(self.default, "true" | "false")
+    }
+
+    const fn usual(self) -> Self {
+        Self { is_usual: true, ..self }
+    }
 }
 
 /// The environment variable for a key of this name, known or not.
@@ -26,11 +42,11 @@ pub(crate) fn environment_name(key: &str) -> String {
 }
 
 const fn key(name: &'static str, default: &'static str, help: &'static str) -> Key {
-    Key { name, default, is_secret: false, help }
+    Key { name, default, is_secret: false, is_usual: false, help }
 }
 
 const fn secret(name: &'static str, default: &'static str, help: &'static str) -> Key {
-    Key { name, default, is_secret: true, help }
+    Key { name, default, is_secret: true, is_usual: false, help }
 }
 
 /// All keys, those of one section together and those without a section first, as TOML wants them.
@@ -40,17 +56,18 @@ pub(crate) const KEYS: &[Key] = &[
         "127.0.0.1:8080",
         "Address and port of the HTTP server; port 0 takes any free one.\n\
          Any other address than a loopback one needs behind_proxy and at least one API key.",
-    ),
+    ).usual(),
     key(
         "behind_proxy",
         "false",
         "Says that a proxy with TLS stands in front. The service itself speaks plain HTTP.",
-    ),
+    ).usual(),
     secret(
         "database_url",
         "sqlite:data/balance.db",
-        "Where the money is: sqlite:PATH (one file, no server) or postgres://USER:PASSWORD@HOST/DATABASE.",
-    ),
+        "Where the money is: sqlite:PATH (one file, no server) or postgres://USER:PASSWORD@HOST/DATABASE.\n\
+         On the command line a password can be read by everybody on the machine.",
+    ).usual(),
     secret(
         "admin_key",
         "",
@@ -69,12 +86,12 @@ pub(crate) const KEYS: &[Key] = &[
         "600",
         "How long money stays reserved when a request names no time limit, 1 to 2592000.",
     ),
-    key("report_folder", "data/reports", "Folder for the CSV files of the monthly reports."),
+    key("report_folder", "data/reports", "Folder for the CSV files of the monthly reports.").usual(),
     key(
         "migrate_on_start",
         "true",
         "Bring the schema up to date at start. With false, run `balance migrate` before a new version.",
-    ),
+    ).usual(),
     key(
         "allow_unsafe_durability",
         "false",
@@ -86,17 +103,25 @@ pub(crate) const KEYS: &[Key] = &[
         "How often expired reservations are written down; 0 is never. Answers are right either way.",
     ),
     key(
+        "drain_seconds",
+        "0",
+        "How long after SIGTERM calls are still taken while /health/ready says 503, so that load balancers send\n\
+         the next ones elsewhere before the service stops, 0 to 600. 5 suits most. SIGINT (Ctrl-C) does not wait.",
+    ),
+    key(
         "shutdown_seconds",
         "20",
-        "How long a stop may take to finish requests that were accepted, 1 to 600.",
+        "How long a stop may take, after drain_seconds, to finish requests that were accepted, 1 to 600.",
     ),
     key(
         "log",
         "info,actix_server=warn",
-        "What is logged: a level, or a filter such as info,balance_http=debug.",
-    ),
-    key("log_format", "auto", "Logs on stdout: json, text, or auto (text on a terminal, json elsewhere)."),
-    key("log_file.folder", "data/logs", "Folder for logs as JSON lines, beside those on stdout, or off."),
+        "What is logged: error, warn, info, debug, trace or off, or a list with levels for parts of the service\n\
+         such as info,balance_http=debug.",
+    ).usual(),
+    key("log_format", "auto", "Logs on stdout: json, text, or auto (text on a terminal, json elsewhere).\n\
+         NO_COLOR takes the colours out.").usual(),
+    key("log_file.folder", "data/logs", "Folder for logs as JSON lines, beside those on stdout, or off.").usual(),
     key("log_file.rotation", "daily", "A new file daily, hourly or never (UTC)."),
     key("log_file.files_max", "14", "How many files are kept, 1 to 10000."),
     key(
@@ -120,7 +145,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(
         "http.keep_alive_seconds",
         "75",
-        "How long a connection stays open without a request; longer than the proxy in front keeps its own (usually 60).",
+        "How long an idle connection stays open, 1 to 3600: longer than a proxy in front keeps its own.",
     ),
     key("http.body_bytes_max", "65536", "Largest request body in bytes."),
     key("http.batch_bytes_max", "1048576", "Largest body of POST /batches in bytes."),

@@ -1,22 +1,27 @@
 //! Turns the text of each key into what is meant, and collects what cannot be.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use super::{KEYS, Problem, keys::Key, source::described};
+use super::{
+    KEYS, Problem,
+    database::HIDDEN,
+    keys::Key,
+    source::{Texts, described},
+};
 
 /// Reads keys one after another. A key that cannot be used is noted, and its default taken so that the others
 /// can be looked at too.
 pub(super) struct Parser {
-    given: BTreeMap<&'static str, String>,
+    given: Texts,
     problems: Vec<Problem>,
 }
 
 impl Parser {
-    pub(super) fn new(given: BTreeMap<&'static str, String>, problems: Vec<Problem>) -> Self {
+    pub(super) fn new(given: Texts, problems: Vec<Problem>) -> Self {
         Self { given, problems }
     }
 
-    pub(super) fn given(&self) -> &BTreeMap<&'static str, String> {
+    pub(super) fn given(&self) -> &Texts {
         &self.given
     }
 
@@ -27,10 +32,15 @@ impl Parser {
     /// The key's meaning. `parse` must accept the default and, for a secret, not repeat what it refuses.
     pub(super) fn value<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> T {
         let key = key(name);
-        if let Some(text) = self.given.get(name) {
-            match parse(text) {
+        if let Some(given) = self.given.get(name) {
+            let parsed = if key.is_secret && given.text.contains(HIDDEN) {
+                Err(format!("{HIDDEN} stands where `balance config` leaves a secret out"))
+            } else {
+                parse(&given.text)
+            };
+            match parsed {
                 Ok(value) => return value,
-                Err(why) => self.problems.push(Problem::new(&described(name), why)),
+                Err(why) => self.refuse(name, why),
             }
         }
         #[expect(clippy::expect_used, reason = "a test reads every default")]
@@ -73,6 +83,11 @@ pub(super) fn whole(min: u64, max: u64) -> impl Fn(&str) -> Result<u64, String> 
 /// A time in milliseconds.
 pub(super) fn milliseconds(min: u64, max: u64) -> impl Fn(&str) -> Result<Duration, String> {
     move |text| whole(min, max)(text).map(Duration::from_millis)
+}
+
+/// A time in seconds.
+pub(super) fn seconds(min: u64, max: u64) -> impl Fn(&str) -> Result<Duration, String> {
+    move |text| whole(min, max)(text).map(Duration::from_secs)
 }
 
 pub(super) fn boolean(text: &str) -> Result<bool, String> {

@@ -1,44 +1,74 @@
-//! Prints a configuration as the TOML file that would give it, secrets hidden.
+//! Prints a configuration, secrets hidden: as the TOML file that would give it, and as JSON.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
-use super::keys::KEYS;
+use serde_json::{Map, Value, json};
 
-/// Stands for a secret.
-const HIDDEN: &str = "(hidden)";
+use super::{database::without_secret, keys::KEYS, source::Texts};
 
-/// The file that gives these values; keys that are not among them are at their default.
-pub(super) struct Toml<'a>(pub(super) &'a BTreeMap<&'static str, String>);
+/// The value of every key that may be shown, in the order of [`KEYS`], and where it was given.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown(Vec<(String, Option<String>)>);
 
-impl fmt::Display for Toml<'_> {
+impl Shown {
+    pub(super) fn of(texts: &Texts) -> Self {
+        Self(
+            KEYS.iter()
+                .map(|key| {
+                    let given = texts.get(key.name);
+                    let text = given.map_or(key.default, |given| given.text.as_str());
+                    let text = if key.is_secret { without_secret(text) } else { text.to_owned() };
+                    (text, given.map(|given| given.origin.to_string()))
+                })
+                .collect(),
+        )
+    }
+
+    /// Each key with its value, as text, and its origin.
+    pub(crate) fn to_json(&self) -> Value {
+        let entries = KEYS.iter().zip(&self.0).map(|(key, (text, origin))| {
+            let origin = origin.as_deref().unwrap_or("default");
+            (key.name.to_owned(), json!({ "value": text, "origin": origin }))
+        });
+        Value::Object(entries.collect::<Map<_, _>>())
+    }
+}
+
+/// The file that gives these values.
+impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
             "# Configuration of `balance`. Each key can also be given in the environment, by the name that"
         )?;
-        writeln!(f, "# stands above it; the environment goes first.")?;
+        writeln!(
+            f,
+            "# stands above it, or on the command line: http.workers is --http-workers. The command line goes"
+        )?;
+        writeln!(f, "# before the environment, and that before this file.")?;
         let mut current = "";
-        for key in KEYS {
+        for (key, (text, origin)) in KEYS.iter().zip(&self.0) {
             let (section, name) = key.name.split_once('.').unwrap_or(("", key.name));
             if section != current {
                 current = section;
                 writeln!(f, "\n[{section}]")?;
             }
-            let given = self.0.get(key.name).map_or(key.default, String::as_str);
-            let value = literal(if key.is_secret { without_secret(given) } else { given });
             let help = key.help.replace('\n', "\n# ");
-            write!(f, "\n# {help}\n# {}\n{name} = {value}\n", key.environment_name())?;
+            write!(f, "\n# {help}\n# {}", key.environment_name())?;
+            if key.is_secret {
+                write!(f, ", or {}_FILE: a file that holds it", key.environment_name())?;
+            }
+            write!(f, "\n{name} = {}", literal(text))?;
+            match origin {
+                Some(origin) => writeln!(f, " # from {origin}")?,
+                None => writeln!(f)?,
+            }
         }
         Ok(())
     }
 }
 
-/// A path to a file is no secret, and an empty one neither.
-fn without_secret(value: &str) -> &str {
-    if value.is_empty() || value.starts_with("sqlite:") { value } else { HIDDEN }
-}
-
 fn literal(value: &str) -> String {
     let is_bare = value.parse::<i64>().is_ok() || value.parse::<bool>().is_ok();
-    if is_bare { value.to_owned() } else { format!("{value:?}") }
+    if is_bare { value.to_owned() } else { Value::from(value).to_string() }
 }

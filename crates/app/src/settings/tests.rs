@@ -15,7 +15,12 @@ fn load(file: Option<&str>, environment: &[(&str, &str)]) -> Result<Settings, St
     });
     let environment =
         environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
-    Settings::load(Source { file, environment }).map_err(|problems| problems.to_string())
+    Settings::load(Source { file, environment, flags: Vec::new() }).map_err(|problems| problems.to_string())
+}
+
+/// The flag for a key, as the command line gives it.
+fn flag(name: &str, text: &str) -> (&'static Key, String) {
+    (KEYS.iter().find(|key| key.name == name).unwrap(), text.to_owned())
 }
 
 #[test]
@@ -64,6 +69,92 @@ fn the_environment_goes_before_the_file_and_the_file_before_defaults() {
 }
 
 #[test]
+fn flags_go_before_everything_and_the_origin_of_each_value_is_known() {
+    let environment = ["BALANCE_LISTEN", "BALANCE_CURRENCY"];
+    let environment = environment.into_iter().zip(["127.0.0.1:2", "EUR"]);
+    let source = Source {
+        file: None,
+        environment: environment.map(|(name, text)| (name.into(), text.into())).collect(),
+        flags: vec![flag("listen", "127.0.0.1:3"), flag("database_url", "postgres://u:secret@h/d")],
+    };
+    let settings = Settings::load(source).unwrap();
+    assert_eq!(settings.listen.port(), 3);
+    let json = settings.shown.to_json();
+    for (key, value, origin) in [
+        ("listen", "127.0.0.1:3", "--listen"),
+        ("currency", "EUR", "BALANCE_CURRENCY"),
+        ("database_url", "postgres://u:(hidden)@h/d", "--database-url"),
+        ("http.workers", "0", "default"),
+    ] {
+        assert_eq!((&json[key]["value"], &json[key]["origin"]), (&value.into(), &origin.into()));
+    }
+    let toml = settings.shown.to_string();
+    assert!(toml.contains("\ncurrency = \"EUR\" # from BALANCE_CURRENCY\n"), "{toml}");
+}
+
+#[test]
+fn a_secret_may_be_in_a_file_that_the_environment_names() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("url");
+    fs::write(&path, "postgres://u:canary-5e1f@h/d\n").unwrap();
+    let path = path.to_str().unwrap();
+    let settings = load(None, &[("BALANCE_DATABASE_URL_FILE", path)]).unwrap();
+    let Database::Postgres(url) = &settings.database else { panic!("{:?}", settings.database) };
+    assert_eq!(url.expose_secret(), "postgres://u:canary-5e1f@h/d");
+    let shown = settings.shown.to_string();
+    assert!(shown.contains(&format!("# from BALANCE_DATABASE_URL_FILE={path}")), "{shown}");
+    assert!(!shown.contains("canary"), "{shown}");
+
+    let both = [("BALANCE_DATABASE_URL_FILE", path), ("BALANCE_DATABASE_URL", "sqlite:a.db")];
+    let refused = load(None, &both).unwrap_err();
+    assert!(refused.contains("BALANCE_DATABASE_URL_FILE: BALANCE_DATABASE_URL is set too"), "{refused}");
+    let refused = load(None, &[("BALANCE_ADMIN_KEY_FILE", "/nowhere/key")]).unwrap_err();
+    assert!(refused.contains("/nowhere/key cannot be read (No such file"), "{refused}");
+    let refused = load(None, &[("BALANCE_CURRENCY_FILE", path)]).unwrap_err();
+    assert!(refused.contains("there is no such key"), "only secrets: {refused}");
+}
+
+#[test]
+fn what_is_printed_for_a_secret_is_not_taken_for_one() {
+    let refused = load(None, &[("BALANCE_DATABASE_URL", "postgres://u:(hidden)@h/d")]).unwrap_err();
+    assert!(refused.contains("(hidden) stands where"), "{refused}");
+}
+
+#[test]
+fn a_word_that_is_no_level_does_not_silence_the_log() {
+    for refused in ["verbose", "info,balance_http", "balance_http=loud", "info,,quiet"] {
+        let problems = load(None, &[("BALANCE_LOG", refused)]).unwrap_err();
+        assert!(problems.contains("is none of error, warn, info, debug, trace, off"), "{problems}");
+    }
+    for fine in ["WARN", "off", "info,balance_http=debug", "balance=trace"] {
+        load(None, &[("BALANCE_LOG", fine)]).unwrap();
+    }
+}
+
+#[test]
+fn a_typing_mistake_gets_a_suggestion_and_a_mistake_in_the_file_its_place() {
+    for (file, said) in [
+        ("lissten = \"127.0.0.1:1\"", "lissten (BALANCE_LISSTEN): there is no such key; is listen meant?"),
+        (
+            "[http]\nworker = 1",
+            "http.worker (BALANCE_HTTP__WORKER): there is no such key; is http.workers meant?",
+        ),
+        ("flavour = 1", "flavour (BALANCE_FLAVOUR): there is no such key (`balance config` lists all)"),
+        ("listen = 127.0.0.1:1", "balance.toml, line 1, column "),
+        ("\ncurrency = \"RUB", "balance.toml, line 2, column "),
+        ("a = 1\na = 2", "duplicate key"),
+    ] {
+        let problems = load(Some(file), &[]).unwrap_err();
+        assert!(problems.contains(said), "{file}: {problems}");
+        assert!(problems.starts_with("the configuration has a problem:"), "{problems}");
+    }
+    let port = load(None, &[("BALANCE_PORT", "9000")]).unwrap_err();
+    assert!(port.contains("set BALANCE_LISTEN to 127.0.0.1:9000"), "{port}");
+    let zone = load(None, &[("BALANCE_ACCOUNTING_ZONE", "Europe/Nowhere")]).unwrap_err();
+    assert!(zone.contains("\"Europe/Nowhere\" is no time zone"), "{zone}");
+}
+
+#[test]
 fn every_problem_is_told_at_once_by_both_names_of_its_key() {
     let file = "currency = \"rub\"\nlissten = \"127.0.0.1:1\"\nlisten = [1, 2]\n[http]\nworkers = -1\n";
     let environment = [
@@ -91,7 +182,7 @@ fn every_problem_is_told_at_once_by_both_names_of_its_key() {
     ] {
         assert!(problems.contains(key), "{key} is not among {problems}");
     }
-    assert!(problems.starts_with("the configuration has 11 problem(s):"), "{problems}");
+    assert!(problems.starts_with("the configuration has 11 problems:"), "{problems}");
 }
 
 #[test]
@@ -112,7 +203,7 @@ fn secrets_are_in_no_complaint_and_not_in_what_is_shown() {
     let url = "postgres://u:canary-5e1f@h/d";
     let settings = load(None, &[("BALANCE_DATABASE_URL", url), ("BALANCE_ADMIN_KEY", &admin)]).unwrap();
     assert!(matches!(&settings.database, Database::Postgres(kept) if kept.expose_secret() == url));
-    let shown = format!("{}{settings:?}", settings.as_toml);
+    let shown = format!("{}{settings:?}", settings.shown);
     assert!(!shown.contains(CANARY) && !shown.contains("cacaca"), "{shown}");
 }
 
@@ -175,6 +266,12 @@ fn variables_that_an_orchestrator_sets_are_not_ours() {
         ("BALANCE_SERVICE_PORT_HTTP", "8080"),
         ("BALANCE_PORT", "tcp://10.0.0.1:8080"),
         ("BALANCE_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("BALANCE_POSTGRES_SERVICE_HOST", "10.0.0.2"),
+        ("BALANCE_POSTGRES_SERVICE_PORT", "5432"),
+        ("BALANCE_POSTGRES_SERVICE_PORT_SQL", "5432"),
+        ("BALANCE_POSTGRES_PORT", "tcp://10.0.0.2:5432"),
+        ("BALANCE_POSTGRES_PORT_5432_TCP_PROTO", "tcp"),
+        ("BALANCE_API_KEY", "bal_of_a_caller"),
         ("BALANCE_CONFIG", "/etc/balance.toml"),
         ("BALANCE_CURRENCY", ""),
         ("BALANCED", "x"),
@@ -190,8 +287,12 @@ fn what_is_shown_gives_the_same_configuration_again() {
         ("BALANCE_SWEEP_INTERVAL_MS", "0"),
     ];
     let first = load(None, &environment).unwrap();
-    let again = load(Some(&first.as_toml), &[]).unwrap();
-    assert_eq!(first.as_toml, again.as_toml);
+    let again = load(Some(&first.shown.to_string()), &[]).unwrap();
+    let values = |settings: &Settings| {
+        let json = settings.shown.to_json();
+        json.as_object().unwrap().values().map(|entry| entry["value"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&first), values(&again));
     assert_eq!(again.log_file.unwrap().folder, PathBuf::from("a \"quoted\" \\ folder"));
     assert_eq!((again.listen.port(), again.sweep_interval), (9999, None));
 }
@@ -199,7 +300,7 @@ fn what_is_shown_gives_the_same_configuration_again() {
 #[test]
 fn the_example_file_lists_every_key_with_its_default() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/balance.example.toml");
-    let shown = load(None, &[]).unwrap().as_toml;
+    let shown = load(None, &[]).unwrap().shown.to_string();
     assert_eq!(
         fs::read_to_string(example).unwrap(),
         shown,

@@ -11,7 +11,7 @@ use std::{
 use serde_json::json;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::harness::{Api, Store, World, on_every_store};
+use crate::harness::{Api, Store, World, on_every_store, run_sql};
 
 on_every_store!(a_backup_beside_a_busy_service_restores_to_books_that_add_up,);
 
@@ -139,7 +139,10 @@ fn elsewhere(world: World) -> (World, String) {
         }
         Store::Postgres => {
             let (server, _) = url.rsplit_once('/').unwrap();
-            let restored = format!("{server}/balance_restored");
+            // The role of the service may not make databases.
+            run_sql(&url, "CREATE ROLE balance_restorer LOGIN");
+            let restored = format!("{server}/balance_restored").replace("postgres@", "balance_restorer@");
+            let world = world.with("ADMIN_URL", &url).with("OWNER", "balance_restorer");
             (world.with("RESTORED_URL", &restored), restored)
         }
     }

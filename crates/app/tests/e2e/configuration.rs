@@ -1,6 +1,8 @@
 //! The command line and the configuration, from the outside.
 
-use std::fs;
+use std::{fs, process::Stdio};
+
+use serde_json::{Value, json};
 
 use crate::harness::{Store, World, on_every_store};
 
@@ -52,16 +54,27 @@ fn a_binary_without_traces_says_so_instead_of_sending_none() {
 #[test]
 fn the_configuration_in_effect_can_be_printed_and_used_again() {
     let world = World::new(Store::Sqlite).with("BALANCE_CURRENCY", "EUR");
-    let printed = world.run(&["config"]);
+    let printed = world.run(&["config", "--listen", "127.0.0.1:1"]);
     assert!(printed.status.success());
     let printed = text(&printed.stdout);
-    assert!(
-        printed.contains("currency = \"EUR\"") && printed.contains("# BALANCE_HTTP__WORKERS"),
-        "{printed}"
-    );
+    for line in [
+        "currency = \"EUR\" # from BALANCE_CURRENCY",
+        "listen = \"127.0.0.1:1\" # from --listen",
+        "# BALANCE_HTTP__WORKERS",
+    ] {
+        assert!(printed.contains(line), "{line} is not in {printed}");
+    }
     fs::write(world.folder().join("other.toml"), &printed).unwrap();
-    let again = world.run(&["config", "--config", "other.toml"]);
-    assert_eq!(text(&again.stdout), printed);
+    let again = World::unconfigured().run(&[
+        "config",
+        "--json",
+        "--config",
+        world.folder().join("other.toml").to_str().unwrap(),
+    ]);
+    let again: Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(again["listen"]["value"], "127.0.0.1:1");
+    assert!(again["currency"]["origin"].as_str().unwrap().ends_with("other.toml"), "{again}");
+    assert_eq!(again["otel.sample_ratio"], json!({"value": "1", "origin": again["currency"]["origin"]}));
     let missing = world.run(&["config", "--config", "missing.toml"]);
     assert_eq!(missing.status.code(), Some(2));
     assert!(text(&missing.stderr).contains("missing.toml"));
@@ -71,11 +84,70 @@ fn the_configuration_in_effect_can_be_printed_and_used_again() {
 fn help_says_what_there_is() {
     let help = World::new(Store::Sqlite).run(&["--help"]);
     let help = text(&help.stdout);
-    for word in ["serve", "migrate", "report", "audit", "keys", "openapi", "backup", "config", "--config"] {
+    for word in
+        ["serve", "migrate", "report", "audit", "keys", "openapi", "backup", "config", "--config", "--listen"]
+    {
         assert!(help.contains(word), "{word} is not in {help}");
     }
-    let unknown = World::new(Store::Sqlite).run(&["mint-money"]);
+    let unknown = World::new(Store::Sqlite).run(&["serv"]);
     assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).contains("'serve'"), "{}", text(&unknown.stderr));
+}
+
+#[test]
+fn a_program_can_read_what_commands_print() {
+    let world = World::new(Store::Sqlite);
+    let json = |arguments: &[&str]| -> Value {
+        let output = world.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let made = json(&["keys", "create", "--json", "--name", "shop", "--scope", "deposit"]);
+    assert!(made["token"].as_str().unwrap().starts_with("bal_"), "{made}");
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(json(&["keys", "revoke", id, "--json"])["state"], "revoked");
+    let listed = json(&["keys", "list", "--json"]);
+    assert_eq!((&listed[0]["id"], &listed[0]["scopes"]), (&made["id"], &json!(["deposit"])));
+    assert!(listed[0].get("token").is_none());
+    let audit = json(&["audit", "--json"]);
+    assert_eq!(
+        (&audit["clean"], &audit["paid_in"], &audit["differences"]),
+        (&json!(true), &json!(0), &json!([]))
+    );
+    let report = json(&["report", "2024-01", "--json"]);
+    assert_eq!((&report["rows"], &report["final"]), (&json!(0), &json!(true)));
+    assert!(report["file"].as_str().unwrap().ends_with("revenue-2024-01.csv"));
+    let version = json(&["version", "--json"]);
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    assert!(text(&world.run(&["--version"]).stdout).contains(version["commit"].as_str().unwrap()));
+}
+
+#[test]
+fn shells_and_manuals_are_served() {
+    let world = World::unconfigured();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = text(&world.run(&["completions", shell]).stdout);
+        for word in ["doctor", "database-url", "revoke"] {
+            assert!(script.contains(word), "{word} is not in the completions of {shell}");
+        }
+    }
+    let manual = text(&world.run(&["man"]).stdout);
+    assert!(manual.starts_with(".ie") || manual.contains(".TH balance 1"), "{manual}");
+    assert!(manual.contains("http\\-workers") && !manual.contains("admin\\-key"), "every flag is in it");
+}
+
+/// `balance openapi | head -n 1`
+#[test]
+fn a_reader_that_went_away_is_no_error() {
+    let mut child = World::unconfigured()
+        .command(&["openapi"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(141), String::new()));
 }
 
 async fn migrations_and_reports_run_from_the_command_line(world: World) {

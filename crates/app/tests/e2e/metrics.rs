@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::{Api, World, on_every_store};
+use crate::harness::{Api, Store, World, on_every_store};
 
 on_every_store!(what_dashboard_and_alarms_ask_for_is_offered_and_explained, figures_tell_what_happened);
 
@@ -22,6 +22,33 @@ fn names(text: &str) -> BTreeSet<String> {
         .filter(|word| word.starts_with("balance_") || word.starts_with("process_"))
         .map(str::to_owned)
         .collect()
+}
+
+/// Of a Prometheus that others share, at any interval of scrapes, and for someone who does not know the metrics.
+#[test]
+fn every_panel_is_explained_has_a_unit_and_follows_the_variables() {
+    let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
+    let variables = dashboard["templating"]["list"].as_array().unwrap().iter().map(|each| &each["name"]);
+    assert_eq!(variables.collect::<Vec<_>>(), ["datasource", "job", "instance"]);
+    let panels = dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] != "row");
+    let mut count = 0;
+    for panel in panels {
+        count += 1;
+        assert!(panel["description"].as_str().is_some_and(|text| text.ends_with('.')), "{panel}");
+        assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{panel}");
+        assert_eq!(panel["datasource"]["uid"], "${datasource}", "{panel}");
+        for target in panel["targets"].as_array().unwrap() {
+            let asked = target["expr"].as_str().unwrap();
+            let metrics = names(asked).len();
+            assert!(asked.matches(r#"job=~"$job",instance=~"$instance""#).count() >= metrics, "{asked}");
+            assert_eq!(
+                asked.matches("rate(").count(),
+                asked.matches("[$__rate_interval]").count(),
+                "{asked}"
+            );
+        }
+    }
+    assert!(count >= 20, "{count}");
 }
 
 /// The figures of this moment by name and labels.
@@ -90,7 +117,17 @@ async fn figures_tell_what_happened(world: World) {
     do_something(&server.api).await;
     let seen = figures(&server.api).await;
     let route = r#"method="POST",route="/api/v1/users/{user_id}/deposits""#;
+    let info = seen.keys().find(|name| name.starts_with("balance_build_info{")).unwrap();
+    let store = if world.store == Store::Sqlite { "sqlite" } else { "postgres" };
+    for label in [format!("version=\"{}\"", env!("CARGO_PKG_VERSION")), format!("store=\"{store}\"")] {
+        assert!(info.contains(&label), "{label} is not in {info}");
+    }
     for (name, expected) in [
+        ("balance_ready".to_owned(), 1.0),
+        (r#"balance_operations_total{kind="deposit"}"#.to_owned(), 1.0),
+        (r#"balance_operations_amount_total{kind="deposit"}"#.to_owned(), 100.0),
+        (r#"balance_operations_amount_total{kind="reserve"}"#.to_owned(), 40.0),
+        (r#"balance_operations_total{kind="withdrawal"}"#.to_owned(), 0.0),
         (format!(r#"balance_http_requests_total{{{route},status="201"}}"#), 1.0),
         (format!("balance_http_request_duration_seconds_count{{{route}}}"), 1.0),
         (format!(r#"balance_http_request_duration_seconds_bucket{{{route},le="+Inf"}}"#), 1.0),

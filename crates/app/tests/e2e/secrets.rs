@@ -19,8 +19,8 @@ async fn no_secret_is_in_logs_errors_or_metrics(world: World) {
     let mut world = world.with("BALANCE_ADMIN_KEY", &token).with("BALANCE_LOG", "debug");
     if world.store == Store::Postgres {
         let url = world.variable("BALANCE_DATABASE_URL").to_owned();
-        run_sql(&url, "create role canary superuser login password 'canary-password'");
-        let url = url.replace("postgres@", "canary:canary-password@");
+        run_sql(&url, "create role shop superuser login password 'canary-password'");
+        let url = url.replace("postgres@", "shop:canary-password@");
         world = world.with("BALANCE_DATABASE_URL", &url);
     }
     let server = world.start();

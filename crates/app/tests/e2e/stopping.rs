@@ -1,7 +1,7 @@
 //! Starting and stopping: nothing accepted goes unanswered, one process per file, deadlines outlive processes.
 
 use std::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,12 +18,7 @@ on_every_store!(
     a_stop_under_load_answers_every_accepted_request,
     a_restart_keeps_deadlines_and_without_the_sweeper_answers_are_right,
     it_is_ready_within_a_second,
-    a_port_in_use_is_said_so,
 );
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 /// Deposits of 1 until the server is gone; how many were answered 201, and which keys were not answered.
 async fn deposit_until_gone(api: Api, user: i64, is_stopping: Arc<AtomicBool>) -> (i64, Vec<String>) {
@@ -134,30 +129,6 @@ async fn it_is_ready_within_a_second(world: World) {
     let server = world.start();
     server.api.get_raw("/health/ready").await.expect(200);
     assert!(server.said.iter().any(|line| line.contains("/swagger/index.html")), "{:?}", server.said);
-}
-
-async fn a_port_in_use_is_said_so(world: World) {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let world = world.with("BALANCE_LISTEN", &address);
-    let output = world.run(&["serve"]);
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains(&address) && said.contains("in use"), "{said}");
-}
-
-#[tokio::test]
-async fn a_second_process_on_the_same_file_is_refused_with_what_to_do() {
-    let world = World::new(Store::Sqlite);
-    let server = world.start();
-    server.api.deposit(1, 5).await;
-    for arguments in [&["serve"][..], &["audit"], &["keys", "list"], &["migrate"]] {
-        let output = world.run(arguments);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
-        assert!(said.contains("in use by another process"), "{arguments:?}: {said}");
-    }
-    assert_eq!(server.api.balance(1).await, (5, 0));
 }
 
 #[tokio::test]

@@ -17,14 +17,24 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Cause {
 impl Cause {
     /// The first failure of this type in the chain, for those who know the driver.
     pub fn find<E: Error + 'static>(&self) -> Option<&E> {
-        let mut next: Option<&(dyn Error + 'static)> = Some(self.0.as_ref());
-        while let Some(error) = next {
-            if let Some(found) = error.downcast_ref() {
-                return Some(found);
+        self.chain().find_map(|error| error.downcast_ref())
+    }
+
+    /// The failure and what is underneath it, outermost first, each once: drivers repeat in one what the next says.
+    pub fn reasons(&self) -> Vec<String> {
+        let mut reasons: Vec<String> = Vec::new();
+        for error in self.chain() {
+            let text = error.to_string();
+            match reasons.last() {
+                Some(last) if last.contains(&text) => {}
+                _ => reasons.push(text),
             }
-            next = error.source();
         }
-        None
+        reasons
+    }
+
+    fn chain(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        std::iter::successors(Some(self.0.as_ref() as &(dyn Error + 'static)), |error| error.source())
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a store tells operators of itself.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use async_trait::async_trait;
 
-use crate::{Timestamp, ports::RepoError};
+use crate::{OperationKind, RecordedOperation, Timestamp, ports::RepoError};
 
 /// The connections of one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,42 @@ pub struct StoreTimes {
     pub newest: Option<Timestamp>,
 }
 
+/// The operations of one kind that were committed since the store was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperationTotal {
+    /// Their kind.
+    pub kind: OperationKind,
+    /// How many.
+    pub count: u64,
+    /// What they moved together, in minor units.
+    pub amount: u64,
+}
+
+/// Adds up what a store commits, by kind. Costs two additions for each operation.
+#[derive(Debug, Default)]
+pub struct OperationTotals([(AtomicU64, AtomicU64); OperationKind::ALL.len()]);
+
+impl OperationTotals {
+    /// Counts operations that have just been committed.
+    pub fn add(&self, committed: &[RecordedOperation]) {
+        for RecordedOperation { operation, .. } in committed {
+            let (count, amount) = &self.0[operation.kind as usize];
+            count.fetch_add(1, Ordering::Relaxed);
+            amount.fetch_add(operation.amount.get().unsigned_abs(), Ordering::Relaxed);
+        }
+    }
+
+    /// What was counted so far, every kind once.
+    pub fn all(&self) -> Vec<OperationTotal> {
+        let total = |(kind, (count, amount)): (_, &(AtomicU64, AtomicU64))| OperationTotal {
+            kind,
+            count: count.load(Ordering::Relaxed),
+            amount: amount.load(Ordering::Relaxed),
+        };
+        OperationKind::ALL.into_iter().zip(&self.0).map(total).collect()
+    }
+}
+
 /// Figures of a store. No rule asks for them, and they hold up nobody.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
@@ -59,6 +97,9 @@ pub trait StoreFigures: Send + Sync + 'static {
     /// them: what waits for that is in the queue of commands.
     fn connections(&self) -> Connections;
 
+    /// What was committed since the store was opened, every kind of operation once.
+    fn operations(&self) -> Vec<OperationTotal>;
+
     /// How well optimism pays. A store that never writes so has none.
     fn optimistic_batches(&self) -> OptimisticBatches {
         OptimisticBatches::default()
@@ -67,5 +108,19 @@ pub trait StoreFigures: Send + Sync + 'static {
     /// How well it pays to remember accounts. A store that remembers none tells nothing.
     fn account_reads(&self) -> AccountReads {
         AccountReads::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The counters are found by the kind's place in the list.
+    #[test]
+    fn kinds_stand_in_their_order() {
+        for (place, kind) in OperationKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, place);
+        }
+        assert!(OperationTotals::default().all().iter().all(|total| total.count + total.amount == 0));
     }
 }

@@ -6,7 +6,11 @@ use actix_web::{
     web::{self, Data, ServiceConfig},
 };
 
-use crate::{api::Shared, problem::Problem, server::MetricsText};
+use crate::{
+    api::Shared,
+    problem::{Code, Problem},
+    server::MetricsText,
+};
 
 /// The format that Prometheus reads.
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -28,8 +32,12 @@ async fn live() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "status": "live" }))
 }
 
-/// The store can be reached and has the schema that this binary knows, and the API keys were read: calls are served.
+/// The store can be reached and has the schema that this binary knows, the API keys were read, and no stop is near:
+/// calls are served.
 async fn ready(shared: Data<Shared>) -> Result<HttpResponse, Problem> {
+    if shared.drain.has_begun() {
+        return Err(Problem::with_detail(Code::Unavailable, "the service is about to stop"));
+    }
     shared.api.ledger.ready().await?;
     shared.api.access.known()?;
     Ok(HttpResponse::Ok().json(serde_json::json!({ "status": "ready" })))

@@ -7,10 +7,15 @@ use std::{
 };
 
 use super::world::World;
-use crate::{ServerHandle, ServerOptions, server};
+use crate::{Drain, ServerHandle, ServerOptions, server};
 
 /// A server on a free port.
 async fn serve() -> (SocketAddr, ServerHandle) {
+    serve_until(Drain::default()).await
+}
+
+/// A server on a free port that may be about to stop.
+async fn serve_until(drain: Drain) -> (SocketAddr, ServerHandle) {
     let world = World::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -19,6 +24,7 @@ async fn serve() -> (SocketAddr, ServerHandle) {
         head_timeout: Duration::from_millis(300),
         body_timeout: Duration::from_millis(300),
         shutdown_timeout: Duration::from_secs(2),
+        drain,
         ..ServerOptions::default()
     };
     let server = server(world.shared.api.clone(), listener, options).unwrap();
@@ -88,4 +94,23 @@ async fn an_answered_request_says_nothing_of_the_server() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(!answer.to_lowercase().contains("\r\nserver:"), "{answer}");
     handle.stop(true).await;
+}
+
+/// Callers learn that they should go elsewhere, and lose nothing by it.
+#[actix_web::test]
+async fn before_a_stop_calls_are_answered_and_their_connections_closed() {
+    let drain = Drain::default();
+    let (address, handle) = serve_until(drain.clone()).await;
+    let live = "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
+    let ready = "GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n";
+    let (answer, took) = talk(address, ready).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && took > Duration::from_millis(1900), "{took:?} {answer}");
+    drain.begin();
+    for (request, status) in [(live, "200"), (ready, "503"), (live, "200")] {
+        let (answer, took) = talk(address, request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        assert!(took < Duration::from_millis(1900), "the connection was closed: {took:?}");
+    }
+    handle.stop(false).await;
 }

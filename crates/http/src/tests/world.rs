@@ -22,7 +22,7 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use serde_json::Value;
 
 use crate::{
-    Access, Api, Currency, HttpSettings,
+    Access, Api, Currency, Drain, HttpSettings,
     api::Shared,
     server::{app, shared},
 };
@@ -115,7 +115,7 @@ impl World {
             access,
             settings: chosen,
         };
-        Self { store, clock, shared: shared(api, std::time::Duration::from_millis(500)) }
+        Self { store, clock, shared: shared(api, std::time::Duration::from_millis(500), Drain::default()) }
     }
 
     /// Lets time pass.

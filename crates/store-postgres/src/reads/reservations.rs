@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use balance_domain::{
     Page, Reservation, ReservationKey, ReservationPosition, ReservationQuery, ReservationState, Timestamp,
-    ports::{AccountReads, Connections, OptimisticBatches, RepoError, StoreFigures, StoreTimes},
+    ports::{
+        AccountReads, Connections, OperationTotal, OptimisticBatches, RepoError, StoreFigures, StoreTimes,
+    },
 };
 
 use crate::{
@@ -98,6 +100,10 @@ impl StoreFigures for PostgresStore {
 
     fn connections(&self) -> Connections {
         self.pool_connections()
+    }
+
+    fn operations(&self) -> Vec<OperationTotal> {
+        self.cache().operations()
     }
 
     fn optimistic_batches(&self) -> OptimisticBatches {

@@ -88,13 +88,17 @@ impl World {
     }
 
     fn wrapped(&self, mut command: Command, arguments: &[&str]) -> Command {
+        self.in_here(command.args(arguments));
         command
-            .args(arguments)
+    }
+
+    /// Gives a command this installation's folder, and nothing in its environment but its configuration.
+    pub(crate) fn in_here<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command
             .current_dir(self.folder.path())
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null());
-        command
+            .stdin(Stdio::null())
     }
 
     /// Runs a command of the binary to its end.
