@@ -1,6 +1,9 @@
 //! What good callers notice of bad ones: `hostile_clients 127.0.0.1:8080`, against a service that is running on a
 //! database of its own, started with no API key.
 //!
+//! Prints for each kind of hostile connection the p99 of good callers beside it, and the service's memory. Ends with an error
+//! if that is more than twice as long, or more than 200 MB above idle.
+//!
 //! Good callers deposit at a fixed rate while others do one bad thing after another, each between two quiet spells.
 //! Times count from the moment a call was due, so that a stall is not hidden. Needs `ulimit -n` above twice the
 //! number of bad connections. See docs/operations.md, "Limits".
@@ -9,19 +12,19 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Parser, ValueEnum};
 use reqwest::Client;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
     time::{Instant, interval_at, sleep, sleep_until},
 };
 
@@ -41,6 +44,17 @@ const HEAD: &str = "POST /api/v1/users/1/deposits HTTP/1.1\r\nHost: localhost\r\
 /// The largest answer that anybody may ask for.
 const LARGE: &str = "GET /swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
+/// The shortest request that is answered.
+const TINY: &str = "GET / HTTP/1.1\r\nHost:\r\n\r\n";
+const UNFINISHED: &str = "POST /nix HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+const WRONG_KEY: &str =
+    "GET /api/v1/services HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer nonsense\r\n\r\n";
+/// The time between two of them on one connection.
+const WRONG_KEY_EVERY: Duration = Duration::from_secs(1);
+/// What is promised: memory above idle in MB, and how much longer the p99 of good callers may be.
+const MEMORY_MAX: f64 = 200.0;
+const RATIO_MAX: f64 = 2.0;
+
 #[derive(Parser)]
 struct Arguments {
     /// Where the service listens.
@@ -49,7 +63,7 @@ struct Arguments {
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Bad connections at a time.
-    #[arg(long, default_value_t = 1_500)]
+    #[arg(long, default_value_t = 2_000)]
     connections: u32,
     /// What the bad do, one thing after another; all of it unless named.
     #[arg(long, value_enum, value_delimiter = ',')]
@@ -66,6 +80,14 @@ enum Attack {
     ConnectAndLeave,
     Oversized,
     Garbage,
+    /// Requests without end, and the answers read as slowly as may be.
+    Pipelined,
+    /// A body that is announced, answered early, and never sent.
+    Unfinished,
+    /// As large a head as is taken, but for its end.
+    LargeHead,
+    /// Keys that are none, as fast as they are refused.
+    WrongKeys,
 }
 
 impl Attack {
@@ -89,6 +111,35 @@ impl Attack {
             Self::Oversized => {
                 stream.write_all(format!("{HEAD}Content-Length: 1000000\r\n\r\n").as_bytes()).await?;
                 stream.write_all(&vec![b' '; 100_000]).await?;
+            }
+            Self::Pipelined => {
+                let all = TINY.repeat(5_600);
+                let (mut reading, mut writing) = stream.split();
+                let write = writing.write_all(all.as_bytes());
+                let read = async {
+                    let mut few = [0; 512];
+                    while reading.read(&mut few).await? > 0 {
+                        sleep(DRIBBLE * 4).await;
+                    }
+                    Ok(())
+                };
+                return tokio::try_join!(write, read).map(drop);
+            }
+            Self::Unfinished => {
+                stream.write_all(UNFINISHED.as_bytes()).await?;
+            }
+            Self::LargeHead => {
+                stream.write_all(format!("{HEAD}X-Large: {}", "x".repeat(16_000)).as_bytes()).await?;
+            }
+            Self::WrongKeys => {
+                let mut answer = [0; 4096];
+                loop {
+                    stream.write_all(WRONG_KEY.as_bytes()).await?;
+                    if stream.read(&mut answer).await? == 0 {
+                        return Ok(());
+                    }
+                    sleep(WRONG_KEY_EVERY).await;
+                }
             }
             Self::Garbage => stream.write_all(&[0x16, 3, 1, 0xff, 0, b'\n'].repeat(100)).await?,
         }
@@ -168,16 +219,43 @@ impl Good {
         })
     }
 
-    /// Open files of the service, which tell how many bad connections it keeps, and its memory in MiB.
-    async fn cost(&self) -> anyhow::Result<String> {
-        let url = format!("http://{}/metrics", self.address);
-        let text = self.clients[0].get(url).send().await?.text().await?;
-        let figure = |name: &str| -> anyhow::Result<u64> {
-            let line = text.lines().find_map(|line| line.strip_prefix(name));
-            Ok(line.context("the service tells these figures on Linux")?.trim().parse()?)
-        };
-        let memory = figure("process_resident_memory_bytes ")? >> 20;
-        Ok(format!("{:>6} {memory:>5}", figure("process_open_fds ")?))
+    /// The most memory and open files of the service that are seen, until this is dropped.
+    fn watch(&self) -> Watch {
+        let seen = Arc::new(Mutex::new((0_u64, 0_u64)));
+        let (client, address, most) = (self.clients[0].clone(), self.address, Arc::clone(&seen));
+        let watching = tokio::spawn(async move {
+            loop {
+                if let Ok((memory, files)) = cost(&client, address).await
+                    && let Ok(mut most) = most.lock()
+                {
+                    *most = (most.0.max(memory), most.1.max(files));
+                }
+                sleep(Duration::from_millis(500)).await;
+            }
+        });
+        Watch { seen, watching }
+    }
+}
+
+/// Memory in bytes and open files of the service.
+async fn cost(client: &Client, address: SocketAddr) -> anyhow::Result<(u64, u64)> {
+    let text = client.get(format!("http://{address}/metrics")).send().await?.text().await?;
+    let figure = |name: &str| -> anyhow::Result<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        Ok(line.context("the service tells these figures on Linux")?.trim().parse()?)
+    };
+    Ok((figure("process_resident_memory_bytes ")?, figure("process_open_fds ")?))
+}
+
+struct Watch {
+    seen: Arc<Mutex<(u64, u64)>>,
+    watching: JoinHandle<()>,
+}
+
+impl Watch {
+    fn end(self) -> (u64, u64) {
+        self.watching.abort();
+        self.seen.lock().map_or((0, 0), |seen| *seen)
     }
 }
 
@@ -207,41 +285,38 @@ async fn deposit(
     }
 }
 
-async fn measure(attack: Attack, good: &Good, arguments: &Arguments) -> anyhow::Result<()> {
+/// Whether it is as good as promised.
+async fn measure(attack: Attack, idle: u64, good: &Good, arguments: &Arguments) -> bool {
     let span = Duration::from_secs(arguments.seconds);
     let mut quiet = good.call_for(span).await;
+    let watch = good.watch();
     let made = Arc::new(AtomicU64::new(0));
     let mut bad = JoinSet::new();
     for number in 0..arguments.connections {
         let first = RENEWED_EVERY * number / arguments.connections;
         bad.spawn(attack_for_ever(attack, arguments.address, first, Arc::clone(&made)));
     }
-    let mut hostile = good.call_for(span).await;
-    let cost = good.cost().await?;
     // Longer than the service lets anybody be slow.
-    let lasting = if matches!(attack, Attack::NeverReads) { Duration::from_secs(40) } else { span };
-    hostile.add(good.call_for(lasting).await);
-    let cost_later = good.cost().await?;
+    let lasting = if matches!(attack, Attack::NeverReads) { Duration::from_secs(40) } else { span * 2 };
+    let mut hostile = good.call_for(lasting).await;
     bad.shutdown().await;
+    let (memory, files) = watch.end();
     sleep(CLEARING).await;
     quiet.add(good.call_for(span).await);
-    report(attack, made.load(Ordering::Relaxed), &mut quiet, &mut hostile, [&cost, &cost_later]);
-    Ok(())
-}
-
-fn report(attack: Attack, made: u64, quiet: &mut Seen, hostile: &mut Seen, costs: [&str; 2]) {
     let (before, during) = (quiet.within(99), hostile.within(99));
+    #[expect(clippy::cast_precision_loss, reason = "memory of a process")]
+    let above = memory.saturating_sub(idle) as f64 / 1e6;
     println!(
-        "{:<16} {made:>8} {:>6} {:>7} {:>9.2} {:>9.2} {before:>9.2} {during:>9.2} {:>6.2} {} {}",
+        "{:<16} {:>8} {:>6} {:>7} {:>9.2} {:>9.2} {before:>9.2} {during:>9.2} {:>6.2} {files:>6} {above:>9.1}",
         format!("{attack:?}"),
+        made.load(Ordering::Relaxed),
         hostile.times.len(),
         hostile.failures + quiet.failures,
         quiet.within(50),
         hostile.within(50),
         during / before,
-        costs[0],
-        costs[1],
     );
+    above <= MEMORY_MAX && during <= before * RATIO_MAX && hostile.failures == 0
 }
 
 #[tokio::main]
@@ -249,23 +324,34 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let good = Good::new(arguments.address)?;
     good.call_for(Duration::from_secs(2)).await;
+    let (idle, _) = cost(&good.clients[0], good.address).await?;
+    println!("{} hostile connections; idle the service has {} MB", arguments.connections, idle / 1_000_000);
     println!(
-        "{:<16} {:>8} {:>6} {:>7} {:>9} {:>9} {:>9} {:>9} {:>6} {:>6} {:>6}",
-        "bad clients",
+        "{:<16} {:>8} {:>6} {:>7} {:>9} {:>9} {:>9} {:>9} {:>6} {:>6} {:>9}",
+        "hostile",
         "made",
         "good",
         "failed",
         "p50 ms",
-        "hostile",
+        "beside",
         "p99 ms",
-        "hostile",
+        "beside",
         "ratio",
         "files",
-        "later"
+        "MB above"
     );
     let named = &arguments.attacks;
+    let mut broken = Vec::new();
     for attack in if named.is_empty() { Attack::value_variants() } else { named } {
-        measure(*attack, &good, &arguments).await?;
+        if !measure(*attack, idle, &good, &arguments).await {
+            broken.push(*attack);
+        }
     }
-    Ok(())
+    if broken.is_empty() {
+        println!("all within {MEMORY_MAX} MB above idle and {RATIO_MAX} times the p99");
+        return Ok(());
+    }
+    bail!(
+        "more than {MEMORY_MAX} MB above idle, {RATIO_MAX} times the p99, or a good call that failed: {broken:?}"
+    )
 }

@@ -126,7 +126,9 @@ async fn api(is_grouped: bool) -> Api {
         repo = Arc::new(GroupCommit::new(repo, GroupCommitOptions::default()));
     }
     let mut keys = MockApiKeyRepo::new();
-    keys.expect_api_keys().returning(|| Ok(vec![key()]));
+    keys.expect_api_keys().returning(|| {
+        Ok(balance_domain::ports::ApiKeys { keys: vec![key()], faults: Vec::new(), had_keys: true })
+    });
     let access = Access::new(Arc::new(keys) as Arc<dyn ApiKeyRepo>, Arc::clone(&clock));
     access.refresh().await.unwrap();
     let zone = AccountingZone::new("Europe/Moscow").unwrap();
@@ -135,6 +137,7 @@ async fn api(is_grouped: bool) -> Api {
         services: Arc::new(MockServiceRepo::new()),
         reports: Reports::new(Arc::new(MockReportRepo::new()), Arc::new(MockReportSink::new()), clock, zone),
         access,
+        refusals: balance_http::Refusals::default(),
         settings: HttpSettings::new(Currency::RUB, Ttl::from_seconds(600).unwrap()),
     }
 }
@@ -159,7 +162,7 @@ fn serve(way: &str) -> SocketAddr {
                 let constant = || App::new().default_service(web::to(constant));
                 HttpServer::new(constant).workers(1).disable_signals().listen(listener).unwrap().run()
             } else {
-                balance_http::server(api(is_grouped).await, listener, options).unwrap()
+                balance_http::server(api(is_grouped).await, listener, &options).unwrap()
             };
             server.await.unwrap();
         });

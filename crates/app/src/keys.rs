@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use balance_domain::{
     ApiKey, ApiKeyId, Scope, SecretHash, Timestamp,
     ports::{ApiKeyRepo, Clock},
+    split_token,
 };
 use serde_json::{Value, json};
 
@@ -28,11 +29,8 @@ pub(crate) struct AdminKey {
 impl AdminKey {
     /// Reads `bal_<12 hex digits>_<64 hex digits>`; says nothing of what it refuses.
     pub(crate) fn parse(token: &str) -> Result<Self, String> {
-        let parts = token.strip_prefix("bal_").and_then(|rest| rest.split_once('_'));
-        let parsed = parts.and_then(|(id, secret)| {
-            let is_hex = secret.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-            let id = ApiKeyId::new(id).ok()?;
-            (is_hex && secret.len() == 64).then(|| Self { id, secret_hash: SecretHash::of(secret) })
+        let parsed = split_token(token).and_then(|(id, secret)| {
+            Some(Self { id: ApiKeyId::new(id).ok()?, secret_hash: SecretHash::of(secret) })
         });
         parsed.ok_or_else(|| "is not written bal_<12 hex digits>_<64 hex digits>, in lower case".into())
     }
@@ -58,12 +56,13 @@ pub(crate) async fn run(command: KeysCommand, keys: &dyn ApiKeyRepo) -> anyhow::
     match command {
         KeysCommand::Create(new) => create(new, keys, now).await?,
         KeysCommand::List { output } => {
-            let all = keys.api_keys().await?;
+            let read = keys.api_keys().await?;
             if output.json {
-                print_json(&all.iter().map(|key| as_json(key, now)).collect())?;
+                print_json(&read.keys.iter().map(|key| as_json(key, now)).collect())?;
             } else {
-                print(Table(&all, now))?;
+                print(Table(&read.keys, now))?;
             }
+            read.faults.iter().for_each(|fault| eprintln!("{fault}"));
         }
         KeysCommand::Revoke { id, output } => match keys.revoke_api_key(id, now).await? {
             Some(key) => show(&key, now, output)?,

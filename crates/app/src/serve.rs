@@ -21,7 +21,7 @@ use balance_domain::{
     ports::{BalanceRepo, Clock},
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
-use balance_http::{Access, Api, Currency, Drain, HttpSettings, Server, ServerOptions};
+use balance_http::{Access, Api, Currency, Drain, HttpSettings, QueueSettings, Refusals, Server, ServerOptions};
 use balance_report_csv::CsvReports;
 use tokio::{net::TcpSocket, task::JoinSet};
 
@@ -39,7 +39,7 @@ use crate::{
     clock::GuardedClock,
     folders,
     output::reasons,
-    settings::Settings,
+    settings::{Batching, Settings},
     stores::Stores,
     telemetry::{Metrics, Telemetry},
 };
@@ -83,9 +83,15 @@ async fn serve(settings: &Settings, socket: TcpSocket, metrics: Metrics) -> anyh
 
     let listener = listener::listen(socket)?;
     let address = listener.local_addr()?;
-    let server = parts.server(settings, listener, metrics.clone())?;
+    let admin_listener = settings.admin_listen.map(listener::bind).transpose()?.map(listener::listen).transpose()?;
+    let admin_address = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let (server, admin) = parts.servers(settings, listener, admin_listener, metrics.clone())?;
+    if let Some(admin) = admin {
+        // It answers until the process ends: whoever stops the service may still ask how that goes.
+        background.spawn(async move { drop(admin.await) });
+    }
     parts.start_janitors(settings, metrics, &mut background);
-    Start::new(settings, address, parts.access.mode(), connection.failure()).say();
+    Start::new(settings, address, admin_address, parts.access.mode(), connection.failure()).say();
     background.spawn(supervision::live());
     supervision::ready(&format!("http://{address}, {}", settings.database));
     let code = run_until_stopped(server, &parts, settings, &mut signals).await?;
@@ -104,6 +110,7 @@ struct Parts {
     figures: Arc<console::Figures>,
     guard: Guard,
     drain: Drain,
+    refusals: Refusals,
 }
 
 impl Parts {
@@ -125,7 +132,7 @@ impl Parts {
         let sink = Arc::new(CsvReports::new(settings.report_folder.clone(), settings.currency.as_str()));
         let zone = settings.accounting_zone;
         let reports = Reports::new(Arc::clone(&stores.reports), sink, Arc::clone(&clock), zone);
-        let is_exposed = !settings.listen.ip().is_loopback();
+        let is_exposed = settings.is_behind_proxy || !settings.listen.ip().is_loopback();
         let keys = Arc::new(Keys::new(Arc::clone(&stores.api_keys), settings.admin_key.clone(), is_exposed));
         let access = Access::new(Arc::clone(&keys) as _, clock);
         let accepted_until = settings.clock.accepted_until;
@@ -140,6 +147,7 @@ impl Parts {
             figures: Arc::default(),
             guard,
             drain: Drain::default(),
+            refusals: Refusals::default(),
         })
     }
 
@@ -155,7 +163,14 @@ impl Parts {
         Ok(())
     }
 
-    fn server(&self, settings: &Settings, listener: TcpListener, metrics: Metrics) -> anyhow::Result<Server> {
+    /// The server of the API, and that of the operators if it has a listener of its own.
+    fn servers(
+        &self,
+        settings: &Settings,
+        listener: TcpListener,
+        admin_listener: Option<TcpListener>,
+        metrics: Metrics,
+    ) -> anyhow::Result<(Server, Option<Server>)> {
         let http = &settings.http;
         let currency = Currency::new(&settings.currency).context("currency")?;
         let api = Api {
@@ -163,15 +178,19 @@ impl Parts {
             services: Arc::clone(&self.stores.services),
             reports: self.reports.clone(),
             access: self.access.clone(),
+            refusals: self.refusals.clone(),
             settings: HttpSettings {
                 body_bytes_max: http.body_bytes_max,
                 batch_bytes_max: http.batch_bytes_max,
                 ids_as_strings: http.ids_as_strings,
-                rate_limit_per_second: http.requests_per_second,
+                bodies_bytes_max: http.bodies_bytes_max,
+                commands_per_second: http.commands_per_second,
+                queue: queue(&settings.batching),
+                behind_proxy: settings.is_behind_proxy,
                 ..HttpSettings::new(currency, settings.reservation_ttl)
             },
         };
-        let pages = settings.console.map(|mode| {
+        let console = settings.console.map(|mode| {
             balance_console::pages(Console {
                 ledger: self.ledger.clone(),
                 services: Arc::clone(&self.stores.services),
@@ -186,7 +205,7 @@ impl Parts {
                 is_behind_tls: settings.is_behind_proxy,
             })
         });
-        let store_figures = Arc::clone(&self.stores.figures);
+        let (store_figures, access) = (Arc::clone(&self.stores.figures), self.access.clone());
         let options = ServerOptions {
             workers: http.workers,
             connections_max: http.connections_max,
@@ -196,14 +215,19 @@ impl Parts {
             shutdown_timeout: settings.shutdown * 3 / 4,
             metrics: Some(Arc::new(move || {
                 figures::record_store(store_figures.as_ref());
+                figures::record_access(&access);
                 metrics.render()
             })),
-            pages,
+            console,
             #[cfg(feature = "otel")]
             spans: settings.traces.is_some(),
+            has_pages: admin_listener.is_none(),
             ..ServerOptions::default()
         };
-        Ok(balance_http::server(api, listener, options)?)
+        let admin = admin_listener
+            .map(|listener| balance_http::admin_server(api.clone(), listener, &options))
+            .transpose()?;
+        Ok((balance_http::server(api, listener, &options)?, admin))
     }
 
     fn start_janitors(&self, settings: &Settings, metrics: Metrics, background: &mut JoinSet<()>) {
@@ -224,7 +248,16 @@ impl Parts {
         background.spawn(readiness::watch(self.ledger.clone(), self.access.clone(), self.drain.clone()));
         background
             .spawn(figures::count_reservations(Arc::clone(&self.stores.figures), Arc::clone(&self.figures)));
-        background.spawn(background::tidy(metrics));
+        background.spawn(background::tidy(metrics, self.refusals.clone()));
+    }
+}
+
+/// Twice what the lanes carry keeps all of them busy: one batch on its way, and the next.
+fn queue(batching: &Batching) -> QueueSettings {
+    QueueSettings {
+        submitted_max: 2 * batching.lanes * batching.batch_commands_max,
+        waiting_max: batching.lanes * batching.queue_commands_max,
+        age_max: batching.queue_age_max,
     }
 }
 

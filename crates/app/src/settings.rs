@@ -98,7 +98,8 @@ pub(crate) struct Http {
     pub(crate) body_bytes_max: usize,
     pub(crate) batch_bytes_max: usize,
     pub(crate) ids_as_strings: bool,
-    pub(crate) requests_per_second: u32,
+    pub(crate) bodies_bytes_max: usize,
+    pub(crate) commands_per_second: u32,
 }
 
 /// Bounds of group commit.
@@ -148,6 +149,7 @@ pub(crate) struct Pool {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
+    pub(crate) admin_listen: Option<SocketAddr>,
     pub(crate) database: Database,
     pub(crate) admin_key: Option<AdminKey>,
     /// None is off.
@@ -191,6 +193,7 @@ impl Settings {
         let batching = parse_batching(parser, &database);
         Self {
             listen: parser.value("listen", |text| parse_listen(text, behind_proxy)),
+            admin_listen: parser.optional("admin_listen", parse_address),
             pool: parse_pool(parser, &database, batching.lanes),
             batching,
             database,
@@ -253,9 +256,12 @@ impl IntoPositive for Duration {
     }
 }
 
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is not an address with a port, like 127.0.0.1:8080"))
+}
+
 fn parse_listen(text: &str, behind_proxy: bool) -> Result<SocketAddr, String> {
-    let address: SocketAddr =
-        text.parse().map_err(|_| format!("{text:?} is not an address with a port, like 127.0.0.1:8080"))?;
+    let address = parse_address(text)?;
     if !address.ip().is_loopback() && !behind_proxy {
         return Err(format!(
             "{address} can be reached from other machines, and the service speaks plain HTTP: put a proxy \
@@ -301,6 +307,15 @@ fn parse_log_file(parser: &mut Parser) -> Option<LogFile> {
 }
 
 fn parse_http(parser: &mut Parser) -> Http {
+    let batch_bytes_max = parser.count("http.batch_bytes_max", 1024, 64 << 20);
+    let bodies_bytes_max = parser.count("http.bodies_bytes_max", 1 << 20, 1 << 40);
+    if bodies_bytes_max < 4 * batch_bytes_max {
+        let why = format!(
+            "{bodies_bytes_max} is too little: one API key may have a quarter of it, and http.batch_bytes_max is \
+             {batch_bytes_max}"
+        );
+        parser.refuse("http.bodies_bytes_max", why);
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Http {
         workers: match parser.count("http.workers", 0, 1024) {
@@ -310,9 +325,10 @@ fn parse_http(parser: &mut Parser) -> Http {
         connections_max: parser.count("http.connections_max", 1, 1_000_000),
         keep_alive: parser.value("http.keep_alive_seconds", parser::seconds(1, 3600)),
         body_bytes_max: parser.count("http.body_bytes_max", 1024, 16 << 20),
-        batch_bytes_max: parser.count("http.batch_bytes_max", 1024, 64 << 20),
+        batch_bytes_max,
+        bodies_bytes_max,
         ids_as_strings: parser.value("http.ids_as_strings", parser::boolean),
-        requests_per_second: parser.rate("http.requests_per_second"),
+        commands_per_second: parser.rate("http.commands_per_second"),
     }
 }
 

@@ -145,7 +145,7 @@ impl Reader {
     async fn page(&mut self, query: &str, cursor: Option<&str>) -> anyhow::Result<Option<String>> {
         let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
         let request = format!(
-            "GET /api/v1/users/{}/operations?{query}{cursor} HTTP/1.1\r\nHost: bench\r\nAuthorization: {}\r\n\r\n",
+            "GET /api/v1/users/{}/operations?{query}{cursor} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\n\r\n",
             long_user(),
             self.authorization
         );

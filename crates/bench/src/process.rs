@@ -82,7 +82,7 @@ impl Served {
 
     fn wait_until_ready(&self, path: &str) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let deadline = Instant::now() + Duration::from_secs(30);
         while Instant::now() < deadline {
             let status = runtime.block_on(async {

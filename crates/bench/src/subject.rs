@@ -130,6 +130,8 @@ fn settings(wish: &Wish<'_>) -> anyhow::Result<Vec<(String, String)>> {
         ("BALANCE_REPORT_FOLDER", folder("reports")),
         ("BALANCE_LOG_FILE__FOLDER", folder("logs")),
         ("BALANCE_LOG", "warn".into()),
+        // What is measured is the service, not its limit.
+        ("BALANCE_HTTP__COMMANDS_PER_SECOND", "0".into()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec();
@@ -164,7 +166,7 @@ impl Caller {
     /// Posts JSON and returns the body of the answer; anything but 200 and 201 is an error.
     pub(crate) fn post(&mut self, path: &str, body: &str) -> anyhow::Result<String> {
         let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: {}\r\n\
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.authorization,
             body.len()

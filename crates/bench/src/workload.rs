@@ -70,7 +70,7 @@ struct Template {
 impl Template {
     /// `U` × 12 marks a user id with a leading 1, `S` × 16 a serial number with a leading 1.
     fn new(method: &str, path: &str, has_key: bool, body: Option<&str>, authorization: Option<&str>) -> Self {
-        let mut text = format!("{method} {path} HTTP/1.1\r\nHost: bench\r\n");
+        let mut text = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
         if let Some(authorization) = authorization {
             text.push_str("Authorization: ");
             text.push_str(authorization);

@@ -112,6 +112,14 @@ impl fmt::Debug for ApiKeyId {
     }
 }
 
+/// Id and secret of a token `bal_<id>_<secret>`: 12 and 64 lower-case hexadecimal digits. Nothing for any other text, before
+/// a byte of it is hashed: how long a token is decides its sender.
+pub fn split_token(token: &str) -> Option<(&str, &str)> {
+    let (id, secret) = token.strip_prefix("bal_")?.split_once('_')?;
+    let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    (id.len() == 12 && secret.len() == 64 && is_hex(id) && is_hex(secret)).then_some((id, secret))
+}
+
 /// What is kept of a secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SecretHash(pub [u8; 32]);

@@ -30,7 +30,7 @@ mod revenue;
 mod text;
 mod time;
 
-pub use access::{ApiKey, ApiKeyId, Scope, SecretHash};
+pub use access::{ApiKey, ApiKeyId, Scope, SecretHash, split_token};
 pub use account::{Account, AccountAsOf, AccountStatus};
 pub use actor::Actor;
 pub use amount::{Amount, BALANCE_MAX};

@@ -8,7 +8,7 @@ mod figures;
 mod repo;
 mod report;
 
-pub use access::ApiKeyRepo;
+pub use access::{ApiKeyRepo, ApiKeys};
 pub use clock::{Clock, ClockUnsafe};
 pub use error::{Cause, RepoError};
 pub use figures::{

@@ -1,16 +1,24 @@
 //! Who may do what. Keys are looked up in a snapshot in memory, so that a request costs no query; the app
-//! refreshes it every other second, which is how fast a revoked key dies.
+//! refreshes it every other second, which is how fast a revoked key dies. A snapshot that is too old lets nobody in.
 
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, OnceLock, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use actix_web::http::{
+    Uri,
+    header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, ORIGIN},
+};
 use balance_domain::{
-    ApiKey, ApiKeyId, Scope, SecretHash,
+    ApiKey, ApiKeyId, Scope, SecretHash, Timestamp,
     ports::{ApiKeyRepo, Clock, RepoError},
+    split_token,
 };
 use subtle::ConstantTimeEq;
 
@@ -22,17 +30,24 @@ use crate::{
 /// The header that can carry a key instead of `Authorization`.
 pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Seconds to wait for the first look at the keys.
+/// Seconds to wait for a look at the keys.
 const UNKNOWN_RETRY_SECONDS: u32 = 1;
 
-/// Which requests have access.
+/// Keys that could not be read for so long are not trusted any more: a revoked one may be among them.
+const AGE_MAX: Duration = Duration::from_secs(30);
+
+/// What a batch can contain.
+const COMMAND_SCOPES: [Scope; 5] =
+    [Scope::Deposit, Scope::Withdraw, Scope::Transfer, Scope::Reserve, Scope::Refund];
+
+/// How requests are let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessMode {
-    /// The keys could not be read yet: no request has access.
+    /// The keys could not be read, or not for too long: nobody is let in.
     Unknown,
-    /// No key was ever created: every request has access. For loopback only; the app ensures that.
+    /// No key was ever made: everybody on this machine is let in. The app sees to it that nobody else is there.
     Open,
-    /// Keys exist, live or not: only a live one gives access.
+    /// Keys exist, live or not, or existed: only who has a live one is let in.
     Keys,
 }
 
@@ -52,95 +67,221 @@ pub enum Denied {
 pub struct Access {
     repo: Arc<dyn ApiKeyRepo>,
     clock: Arc<dyn Clock>,
-    snapshot: Arc<RwLock<Option<Arc<Snapshot>>>>,
-    rate_limit: Arc<OnceLock<RateLimit>>,
+    state: Arc<State>,
 }
 
-type Snapshot = HashMap<String, Arc<ApiKey>>;
+#[derive(Default)]
+struct State {
+    snapshot: RwLock<Option<Arc<Snapshot>>>,
+    /// As the snapshot has it; looked at for every request.
+    is_open: AtomicBool,
+    /// A process that has seen a key never opens again.
+    has_seen_keys: AtomicBool,
+    /// The quota of each caller.
+    rate_limit: OnceLock<RateLimit>,
+    /// What the log has been told of rows that cannot be read.
+    faults: Mutex<Vec<String>>,
+}
+
+/// The keys, by id.
+pub(crate) struct Snapshot {
+    keys: HashMap<String, Arc<ApiKey>>,
+    read_at: Instant,
+    is_open: bool,
+}
 
 impl Access {
-    /// Access by the keys of `repo`; no request has access before the first [`Access::refresh`].
+    /// Access by the keys of `repo`; lets nobody in before the first [`Access::refresh`].
     pub fn new(repo: Arc<dyn ApiKeyRepo>, clock: Arc<dyn Clock>) -> Self {
-        Self { repo, clock, snapshot: Arc::default(), rate_limit: Arc::default() }
+        Self { repo, clock, state: Arc::default() }
     }
 
-    /// Reads the keys again. On an error the earlier ones stay in force.
+    /// Reads the keys anew. On an error the earlier ones stay in force, until they are too old.
     pub async fn refresh(&self) -> Result<(), RepoError> {
-        let keys = self.repo.api_keys().await?;
-        let snapshot = keys.into_iter().map(|key| (key.id.as_str().to_owned(), Arc::new(key))).collect();
-        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(snapshot));
+        // Whatever is changed while the keys are read may be missed: they are of the moment before.
+        let read_at = Instant::now();
+        let read = self.repo.api_keys().await?;
+        self.log_faults(read.faults);
+        let has_seen_keys =
+            self.state.has_seen_keys.fetch_or(read.had_keys, Ordering::Relaxed) || read.had_keys;
+        if has_seen_keys && !read.had_keys && self.current().is_some_and(|before| !before.keys.is_empty()) {
+            tracing::error!(
+                "every API key is gone from the store; nobody is let in until there is one again"
+            );
+        }
+        let keys = read.keys.into_iter().map(|key| (key.id.as_str().to_owned(), Arc::new(key))).collect();
+        let snapshot = Snapshot { keys, read_at, is_open: !has_seen_keys };
+        *self.state.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(snapshot));
+        self.state.is_open.store(!has_seen_keys, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Which requests have access at present.
-    pub fn mode(&self) -> AccessMode {
-        match self.current() {
-            None => AccessMode::Unknown,
-            Some(keys) if keys.is_empty() => AccessMode::Open,
-            Some(_) => AccessMode::Keys,
+    /// Rows that cannot be read are told once, not every other second.
+    fn log_faults(&self, faults: Vec<String>) {
+        let mut told = self.state.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        for fault in faults.iter().filter(|fault| !told.contains(fault)) {
+            tracing::warn!(fault, "a part of an API key is ignored");
         }
+        *told = faults;
+    }
+
+    /// How requests are let in at present.
+    pub fn mode(&self) -> AccessMode {
+        match self.known() {
+            Err(_) => AccessMode::Unknown,
+            Ok(snapshot) if snapshot.is_open => AccessMode::Open,
+            Ok(_) => AccessMode::Keys,
+        }
+    }
+
+    /// How long ago the keys were read that are in force; `None` before the first time.
+    pub fn age(&self) -> Option<Duration> {
+        self.current().map(|snapshot| snapshot.read_at.elapsed())
     }
 
     fn current(&self) -> Option<Arc<Snapshot>> {
-        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The keys as they were last read; until they are, no request has access.
+    /// The keys as they were last read, unless that is too long ago: then nobody can be let in.
     pub(crate) fn known(&self) -> Result<Arc<Snapshot>, Problem> {
-        self.current().ok_or_else(|| Problem::retry(Code::Unavailable, UNKNOWN_RETRY_SECONDS))
+        let fresh = self.current().filter(|snapshot| snapshot.read_at.elapsed() <= AGE_MAX);
+        fresh.ok_or_else(|| Problem::retry(Code::Unavailable, UNKNOWN_RETRY_SECONDS))
     }
 
-    /// The live key that the headers carry; `None` while access is open.
-    pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Result<Option<Arc<ApiKey>>, Problem> {
-        let keys = self.known()?;
-        if keys.is_empty() {
+    /// While nobody needs a key: whether the request was meant for this machine, as its sender names it. A page of a
+    /// stranger, in a browser on this machine, can give its own name to a loopback address, and send requests there.
+    pub(crate) fn check_place(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        if !self.state.is_open.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let refused = |what: &str| {
+            let detail =
+                format!("{what} names another place, and without an API key only this machine is served");
+            Err(Problem::with_detail(Code::HostNotAllowed, detail))
+        };
+        let text = |name| headers.get(name).map_or(Some(""), |value| value.to_str().ok());
+        if !text(HOST).is_some_and(is_this_machine)
+            || uri.authority().is_some_and(|at| !is_this_machine(at.as_str()))
+        {
+            return refused("Host");
+        }
+        let is_foreign =
+            |origin: &str| !origin.split_once("://").is_some_and(|(_, place)| is_this_machine(place));
+        if headers.contains_key(ORIGIN) && text(ORIGIN).is_none_or(is_foreign) {
+            return refused("Origin");
+        }
+        Ok(())
+    }
+
+    /// The live key that the headers carry; `None` while access is open. `may_fail` is asked before anything is computed
+    /// for who cannot be let in, and otherwise before such a caller is refused; once for each of them.
+    pub(crate) fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        may_fail: impl FnOnce() -> Result<(), Problem>,
+    ) -> Result<Option<Arc<ApiKey>>, Problem> {
+        let snapshot = self.known()?;
+        if snapshot.is_open {
             return Ok(None);
         }
-        let live = presented(headers).and_then(|(id, secret)| self.live(&keys, id, secret));
-        live.map(Some).ok_or_else(|| Problem::new(Code::Unauthenticated))
+        let refused = || Problem::new(Code::Unauthenticated);
+        let Some((id, secret)) = presented(headers).and_then(split_token) else {
+            may_fail()?;
+            return Err(refused());
+        };
+        let Some(key) = snapshot.keys.get(id) else {
+            may_fail()?;
+            // An unknown id costs the same work as a wrong secret.
+            std::hint::black_box(SecretHash::of(secret).0.ct_eq(&[0; 32]));
+            return Err(refused());
+        };
+        if !bool::from(SecretHash::of(secret).0.ct_eq(&key.secret_hash.0)) {
+            may_fail()?;
+            return Err(refused());
+        }
+        match self.liveness(&snapshot, key) {
+            Ok(()) => Ok(Some(Arc::clone(key))),
+            Err(problem) => {
+                may_fail()?;
+                Err(problem)
+            }
+        }
     }
 
     /// The live key of a token, counted against its quota; `None` while access is open. For pages, which carry the
     /// token otherwise than the API does.
     pub fn admit(&self, token: Option<&str>, peer: Option<IpAddr>) -> Result<Option<Arc<ApiKey>>, Denied> {
-        let keys = self.current().ok_or(Denied::Unknown)?;
-        let key = if keys.is_empty() {
+        let snapshot = self.known().map_err(|_| Denied::Unknown)?;
+        let key = if snapshot.is_open {
             None
         } else {
-            let live = token.and_then(parts).and_then(|(id, secret)| self.live(&keys, id, secret));
-            Some(live.ok_or(Denied::Unauthenticated)?)
+            let key = token.and_then(split_token).and_then(|(id, secret)| {
+                let key = snapshot.keys.get(id)?;
+                let is_secret = bool::from(SecretHash::of(secret).0.ct_eq(&key.secret_hash.0));
+                (is_secret && self.liveness(&snapshot, key).is_ok()).then(|| Arc::clone(key))
+            });
+            Some(key.ok_or(Denied::Unauthenticated)?)
         };
-        self.wait_seconds(key.as_deref(), peer).map_or(Ok(key), |seconds| Err(Denied::RateLimited(seconds)))
+        let late = |problem: Problem| Denied::RateLimited(problem.retry_after_seconds().unwrap_or(1));
+        self.count(key.as_deref(), peer, 1).map_err(late)?;
+        Ok(key)
     }
 
     /// What the key of this id is called, alive or not.
     pub fn key_name(&self, id: ApiKeyId) -> Option<String> {
-        self.current()?.get(id.as_str()).map(|key| key.name.clone())
+        self.current()?.keys.get(id.as_str()).map(|key| key.name.clone())
     }
 
     /// Sets the quota of each caller, once.
-    pub(crate) fn limit_to(&self, requests_per_second: u32) {
-        let _ = self.rate_limit.set(RateLimit::new(requests_per_second));
+    pub(crate) fn limit_to(&self, commands_per_second: u32) {
+        let _ = self.state.rate_limit.set(RateLimit::new(commands_per_second));
     }
 
-    /// Counts a request against the quota of its caller; how long to wait if that is used up.
-    pub(crate) fn wait_seconds(&self, key: Option<&ApiKey>, peer: Option<IpAddr>) -> Option<u32> {
-        self.rate_limit.get().and_then(|limit| limit.wait_seconds(limits::Caller::of(key, peer)))
+    /// Counts commands against the quota of their caller.
+    pub(crate) fn count(
+        &self,
+        key: Option<&ApiKey>,
+        peer: Option<IpAddr>,
+        commands: usize,
+    ) -> Result<(), Problem> {
+        self.state
+            .rate_limit
+            .get()
+            .map_or(Ok(()), |limit| limit.check(limits::Caller::of(key, peer), commands))
     }
 
-    /// The key with this id and secret, if it and the key that it was made from are alive.
-    fn live(&self, keys: &Snapshot, id: &str, secret: &str) -> Option<Arc<ApiKey>> {
-        let known = keys.get(id);
-        // An unknown id costs the same work as a wrong secret.
-        let expected = known.map_or([0; 32], |key| key.secret_hash.0);
-        let is_secret = bool::from(SecretHash::of(secret).0.ct_eq(&expected));
+    /// A key dies with the one that it was made from. Its sender, who has the secret, may know what became of it.
+    fn liveness(&self, snapshot: &Snapshot, key: &ApiKey) -> Result<(), Problem> {
         let now = self.clock.now();
-        let key = known.filter(|key| is_secret && key.is_live(now))?;
-        let is_orphan = key
-            .parent_id
-            .is_some_and(|parent| keys.get(parent.as_str()).is_none_or(|parent| !parent.is_live(now)));
-        (!is_orphan).then(|| Arc::clone(key))
+        liveness(key, now)?;
+        let Some(parent) = key.parent_id else { return Ok(()) };
+        match snapshot.keys.get(parent.as_str()) {
+            Some(parent) => liveness(parent, now),
+            None => Err(Problem::new(Code::KeyRevoked)),
+        }
     }
+
+    /// Whether the key would still be let in, for requests that took their time.
+    pub(crate) fn check_again(&self, key: &ApiKey) -> Result<(), Problem> {
+        let snapshot = self.known()?;
+        let known = snapshot.keys.get(key.id.as_str()).filter(|known| known.secret_hash == key.secret_hash);
+        let known = known.ok_or_else(|| Problem::new(Code::Unauthenticated))?;
+        self.liveness(&snapshot, known)?;
+        if known.scopes == key.scopes { Ok(()) } else { Err(Problem::new(Code::Forbidden)) }
+    }
+}
+
+/// Who has the secret may know what became of the key.
+fn liveness(key: &ApiKey, now: Timestamp) -> Result<(), Problem> {
+    if let Some(at) = key.revoked_at {
+        return Err(Problem::with_detail(Code::KeyRevoked, format!("the key was revoked at {at}")));
+    }
+    if key.is_live(now) {
+        return Ok(());
+    }
+    let at = key.expires_at.unwrap_or(now);
+    Err(Problem::with_detail(Code::KeyExpired, format!("the key expired at {at}")))
 }
 
 /// Refuses a key that lacks the scope.
@@ -153,22 +294,59 @@ pub(crate) fn authorise(key: Option<&ApiKey>, scope: Scope) -> Result<(), Proble
     }
 }
 
-/// Id and secret of `bal_<id>_<secret>`, from `Authorization: Bearer` or `X-Api-Key`.
-fn presented(headers: &HeaderMap) -> Option<(&str, &str)> {
-    let key = match headers.get(AUTHORIZATION) {
-        Some(value) => {
-            let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
-            if !scheme.eq_ignore_ascii_case("bearer") {
-                return None;
-            }
-            key.trim_start()
-        }
-        None => headers.get(X_API_KEY)?.to_str().ok()?,
-    };
-    parts(key)
+/// Refuses a key that no command could be sent with.
+pub(crate) fn authorise_any_command(key: Option<&ApiKey>) -> Result<(), Problem> {
+    if key.is_some_and(|key| !COMMAND_SCOPES.iter().any(|scope| key.allows(*scope))) {
+        let names = COMMAND_SCOPES.map(Scope::as_str).join(", ");
+        return Err(Problem::with_detail(Code::Forbidden, format!("the key has none of the scopes {names}")));
+    }
+    Ok(())
 }
 
-/// Id and secret of a token.
-fn parts(token: &str) -> Option<(&str, &str)> {
-    token.strip_prefix("bal_")?.split_once('_')
+/// The id of the key that the headers carry, for the log: real or not, but an id by its looks.
+pub(crate) fn presented_id(headers: &HeaderMap) -> Option<&str> {
+    presented(headers).and_then(split_token).map(|(id, _)| id)
+}
+
+/// The token of `Authorization: Bearer` or `X-Api-Key`.
+fn presented(headers: &HeaderMap) -> Option<&str> {
+    match headers.get(AUTHORIZATION) {
+        Some(value) => {
+            let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| key.trim_start())
+        }
+        None => headers.get(X_API_KEY)?.to_str().ok(),
+    }
+}
+
+/// `localhost` or a loopback address, with or without a port.
+fn is_this_machine(place: &str) -> bool {
+    let host = match place.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => place.split(':').next().unwrap_or_default(),
+    };
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_localhost_or_loopback() {
+        for place in ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.9.9.9:1", "[::1]", "[::1]:8080"] {
+            assert!(is_this_machine(place), "{place}");
+        }
+        for place in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1:8080",
+            "[::2]",
+            "null",
+        ] {
+            assert!(!is_this_machine(place), "{place}");
+        }
+    }
 }

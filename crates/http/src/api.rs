@@ -4,7 +4,16 @@ use std::{fmt, sync::Arc};
 
 use balance_domain::{Ledger, Reports, Ttl, ports::ServiceRepo};
 
-use crate::{access::Access, drain::Drain};
+use crate::{
+    access::Access,
+    bodies::Bodies,
+    drain::Drain,
+    fairness::{Fairness, QueueSettings},
+    limits::RateLimit,
+    readiness::Readiness,
+    refusals::Refusals,
+    report_turns::ReportTurns,
+};
 
 /// Everything behind the HTTP contract.
 #[derive(Clone)]
@@ -17,6 +26,8 @@ pub struct Api {
     pub reports: Reports,
     /// Who may do what.
     pub access: Access,
+    /// Refused requests that the log has no line for yet.
+    pub refusals: Refusals,
     /// What an operator may choose.
     pub settings: HttpSettings,
 }
@@ -34,9 +45,15 @@ pub struct HttpSettings {
     pub batch_bytes_max: usize,
     /// Answer ids as strings of digits, for callers whose numbers are exact up to 2^53 only.
     pub ids_as_strings: bool,
-    /// Requests per second and API key, or per peer address while there are no keys; 0 means no limit. As many
-    /// may come at once.
-    pub rate_limit_per_second: u32,
+    /// Request bodies that are being read, all together, in bytes; one caller may have a quarter of it.
+    pub bodies_bytes_max: usize,
+    /// Commands per second and API key, or per peer address while there are no keys; everything but a batch counts as one.
+    /// 0 means no limit. As many may come at once.
+    pub commands_per_second: u32,
+    /// Commands that may be submitted at once, and those that may wait for that.
+    pub queue: QueueSettings,
+    /// Whether a proxy stands in front, whose `X-Forwarded-For` says who is at the other end.
+    pub behind_proxy: bool,
 }
 
 impl HttpSettings {
@@ -48,7 +65,14 @@ impl HttpSettings {
             body_bytes_max: 64 * 1024,
             batch_bytes_max: 1024 * 1024,
             ids_as_strings: false,
-            rate_limit_per_second: 0,
+            bodies_bytes_max: 64 * 1024 * 1024,
+            commands_per_second: 0,
+            queue: QueueSettings {
+                submitted_max: 4_000,
+                waiting_max: 20_000,
+                age_max: std::time::Duration::from_secs(2),
+            },
+            behind_proxy: false,
         }
     }
 }
@@ -95,6 +119,11 @@ impl Currency {
 /// What every worker shares.
 pub(crate) struct Shared {
     pub(crate) api: Api,
+    pub(crate) failures: RateLimit,
+    pub(crate) bodies: Bodies,
+    pub(crate) fairness: Fairness,
+    pub(crate) report_turns: ReportTurns,
+    pub(crate) readiness: Readiness,
     pub(crate) body_timeout: std::time::Duration,
     pub(crate) drain: Drain,
 }

@@ -194,6 +194,11 @@ impl Problem {
         self.0.executed
     }
 
+    /// Seconds to wait before the next attempt.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
+        self.0.retry_after_seconds
+    }
+
     /// What is underneath, for the log.
     pub(crate) fn cause(&self) -> Option<&Cause> {
         self.0.cause.as_ref()
@@ -229,7 +234,7 @@ impl Problem {
         if let Some(seconds) = details.retry_after_seconds {
             answer.insert_header((header::RETRY_AFTER, seconds));
         }
-        if details.code == Code::Unauthenticated {
+        if details.code.status() == 401 {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"balance\""));
         }
         if details.code == Code::RequestTimeout {
@@ -286,7 +291,7 @@ impl From<Rejection> for Problem {
 const UNAVAILABLE_RETRY_SECONDS: u32 = 2;
 
 /// Seconds to wait under load: one to three, so that callers do not come back all at once.
-fn overloaded_retry_seconds() -> u32 {
+pub(crate) fn overloaded_retry_seconds() -> u32 {
     1 + u32::from(uuid::Uuid::now_v7().as_bytes()[15] % 3)
 }
 

@@ -1,13 +1,15 @@
 //! The process around the contract: workers, connections, timeouts.
 
-use std::{io, net::TcpListener, sync::Arc, time::Duration};
+use std::{io, net::TcpListener, rc::Rc, sync::Arc, time::Duration};
 
+use actix_http::Request;
+use actix_service::IntoServiceFactory;
 #[cfg(feature = "otel")]
 use actix_web::middleware::Condition;
 use actix_web::{
     App, Error,
     body::BoxBody,
-    dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse},
+    dev::{AppConfig, Server, Service, ServiceFactory, ServiceRequest, ServiceResponse},
     middleware::{Next, from_fn},
     web::{Data, ServiceConfig},
 };
@@ -17,11 +19,17 @@ use paperclip::actix::OpenApiExt;
 use crate::spans;
 use crate::{
     api::{Api, Shared},
+    bodies::Bodies,
     connection::{self, Timeouts, Turned},
     docs,
     drain::Drain,
+    fairness::Fairness,
     figures::describe,
-    landing, routes, swagger,
+    landing,
+    limits::RateLimit,
+    readiness::Readiness,
+    report_turns::ReportTurns,
+    routes, swagger,
     trace::{Worker, trace},
 };
 
@@ -30,6 +38,8 @@ pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Mounts pages of another adapter beside the contract: the console.
 pub type Pages = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
+/// Connections of operators and orchestrators at once.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
 
 /// How to serve.
 #[derive(Clone)]
@@ -54,7 +64,9 @@ pub struct ServerOptions {
     /// The text of `/metrics`, if there is to be such a page.
     pub metrics: Option<MetricsText>,
     /// The console, if there is to be one; `/` leads a browser there.
-    pub pages: Option<Pages>,
+    pub console: Option<Pages>,
+    /// Whether the listener of the API also serves what needs no key: health, metrics, the document, the pages about it.
+    pub has_pages: bool,
     /// Whether each request has a span, made with the global tracer provider and propagator of OpenTelemetry.
     #[cfg(feature = "otel")]
     pub spans: bool,
@@ -72,26 +84,79 @@ impl Default for ServerOptions {
             shutdown_timeout: Duration::from_secs(5),
             drain: Drain::default(),
             metrics: None,
-            pages: None,
+            console: None,
+            has_pages: true,
             #[cfg(feature = "otel")]
             spans: false,
         }
     }
 }
 
-/// A server on this listener. It runs while it is awaited, takes no signals, and stops through its handle.
-pub fn server(api: Api, listener: TcpListener, options: ServerOptions) -> io::Result<Server> {
+/// A server of the API on this listener. It runs while it is awaited, takes no signals, and stops through its handle.
+pub fn server(api: Api, listener: TcpListener, options: &ServerOptions) -> io::Result<Server> {
     describe();
     connection::describe();
-    let workers = options.workers.max(1);
-    let shared = shared(api, options.body_timeout, options.drain);
-    let (metrics, pages) = (options.metrics, options.pages);
+    let (workers, connections_max) = (options.workers.max(1), options.connections_max);
+    #[cfg(feature = "otel")]
+    let has_spans = options.spans;
+    let shared = shared(api, options.body_timeout, options.drain.clone());
+    let ids_as_strings = shared.api.settings.ids_as_strings;
+    let pages = options.has_pages.then(|| options.metrics.clone());
+    let console = options.console.clone();
     let app = move || {
-        let app = app(shared.clone(), metrics.clone(), pages.as_ref());
+        let (pages, console) = (pages.clone(), console.clone());
+        let app = app(shared.clone(), move |app| {
+            if let Some(metrics) = pages {
+                mount_pages(app, metrics, ids_as_strings);
+            }
+            landing::mount(app, console.is_some());
+            if let Some(console) = console {
+                console(app);
+            }
+        });
         #[cfg(feature = "otel")]
-        let app = app.wrap(Condition::new(options.spans, from_fn(spans::observe)));
+        let app = app.wrap(Condition::new(has_spans, from_fn(spans::observe)));
         app
     };
+    run(app, listener, options, workers, connections_max)
+}
+
+/// A server of what operators and orchestrators ask, and of nothing else, on a listener of its own: health can be asked for
+/// when the API has no connection to spare.
+pub fn admin_server(api: Api, listener: TcpListener, options: &ServerOptions) -> io::Result<Server> {
+    let shared = shared(api, options.body_timeout, options.drain.clone());
+    let (metrics, ids_as_strings) = (options.metrics.clone(), shared.api.settings.ids_as_strings);
+    let app = move || {
+        let worker = Rc::new(Worker::new(shared.clone()).for_operators());
+        App::new()
+            .app_data(shared.clone())
+            .configure(|app| mount_pages(app, metrics.clone(), ids_as_strings))
+            .wrap(from_fn(move |request: ServiceRequest, next: Next<_>| {
+                trace(Rc::clone(&worker), request, next)
+            }))
+    };
+    run(app, listener, options, 1, ADMIN_CONNECTIONS_MAX)
+}
+
+fn run<I, S>(
+    app: impl Fn() -> I + Clone + Send + 'static,
+    listener: TcpListener,
+    options: &ServerOptions,
+    workers: usize,
+    connections_max: usize,
+) -> io::Result<Server>
+where
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<
+            Request,
+            Config = AppConfig,
+            Response = ServiceResponse<Turned<BoxBody>>,
+            Error = Error,
+            InitError = (),
+        > + 'static,
+    S::Service: 'static,
+    <S::Service as Service<Request>>::Future: 'static,
+{
     let timeouts = Timeouts {
         head: options.head_timeout,
         body: options.body_timeout,
@@ -101,7 +166,7 @@ pub fn server(api: Api, listener: TcpListener, options: ServerOptions) -> io::Re
     let address = listener.local_addr()?;
     let builder = Server::build()
         .workers(workers)
-        .max_concurrent_connections((options.connections_max / workers).max(1))
+        .max_concurrent_connections((connections_max / workers).max(1))
         .shutdown_timeout(options.shutdown_timeout.as_secs())
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
@@ -118,15 +183,32 @@ pub fn server(api: Api, listener: TcpListener, options: ServerOptions) -> io::Re
 
 /// What the workers share.
 pub(crate) fn shared(api: Api, body_timeout: Duration, drain: Drain) -> Data<Shared> {
-    api.access.limit_to(api.settings.rate_limit_per_second);
-    Data::new(Shared { api, body_timeout, drain })
+    api.access.limit_to(api.settings.commands_per_second);
+    let bodies = Bodies::new(api.settings.bodies_bytes_max);
+    let fairness = Fairness::new(api.settings.queue);
+    Data::new(Shared {
+        api,
+        failures: RateLimit::of_failures(),
+        bodies,
+        fairness,
+        report_turns: ReportTurns::default(),
+        readiness: Readiness::default(),
+        drain,
+        body_timeout,
+    })
 }
 
-/// Everything that one worker serves.
-pub(crate) fn app(
+/// What needs no key: health, metrics, the document, the pages.
+pub(crate) fn mount_pages(app: &mut ServiceConfig, metrics: Option<MetricsText>, ids_as_strings: bool) {
+    routes::mount_health(app, metrics);
+    swagger::mount(app, ids_as_strings);
+    docs::mount(app);
+}
+
+/// The API as one worker serves it, and `pages` beside it.
+pub(crate) fn app<P: FnOnce(&mut ServiceConfig)>(
     shared: Data<Shared>,
-    metrics: Option<MetricsText>,
-    pages: Option<&Pages>,
+    pages: P,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -134,23 +216,14 @@ pub(crate) fn app(
         Response = ServiceResponse<Turned<BoxBody>>,
         Error = Error,
         InitError = (),
-    > + use<>,
+    > + use<P>,
 > {
-    let worker = Worker::new(shared.drain.clone());
-    let ids_as_strings = shared.api.settings.ids_as_strings;
+    let worker = Rc::new(Worker::new(shared.clone()));
     App::new()
         .app_data(shared)
         .wrap_api()
         .configure(routes::mount)
         .build()
-        .configure(|app| routes::mount_health(app, metrics))
-        .configure(|app| swagger::mount(app, ids_as_strings))
-        .configure(docs::mount)
-        .configure(|app| landing::mount(app, pages.is_some()))
-        .configure(|app| {
-            if let Some(pages) = pages {
-                pages(app);
-            }
-        })
-        .wrap(from_fn(move |request: ServiceRequest, next: Next<_>| trace(worker.clone(), request, next)))
+        .configure(pages)
+        .wrap(from_fn(move |request: ServiceRequest, next: Next<_>| trace(Rc::clone(&worker), request, next)))
 }

@@ -14,4 +14,4 @@ mod money;
 mod paging;
 mod reports;
 mod sockets;
-mod world;
+pub(crate) mod world;

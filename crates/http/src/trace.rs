@@ -22,42 +22,55 @@ use actix_web::{
         },
     },
     middleware::Next,
-    web::Bytes,
+    web::{Bytes, Data},
 };
 use balance_domain::ApiKey;
 use futures::FutureExt;
 
 use crate::{
+    api::Shared,
     connection::{Gate, Turned},
-    context::{Context, X_REQUEST_ID},
-    drain::Drain,
+    context::{Context, X_REQUEST_ID, peer_of},
     figures::{CONSOLE, Figures, UNMATCHED, method_name, other_route},
     mailbox::Mailbox,
-    problem::Problem,
+    problem::{Code, Problem},
+    refusals::{Kind, Refusals},
 };
 
 /// How much of a path is logged that nothing is served for, in bytes.
 const PATH_BYTES_MAX: usize = 200;
 
 /// What one worker keeps from request to request.
-#[derive(Clone)]
 pub(crate) struct Worker {
     mailbox: Mailbox,
-    figures: Rc<Figures>,
-    drain: Drain,
+    figures: Figures,
+    shared: Data<Shared>,
+    is_for_operators: bool,
 }
 
 /// Runs a request inside its context.
 pub(crate) async fn trace(
-    worker: Worker,
+    worker: Rc<Worker>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<Turned<BoxBody>>, Error> {
     let started = Instant::now();
     // Until the answer has been made, or this request given up.
     let turn = request.conn_data::<Rc<Gate>>().map(Gate::begin);
-    let context = Rc::new(Context::of(request.headers()));
+    let api = &worker.shared.api;
+    let socket = request.peer_addr().map(|address| address.ip());
+    let peer = peer_of(socket, request.headers(), api.settings.behind_proxy);
+    let context = Rc::new(Context::of(request.headers(), peer));
     request.extensions_mut().insert(Rc::clone(&context));
+    if !worker.is_for_operators
+        && let Err(problem) = api.access.check_place(request.uri(), request.headers())
+    {
+        let mut response = complete(request.error_response(problem), &context, &api.refusals);
+        set_headers(response.headers_mut(), &context);
+        let request = response.request();
+        worker.record((request.method(), request.uri()), response.status(), &context, started);
+        return Ok(response.map_body(|_, body| Turned::new(body, turn)));
+    }
     // The router needs the request for itself alone; what is kept here are two small copies.
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let is_head = method == Method::HEAD;
@@ -77,14 +90,14 @@ pub(crate) async fn trace(
             let mut response = if response.status().as_u16() < 400 || is_page {
                 response.map_into_boxed_body()
             } else {
-                complete(response.map_into_boxed_body(), &context)
+                complete(response.map_into_boxed_body(), &context, &api.refusals)
             };
             if let Some(key) = response.request().extensions().get::<Arc<ApiKey>>() {
                 // A page let its caller in by itself.
                 let _ = context.key.set(Arc::clone(key));
             }
             set_headers(response.headers_mut(), &context);
-            if worker.drain.has_begun() {
+            if worker.shared.drain.has_begun() {
                 response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
             }
             worker.record((&method, &uri), response.status(), &context, started);
@@ -96,17 +109,22 @@ pub(crate) async fn trace(
         Ok(Err(error)) => Problem::of_status(error.as_response_error().status_code()),
         Err(_) => Problem::panicked(),
     };
-    context.code.set(Some(problem.code().as_str()));
+    context.code.set(Some(problem.code()));
     worker.record((&method, &uri), problem.status_code(), &context, started);
     Err(Unanswered { problem, path: uri.path().to_owned(), context }.into())
 }
 
 impl Worker {
-    pub(crate) fn new(drain: Drain) -> Self {
-        Self { mailbox: Mailbox::default(), figures: Rc::default(), drain }
+    pub(crate) fn new(shared: Data<Shared>) -> Self {
+        Self { mailbox: Mailbox::default(), figures: Figures::default(), shared, is_for_operators: false }
     }
 
-    /// One log event and two metrics.
+    /// Where others may reach the listener, since nothing of the API is there.
+    pub(crate) fn for_operators(self) -> Self {
+        Self { is_for_operators: true, ..self }
+    }
+
+    /// One log event, unless there are too many of its kind, and two metrics.
     fn record(
         &self,
         (method, uri): (&Method, &Uri),
@@ -119,6 +137,18 @@ impl Worker {
         let operation = context.operation.get();
         let route = operation.map_or_else(|| other_route(uri.path()), |operation| operation.path);
         self.figures.count(method, route, status, elapsed);
+        let code = context.code.get();
+        let kind = match code {
+            // A defect of ours has a line each time.
+            Some(Code::Internal) => None,
+            Some(code) => Some(Kind::Refused(code)),
+            None if operation.is_none() && context.key.get().is_none() => Some(Kind::Public),
+            None => None,
+        };
+        if kind.is_some_and(|kind| !self.shared.api.refusals.has_line(kind)) {
+            return;
+        }
+        let key_id = context.key.get().map(|key| key.id.as_str());
         // The level of an event is fixed where it is written.
         macro_rules! log {
             ($level:ident) => {
@@ -129,11 +159,12 @@ impl Worker {
                     route,
                     path = (route == UNMATCHED).then(|| shortened(uri.path())),
                     status = status.as_u16(),
-                    code = context.code.get(),
+                    code = code.map(Code::as_str),
                     duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
                     user_id = context.user_id.get().map(balance_domain::UserId::get),
                     operation_seq = context.operation_seq.get(),
-                    key_id = context.key.get().map(|key| key.id.as_str()),
+                    key_id = key_id.or(context.refused_key_id.get().map(String::as_str)),
+                    peer = code.and(context.peer).map(tracing::field::display),
                     "request"
                 )
             };
@@ -197,13 +228,13 @@ impl ResponseError for Unanswered {
 }
 
 /// Gives a refusal or failure its body, whoever made it.
-fn complete(response: ServiceResponse, context: &Context) -> ServiceResponse {
+fn complete(response: ServiceResponse, context: &Context, refusals: &Refusals) -> ServiceResponse {
     let (request, response) = response.into_parts();
     let own = response.error().and_then(Error::as_error::<Problem>);
     let by_status = Problem::of_status(response.status());
     let problem = own.unwrap_or(&by_status);
-    context.code.set(Some(problem.code().as_str()));
-    log_cause(problem, context);
+    context.code.set(Some(problem.code()));
+    log_cause(problem, context, refusals);
     let mut answer = problem.answer(request.path(), context);
     if let Some(allow) = response.headers().get(ALLOW) {
         answer.headers_mut().insert(ALLOW, with_head(allow));
@@ -220,17 +251,14 @@ fn with_head(allow: &HeaderValue) -> HeaderValue {
     HeaderValue::from_str(&methods).unwrap_or_else(|_| allow.clone())
 }
 
-/// What a driver said, for the operator.
-pub(crate) fn log_cause(problem: &Problem, context: &Context) {
-    let (code, request_id) = (problem.code().as_str(), context.request_id());
-    match problem.cause() {
-        Some(cause) if problem.code().status() == 500 => {
-            tracing::error!(target: "balance::request", request_id, code, %cause, "a request failed");
-        }
-        Some(cause) => {
-            tracing::warn!(target: "balance::request", request_id, code, %cause, "a request failed");
-        }
-        None => {}
+/// What a driver said, for the operator; of an outage that strikes every request, a few times a second.
+pub(crate) fn log_cause(problem: &Problem, context: &Context, refusals: &Refusals) {
+    let Some(cause) = problem.cause() else { return };
+    let (code, request_id) = (problem.code(), context.request_id());
+    if code.status() == 500 {
+        tracing::error!(target: "balance::request", request_id, code = code.as_str(), %cause, "a request failed");
+    } else if refusals.has_line(Kind::Cause(code)) {
+        tracing::warn!(target: "balance::request", request_id, code = code.as_str(), %cause, "a request failed");
     }
 }
 

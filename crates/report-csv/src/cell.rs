@@ -1,14 +1,14 @@
 //! What stands in one cell: text that no spreadsheet runs as a formula, amounts without floats.
 
-use std::borrow::Cow;
-
 /// Characters that make a spreadsheet take a cell for a formula when they come first, in their full-width
 /// forms too (OWASP "CSV Injection", ASVS 5 1.2.10).
 const FORMULA_STARTS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
-/// The text as it is, or behind a `'` where a spreadsheet would take it for a formula.
-pub(crate) fn text(text: &str) -> Cow<'_, str> {
-    if text.starts_with(FORMULA_STARTS) { format!("'{text}").into() } else { text.into() }
+/// The text in quotes, behind a `'` where a spreadsheet would take it for a formula. Always in quotes: a spreadsheet of another
+/// country takes another character for the separator, and what comes behind that for a cell.
+pub(crate) fn text(text: &str) -> String {
+    let guard = if text.starts_with(FORMULA_STARTS) { "'" } else { "" };
+    format!("\"{guard}{}\"", text.replace('"', "\"\""))
 }
 
 /// Minor units as major units with two decimals: `-5` is `-0.05`.
@@ -43,12 +43,19 @@ mod tests {
     }
 
     #[test]
-    fn only_text_that_starts_like_a_formula_is_changed() {
+    fn text_is_quoted_and_only_what_starts_like_a_formula_is_changed() {
         for start in FORMULA_STARTS {
-            assert_eq!(text(&format!("{start}1")), format!("'{start}1"));
-            assert_eq!(text(&format!("1{start}")), format!("1{start}"));
+            assert_eq!(text(&format!("{start}1")), format!("\"'{start}1\""));
+            assert_eq!(text(&format!("1{start}")), format!("\"1{start}\""));
         }
-        assert_eq!(text(""), "");
-        assert_eq!(text("Такси"), "Такси");
+        for (given, written) in [
+            ("", "\"\""),
+            ("Такси", "\"Такси\""),
+            ("a\"b", "\"a\"\"b\""),
+            ("a,=1", "\"a,=1\""),
+            ("12", "\"12\""),
+        ] {
+            assert_eq!(text(given), written);
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! Replaces a file atomically and durably. Blocking.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use rustix::fs::OFlags;
@@ -15,6 +17,9 @@ const FOLDER_MODE: u32 = 0o700;
 
 /// Links are not followed, and a named pipe is not waited for.
 const AS_IT_IS: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
+
+/// How long another process may publish into the same folder.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
 
 /// The publishing process holds this file's lock, so that temporary files have fixed names and one that a killed
 /// process left is overwritten by the next.
@@ -28,7 +33,7 @@ pub(crate) fn publish(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()>
     if !is_published(&target, bytes)? {
         DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
         let lock = options().create(true).write(true).truncate(false).open(folder.join(LOCK_NAME))?;
-        lock.lock()?;
+        wait_for(&lock)?;
         let draft = Draft::write(folder.join(format!(".{name}.tmp")), bytes)?;
         draft.rename(&target)?;
     }
@@ -52,6 +57,24 @@ fn options() -> OpenOptions {
     let mut options = File::options();
     options.mode(FILE_MODE).custom_flags(AS_IT_IS);
     options
+}
+
+/// Takes the lock unless another process keeps it too long.
+fn wait_for(lock: &File) -> io::Result<()> {
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if Instant::now() >= until => {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "another process keeps the report folder locked",
+                ));
+            }
+            Err(TryLockError::WouldBlock) => sleep(Duration::from_millis(5)),
+        }
+    }
 }
 
 /// A temporary file that is removed unless it is renamed.

@@ -1,13 +1,15 @@
 //! Publishes a month's revenue as a CSV file for accounting.
 //!
 //! One file per month, `revenue-YYYY-MM.csv`, in one folder. A reader of the folder sees the whole file or none:
-//! it is written beside its place, flushed, and then moved there. The same lines give the same bytes, for ever.
+//! it is written beside its place, flushed, and then moved there. The same lines give the same bytes, for ever. A folder that
+//! hangs holds up publishing, for a few seconds each time, and nothing else.
 
 mod cell;
 mod file;
+mod publisher;
 mod spreadsheet;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use balance_domain::{
@@ -17,18 +19,21 @@ use balance_domain::{
 use csv::{QuoteStyle, Terminator, Writer, WriterBuilder};
 use sha2::{Digest, Sha256};
 
+use self::publisher::Publisher;
+
 /// Publishes reports as files in one folder, which is created when it is first needed.
 #[derive(Clone, Debug)]
 pub struct CsvReports {
     folder: PathBuf,
     currency: String,
+    publisher: Arc<Publisher>,
 }
 
 impl CsvReports {
     /// Reports go into `folder`. Nothing is touched before the first report is finished. Files for spreadsheets
     /// name the currency.
     pub fn new(folder: PathBuf, currency: impl Into<String>) -> Self {
-        Self { folder, currency: currency.into() }
+        Self { folder, currency: currency.into(), publisher: Arc::default() }
     }
 }
 
@@ -36,10 +41,11 @@ impl ReportSink for CsvReports {
     fn begin(&self, month: Month) -> Result<Box<dyn ReportDraft>, SinkError> {
         let mut draft = CsvDraft {
             folder: self.folder.clone(),
+            publisher: Arc::clone(&self.publisher),
             file_name: format!("revenue-{month}.csv"),
             rows: WriterBuilder::new()
                 .delimiter(b';')
-                .quote_style(QuoteStyle::Necessary)
+                .quote_style(QuoteStyle::Never)
                 .terminator(Terminator::Any(b'\n'))
                 .from_writer(Vec::new()),
         };
@@ -60,6 +66,7 @@ impl ReportSink for CsvReports {
 /// anyhow. The folder is touched only by `finish`, so dropping a draft leaves nothing behind.
 struct CsvDraft {
     folder: PathBuf,
+    publisher: Arc<Publisher>,
     file_name: String,
     rows: Writer<Vec<u8>>,
 }
@@ -77,17 +84,14 @@ impl ReportDraft for CsvDraft {
     }
 
     async fn finish(self: Box<Self>) -> Result<Published, SinkError> {
-        let Self { folder, file_name, rows } = *self;
+        let Self { folder, publisher, file_name, rows } = *self;
         let bytes = rows.into_inner().map_err(|error| SinkError(error.into_error().into()))?;
-        let publishing = tokio::task::spawn_blocking(move || {
+        let publish = move || {
             file::publish(&folder, &file_name, &bytes)?;
             let sha256 = hex(&Sha256::digest(&bytes));
             Ok(Published { file_name, bytes, sha256 })
-        });
-        match publishing.await {
-            Ok(published) => published.map_err(|error: std::io::Error| SinkError(error.into())),
-            Err(died) => Err(SinkError(died.into())),
-        }
+        };
+        publisher.run(publish).await.map_err(|error| SinkError(error.into()))
     }
 }
 

@@ -5,7 +5,7 @@ use balance_domain::{
     RevenueReport,
     ports::{Spreadsheet, SpreadsheetLanguage},
 };
-use csv::{Error, Terminator, WriterBuilder};
+use csv::{Error, QuoteStyle, Terminator, WriterBuilder};
 
 use crate::cell;
 
@@ -52,36 +52,39 @@ pub(crate) fn write(
     };
     let mut rows = WriterBuilder::new()
         .delimiter(words.separator)
+        .quote_style(QuoteStyle::Never)
         .terminator(Terminator::CRLF)
         .from_writer(BYTE_ORDER_MARK.as_bytes().to_vec());
-    let period = report.month.to_string();
-    let state = if report.is_final { words.is_final } else { words.is_preliminary };
+    let month = report.month.to_string();
+    let period = cell::text(&month);
+    let state = cell::text(if report.is_final { words.is_final } else { words.is_preliminary });
+    let currency = cell::text(currency);
     let amount = |minor: i128| cell::major_units(minor).replace('.', words.point);
-    rows.write_record(words.heads)?;
+    rows.write_record(words.heads.map(cell::text))?;
     for line in &report.lines {
         rows.write_record([
             &period,
-            state,
+            &state,
             &line.service_id.to_string(),
             &cell::text(line.service_name.as_str()),
             &amount(line.captured),
             &amount(line.refunded),
             &amount(line.net()),
-            currency,
+            &currency,
         ])?;
     }
     rows.write_record([
         &period,
-        state,
+        &state,
         "",
-        words.total,
+        &cell::text(words.total),
         &amount(report.captured()),
         &amount(report.refunded()),
         &amount(report.total()),
-        currency,
+        &currency,
     ])?;
     let bytes = rows.into_inner().map_err(|error| Error::from(error.into_error()))?;
-    Ok(Spreadsheet { file_name: format!("revenue-{period}-excel.csv"), bytes })
+    Ok(Spreadsheet { file_name: format!("revenue-{month}-excel.csv"), bytes })
 }
 
 #[cfg(test)]
@@ -109,10 +112,12 @@ mod tests {
     fn a_russian_spreadsheet_opens_it_as_it_is() {
         let file = write(&report(true), "RUB", SpreadsheetLanguage::Russian).unwrap();
         assert_eq!(file.file_name, "revenue-2026-11-excel.csv");
-        let expected = "\u{feff}Период;Состояние;Номер услуги;Услуга;Списано;Возвращено;Итого;Валюта\r\n\
-            2026-11;окончательно;7;\"Доставка; срочная\";450,00;12,05;437,95;RUB\r\n\
-            2026-11;окончательно;8;'=SUM(A1);0,05;0,10;-0,05;RUB\r\n\
-            2026-11;окончательно;;Всего;450,05;12,15;437,90;RUB\r\n";
+        let expected = "\u{feff}'Период';'Состояние';'Номер услуги';'Услуга';'Списано';'Возвращено';'Итого';'Валюта'\r\n\
+            '2026-11';'окончательно';7;'Доставка; срочная';450,00;12,05;437,95;'RUB'\r\n\
+            '2026-11';'окончательно';8;'`=SUM(A1)';0,05;0,10;-0,05;'RUB'\r\n\
+            '2026-11';'окончательно';;'Всего';450,05;12,15;437,90;'RUB'\r\n";
+        // Quotes that need no escaping here.
+        let expected = expected.replace('\'', "\"").replace('`', "'");
         assert_eq!(String::from_utf8(file.bytes).unwrap(), expected);
     }
 
@@ -121,7 +126,7 @@ mod tests {
         let file = write(&report(false), "RUB", SpreadsheetLanguage::English).unwrap();
         let text = String::from_utf8(file.bytes).unwrap();
         let second = text.lines().nth(1).unwrap();
-        assert_eq!(second, "2026-11,preliminary,7,Доставка; срочная,450.00,12.05,437.95,RUB");
-        assert!(text.starts_with("\u{feff}Period,State,"), "{text}");
+        assert_eq!(second, r#""2026-11","preliminary",7,"Доставка; срочная",450.00,12.05,437.95,"RUB""#);
+        assert!(text.starts_with("\u{feff}\"Period\",\"State\","), "{text}");
     }
 }

@@ -54,10 +54,10 @@ async fn a_report_is_a_file_of_its_month_in_a_folder_that_is_made() {
     let lines = [line("Доставка", 12_345, 45), line("taxi; \"fast\"", 15, 0), line("возврат", 0, 5)];
     let published = publish(&folder, &lines).await.unwrap();
 
-    let expected = "service;revenue\nДоставка;123.00\n\"taxi; \"\"fast\"\"\";0.15\nвозврат;-0.05\n";
+    let expected = "service;revenue\n\"Доставка\";123.00\n\"taxi; \"\"fast\"\"\";0.15\n\"возврат\";-0.05\n";
     assert_eq!(String::from_utf8(published.bytes.clone()).unwrap(), expected);
     assert_eq!(published.file_name, "revenue-2026-11.csv");
-    assert_eq!(published.sha256, "ef5779a7579b40b953bfde743ca9f3a13f61f03385d81c5bc7dd566f899380bb");
+    assert_eq!(published.sha256, "a9088c1e43111f4d9239ba7a5bf820eb301053df0f873fa5d25ddf0ea24b6e77");
     assert_eq!(fs::read(folder.join(published.file_name)).unwrap(), published.bytes);
 }
 
@@ -169,8 +169,8 @@ async fn sums_wider_than_any_balance_are_exact() {
     let root = TempDir::new().unwrap();
     let lines = [line("most", i128::MAX, 0), line("least", 0, i128::MAX)];
     let text = String::from_utf8(publish(root.path(), &lines).await.unwrap().bytes).unwrap();
-    assert!(text.contains("most;1701411834604692317316873037158841057.27\n"), "{text}");
-    assert!(text.contains("least;-1701411834604692317316873037158841057.27\n"), "{text}");
+    assert!(text.contains("\"most\";1701411834604692317316873037158841057.27\n"), "{text}");
+    assert!(text.contains("\"least\";-1701411834604692317316873037158841057.27\n"), "{text}");
 }
 
 #[tokio::test]
@@ -341,5 +341,19 @@ async fn defect_08_a_full_disk_is_an_error_and_leaves_no_partial_file() {
     assert_eq!(names(root.path()), [".revenue.lock", "revenue-2026-11.csv"]);
     assert_eq!(fs::read(root.path().join(before.file_name)).unwrap(), before.bytes, "the old file is gone");
 
-    assert_eq!(publish(root.path(), &lines).await.unwrap().bytes.len(), 16_906);
+    assert_eq!(publish(root.path(), &lines).await.unwrap().bytes.len(), 18_906);
+}
+
+/// A process that keeps the lock keeps others from publishing, and from nothing else.
+#[tokio::test]
+async fn a_lock_that_is_kept_is_an_error_within_seconds() {
+    let root = TempDir::new().unwrap();
+    publish(root.path(), &[line("a", 1, 0)]).await.unwrap();
+    let lock = fs::File::open(root.path().join(".revenue.lock")).unwrap();
+    lock.lock().unwrap();
+    let started = std::time::Instant::now();
+    publish(root.path(), &[line("b", 1, 0)]).await.unwrap_err();
+    assert!(started.elapsed() < std::time::Duration::from_secs(6), "{:?}", started.elapsed());
+    drop(lock);
+    publish(root.path(), &[line("b", 1, 0)]).await.unwrap();
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use balance_domain::{
     ApiKey, ApiKeyId, Scope, SecretHash, Timestamp,
-    ports::{ApiKeyRepo, RepoError},
+    ports::{ApiKeyRepo, ApiKeys, RepoError},
 };
 use tokio_postgres::{Row, types::ToSql};
 
@@ -30,9 +30,9 @@ impl ApiKeyRepo for PostgresStore {
         adding.finish(added).await
     }
 
-    async fn api_keys(&self) -> Result<Vec<ApiKey>, RepoError> {
+    async fn api_keys(&self) -> Result<ApiKeys, RepoError> {
         let rows = self.read(ALL, &[]).await?;
-        rows.iter().map(api_key).collect::<Result<_, _>>().map_err(Failure::into_error)
+        Ok(read(&rows))
     }
 
     async fn revoke_api_key(&self, id: ApiKeyId, now: Timestamp) -> Result<Option<ApiKey>, RepoError> {
@@ -62,15 +62,33 @@ async fn add(adding: &Transaction, key: ApiKey) -> Result<(), Failure> {
     adding.query(ADD, &values).await.map(drop)
 }
 
+/// A row that cannot be understood is left out; the others count.
+fn read(rows: &[Row]) -> ApiKeys {
+    let mut read = ApiKeys { had_keys: !rows.is_empty(), ..ApiKeys::default() };
+    for row in rows {
+        let id = column::<&str>(row, 0).unwrap_or("without an id");
+        let scopes = column::<Vec<&str>>(row, 2).unwrap_or_default();
+        let unknown = scopes.into_iter().filter(|name| name.parse::<Scope>().is_err());
+        read.faults.extend(unknown.map(|name| format!("API key {id}: the scope {name:?} is not known")));
+        match api_key(row) {
+            Ok(key) => read.keys.push(key),
+            Err(failure) => {
+                read.faults.push(format!("API key {id} cannot be read: {}", failure.into_error()));
+            }
+        }
+    }
+    read
+}
+
+/// A scope that is not known grants nothing.
 fn api_key(row: &Row) -> Result<ApiKey, Failure> {
     let scopes: Vec<&str> = column(row, 2)?;
-    let scopes = scopes.into_iter().map(str::parse).collect::<Result<Vec<Scope>, _>>();
     let hash: &[u8] = column(row, 3)?;
     let parent_id: Option<&str> = column(row, 7)?;
     Ok(ApiKey {
         id: ApiKeyId::new(column::<String>(row, 0)?).map_err(Failure::damaged)?,
         name: column(row, 1)?,
-        scopes: scopes.map_err(Failure::damaged)?,
+        scopes: scopes.into_iter().filter_map(|name| name.parse().ok()).collect(),
         secret_hash: SecretHash(hash.try_into().map_err(Failure::damaged)?),
         parent_id: parent_id.map(ApiKeyId::new).transpose().map_err(Failure::damaged)?,
         created_at: column::<At>(row, 4)?.0,

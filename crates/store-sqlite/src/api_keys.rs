@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use balance_domain::{
-    ApiKey, ApiKeyId, Invalid, Scope, SecretHash, Timestamp,
-    ports::{ApiKeyRepo, RepoError},
+    ApiKey, ApiKeyId, Scope, SecretHash, Timestamp,
+    ports::{ApiKeyRepo, ApiKeys, RepoError},
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -20,7 +20,7 @@ impl ApiKeyRepo for SqliteStore {
         self.change_keys(move |connection| add(connection, &key)).await
     }
 
-    async fn api_keys(&self) -> Result<Vec<ApiKey>, RepoError> {
+    async fn api_keys(&self) -> Result<ApiKeys, RepoError> {
         self.readers().read(all).await
     }
 
@@ -63,14 +63,29 @@ fn add(connection: &Connection, key: &ApiKey) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn all(connection: &Connection) -> rusqlite::Result<Vec<ApiKey>> {
-    connection
-        .prepare_cached(
-            "SELECT id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id
-             FROM api_keys ORDER BY created_at, id",
-        )?
-        .query_map([], api_key)?
-        .collect()
+/// A row that cannot be understood is left out; the others count.
+fn all(connection: &Connection) -> rusqlite::Result<ApiKeys> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id
+         FROM api_keys ORDER BY created_at, id",
+    )?;
+    let mut read = ApiKeys::default();
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        read.had_keys = true;
+        let unknown = row.get_ref(2)?.as_str().unwrap_or_default().split(' ').filter(|name| is_unknown(name));
+        let id = row.get_ref(0)?.as_str().unwrap_or("without an id").to_owned();
+        read.faults.extend(unknown.map(|name| format!("API key {id}: the scope {name:?} is not known")));
+        match api_key(row) {
+            Ok(key) => read.keys.push(key),
+            Err(error) => read.faults.push(format!("API key {id} cannot be read: {error}")),
+        }
+    }
+    Ok(read)
+}
+
+fn is_unknown(scope: &str) -> bool {
+    !scope.is_empty() && scope.parse::<Scope>().is_err()
 }
 
 /// A key that is revoked already keeps its time.
@@ -88,7 +103,7 @@ fn api_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
     Ok(ApiKey {
         id: text(row, 0, ApiKeyId::new)?,
         name: row.get(1)?,
-        scopes: text(row, 2, scopes)?,
+        scopes: scopes(row.get_ref(2)?.as_str()?),
         secret_hash: SecretHash(row.get(3)?),
         parent_id: row.get::<_, Option<String>>(7)?.map(|_| text(row, 7, ApiKeyId::new)).transpose()?,
         created_at: value(row, 4, Timestamp::from_micros)?,
@@ -97,6 +112,7 @@ fn api_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
     })
 }
 
-fn scopes(names: &str) -> Result<Vec<Scope>, Invalid> {
-    names.split(' ').filter(|name| !name.is_empty()).map(str::parse).collect()
+/// What is not known grants nothing.
+fn scopes(names: &str) -> Vec<Scope> {
+    names.split(' ').filter_map(|name| name.parse().ok()).collect()
 }

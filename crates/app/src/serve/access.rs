@@ -9,7 +9,7 @@ use std::sync::{
 use async_trait::async_trait;
 use balance_domain::{
     ApiKey, ApiKeyId, Timestamp,
-    ports::{ApiKeyRepo, RepoError},
+    ports::{ApiKeyRepo, ApiKeys, RepoError},
 };
 
 use crate::keys::AdminKey;
@@ -27,7 +27,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// `is_exposed`: other machines can reach the service.
+    /// `is_exposed`: others than this machine can reach the service, themselves or through a proxy.
     pub(super) fn new(inner: Arc<dyn ApiKeyRepo>, admin: Option<AdminKey>, is_exposed: bool) -> Self {
         Self { inner, admin, is_exposed, is_wide_open: AtomicBool::new(false) }
     }
@@ -45,12 +45,13 @@ impl ApiKeyRepo for Keys {
     }
 
     /// An error keeps [`balance_http::Access`] closed, or as it was.
-    async fn api_keys(&self) -> Result<Vec<ApiKey>, RepoError> {
-        let mut keys = self.inner.api_keys().await?;
-        keys.extend(self.admin.as_ref().map(AdminKey::to_api_key));
-        let is_wide_open = self.is_exposed && keys.is_empty();
+    async fn api_keys(&self) -> Result<ApiKeys, RepoError> {
+        let mut read = self.inner.api_keys().await?;
+        read.keys.extend(self.admin.as_ref().map(AdminKey::to_api_key));
+        read.had_keys |= self.admin.is_some();
+        let is_wide_open = self.is_exposed && !read.had_keys;
         self.is_wide_open.store(is_wide_open, Ordering::Relaxed);
-        if is_wide_open { Err(RepoError::Unavailable(WIDE_OPEN.into())) } else { Ok(keys) }
+        if is_wide_open { Err(RepoError::Unavailable(WIDE_OPEN.into())) } else { Ok(read) }
     }
 
     async fn revoke_api_key(&self, id: ApiKeyId, now: Timestamp) -> Result<Option<ApiKey>, RepoError> {

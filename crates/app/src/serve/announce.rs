@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct Start {
     ledger: String,
     address: SocketAddr,
+    /// Where the pages about the API are: on the operators' address, if there is one.
+    pages: SocketAddr,
     access: AccessMode,
     /// Why the database cannot be used yet.
     failure: Option<String>,
@@ -27,10 +29,12 @@ impl Start {
     pub(super) fn new(
         settings: &Settings,
         address: SocketAddr,
+        admin_address: Option<SocketAddr>,
         access: AccessMode,
         failure: Option<String>,
     ) -> Self {
-        Self { ledger: settings.database.to_string(), address, access, failure }
+        let pages = admin_address.unwrap_or(address);
+        Self { ledger: settings.database.to_string(), address, pages, access, failure }
     }
 
     /// Says it, here and in the log.
@@ -54,14 +58,14 @@ impl Start {
     }
 
     fn to_json(&self) -> serde_json::Value {
-        let Self { ledger, address, failure, .. } = self;
+        let Self { ledger, address, pages, failure, .. } = self;
         json!({
             "message": "serving",
             "version": VERSION,
             "commit": COMMIT,
             "ledger": ledger,
             "api": format!("http://{address}/api/v1"),
-            "page": format!("http://{address}/swagger/index.html"),
+            "page": format!("http://{pages}/swagger/index.html"),
             "access": self.access_name(),
             "failure": failure,
         })
@@ -70,14 +74,14 @@ impl Start {
 
 impl fmt::Display for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ledger, address, access, failure } = self;
+        let Self { ledger, address, pages, access, failure } = self;
         writeln!(f, "balance {VERSION} ({COMMIT})\n")?;
         writeln!(f, "  ledger  {ledger}")?;
         if let Some(failure) = failure {
             writeln!(f, "          cannot be used yet, calls are answered 503: {failure}")?;
         }
         writeln!(f, "  API     http://{address}/api/v1")?;
-        writeln!(f, "  page    http://{address}/swagger/index.html")?;
+        writeln!(f, "  page    http://{pages}/swagger/index.html")?;
         let keys = match access {
             AccessMode::Open => {
                 "none: everybody on this machine may do everything, until `balance keys create` makes one"
@@ -96,7 +100,7 @@ mod tests {
     fn start(access: AccessMode, failure: Option<&str>) -> Start {
         let (ledger, address) =
             ("PostgreSQL balance@db/balance".to_owned(), "127.0.0.1:8080".parse().unwrap());
-        Start { ledger, address, access, failure: failure.map(str::to_owned) }
+        Start { ledger, address, pages: address, access, failure: failure.map(str::to_owned) }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use balance_domain::ports::RepoError;
-use balance_http::Access;
+use balance_http::{Access, Refusals};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -107,7 +107,7 @@ async fn connect(stores: &Stores, access: &Access, guard: &Guard, migrate: bool)
     access.refresh().await
 }
 
-/// Keeps the API keys fresh. While they cannot be read, the last known ones stay in force.
+/// Keeps the API keys fresh. While they cannot be read, the last known ones stay in force for half a minute.
 async fn refresh(access: &Access) {
     let mut ticks = interval(KEYS_EVERY);
     let mut is_failing = false;
@@ -117,18 +117,19 @@ async fn refresh(access: &Access) {
             Ok(()) => is_failing = false,
             Err(error) if !is_failing => {
                 is_failing = true;
-                tracing::warn!(%error, "the API keys cannot be read; those known stay in force");
+                tracing::warn!(%error, "the API keys cannot be read; those known stay in force for 30 seconds");
             }
             Err(_) => {}
         }
     }
 }
 
-/// Folds metrics so that memory stays flat while nobody asks for them.
-pub(super) async fn tidy(metrics: Metrics) {
+/// Folds metrics so that memory stays flat while nobody asks for them, and sums up refused requests in the log.
+pub(super) async fn tidy(metrics: Metrics, refusals: Refusals) {
     let mut ticks = interval(METRICS_EVERY);
     loop {
         ticks.tick().await;
         metrics.tidy();
+        refusals.sum_up();
     }
 }

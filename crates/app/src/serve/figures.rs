@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use balance_domain::ports::{AccountReads, Connections, OperationTotal, OptimisticBatches, StoreFigures};
+use balance_http::Access;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -42,6 +43,7 @@ pub(super) fn describe() {
         "balance_store_account_reads_total",
         "Balances read: confirmed from the cache, or looked up"
     );
+    describe_gauge!("balance_api_keys_age_seconds", "Time since the API keys were read that are in force");
     describe_gauge!(
         "balance_reservations_active",
         "Active reservations, counted twice a minute and up to 100,000"
@@ -72,6 +74,13 @@ pub(super) fn record_store(store: &dyn StoreFigures) {
     let AccountReads { confirmed, looked_up } = store.account_reads();
     counter!("balance_store_account_reads_total", "outcome" => "confirmed").absolute(confirmed);
     counter!("balance_store_account_reads_total", "outcome" => "looked_up").absolute(looked_up);
+}
+
+/// Tells how old the API keys are that are in force.
+pub(super) fn record_access(access: &Access) {
+    // Endless before they were read for the first time: nobody is let in.
+    let age = access.age().map_or(f64::INFINITY, |age| age.as_secs_f64());
+    gauge!("balance_api_keys_age_seconds").set(age);
 }
 
 /// Counts active reservations for ever. While they cannot be counted, the last count stands.

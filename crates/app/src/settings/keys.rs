@@ -58,9 +58,16 @@ pub(crate) const KEYS: &[Key] = &[
          Any other address than a loopback one needs behind_proxy and at least one API key.",
     ).usual(),
     key(
+        "admin_listen",
+        "",
+        "Address and port for /metrics, /health/*, /openapi.json and the Swagger page, which then are not on listen;\n\
+         empty leaves them there. No API key is needed for them, and they answer when http.connections_max is reached.",
+    ),
+    key(
         "behind_proxy",
         "false",
-        "Says that a proxy with TLS stands in front. The service itself speaks plain HTTP.",
+        "Says that a proxy with TLS stands in front, so that others reach the service: it then needs at least one API\n\
+         key, and takes the last address of X-Forwarded-For for the caller's. The service itself speaks plain HTTP.",
     ).usual(),
     secret(
         "database_url",
@@ -156,9 +163,15 @@ pub(crate) const KEYS: &[Key] = &[
          Requests may send them either way.",
     ),
     key(
-        "http.requests_per_second",
-        "0",
-        "Requests per second of one API key before 429, as many at once; 0 is no limit.",
+        "http.bodies_bytes_max",
+        "67108864",
+        "Request bodies that are being read, of all callers, in bytes; one API key may have a quarter of it.",
+    ),
+    key(
+        "http.commands_per_second",
+        "10000",
+        "Commands per second of one API key before 429, as many at once; each command of a batch counts, every other\n\
+         request counts as one. 0 is no limit.",
     ),
     key(
         "group_commit.lanes",

@@ -54,7 +54,7 @@ async fn keys_open_what_their_scopes_say_and_die_when_revoked(world: World) {
     let revoked: Output = change_keys(&world, &mut server, || world.run(&["keys", "revoke", &id]));
     assert!(text(&revoked.stdout).contains("revoked"), "{revoked:?}");
     let api = server.as_ref().unwrap().api.clone();
-    api.with_token(&token).get("/users/1/balance").await.refused(401, "unauthenticated");
+    api.with_token(&token).get("/users/1/balance").await.refused(401, "key_revoked");
     api.get("/users/1/balance").await.refused(401, "unauthenticated");
 
     let listed = change_keys(&world, &mut server, || world.run(&["keys", "list"]));

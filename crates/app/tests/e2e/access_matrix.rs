@@ -51,8 +51,8 @@ const CALLERS: [(&str, Access); 9] = [
     ("malformed", Access::Unauthenticated),
     ("unknown", Access::Unauthenticated),
     ("secret", Access::Unauthenticated),
-    ("expired", Access::Unauthenticated),
-    ("revoked", Access::Unauthenticated),
+    ("expired", Access::Expired),
+    ("revoked", Access::Revoked),
     ("others", Access::Forbidden),
     ("right", Access::LetIn),
     ("admin", Access::LetIn),
@@ -61,6 +61,8 @@ const CALLERS: [(&str, Access); 9] = [
 #[derive(Clone, Copy)]
 enum Access {
     Unauthenticated,
+    Expired,
+    Revoked,
     Forbidden,
     LetIn,
 }
@@ -70,6 +72,8 @@ impl Access {
     fn check(self, answer: &Answer) {
         match self {
             Self::Unauthenticated => answer.refused(401, "unauthenticated"),
+            Self::Expired => answer.refused(401, "key_expired"),
+            Self::Revoked => answer.refused(401, "key_revoked"),
             Self::Forbidden => answer.refused(403, "forbidden"),
             // What it then says depends on what calls before it have done.
             Self::LetIn => assert!(answer.status < 500 && ![401, 403].contains(&answer.status)),

@@ -219,7 +219,7 @@ async fn defect_08_reports_are_exact_ordered_and_the_same_every_time(world: Worl
     sums.dedup();
     assert_eq!(sums.len(), 1, "{sums:?}");
     let file = api.get(&format!("/reports/revenue/{month}.csv")).await;
-    assert_eq!(file.text(), "service;revenue\nB;0.01\na;80000000000000.01\nb;167772.17\n");
+    assert_eq!(file.text(), "service;revenue\n\"B\";0.01\n\"a\";80000000000000.01\n\"b\";167772.17\n");
     assert_eq!(
         fs::read_dir(world.folder().join("reports"))
             .unwrap()

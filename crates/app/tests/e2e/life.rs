@@ -119,7 +119,7 @@ async fn report_adds_up(world: &World, server: &Server, month: &str) {
         (&built["rows"], &built["total"], &built["final"]),
         (&json!(2), &json!(12_015), &json!(false))
     );
-    let csv = "service;revenue\n\"'=Taxi; \"\"fast\"\"\";0.15\nDelivery;120.00\n";
+    let csv = "service;revenue\n\"'=Taxi; \"\"fast\"\"\";0.15\n\"Delivery\";120.00\n";
     let url = built["url"].as_str().unwrap();
     let path = url.strip_prefix(api.origin()).unwrap_or(url);
     let file = api.get_raw(path).await;

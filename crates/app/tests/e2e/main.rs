@@ -15,6 +15,7 @@ mod deployment;
 mod disk;
 mod harness;
 mod input;
+mod key_holders;
 mod kills;
 mod life;
 mod logs;

@@ -32,7 +32,7 @@ fn statuses(answer: &str) -> Vec<u16> {
     answer.split("HTTP/1.1 ").skip(1).filter_map(|part| part[..3].parse().ok()).collect()
 }
 
-const DEPOSIT: &str = "POST /api/v1/users/1/deposits HTTP/1.1\r\nHost: x\r\nIdempotency-Key: raw\r\n\
+const DEPOSIT: &str = "POST /api/v1/users/1/deposits HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: raw\r\n\
                        Content-Type: application/json\r\n";
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn frames_with_two_meanings_are_refused_and_the_connection_closed() {
     let api = &server.api;
     api.deposit(1, 100).await;
     // What a front proxy would take for the body holds a second request.
-    let hidden = "DELETE /api/v1/users/1 HTTP/1.1\r\nHost: x\r\n\r\n";
+    let hidden = "DELETE /api/v1/users/1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let inside = format!("0\r\n\r\n{hidden}");
     let length = inside.len();
     let frames = [
@@ -59,15 +59,16 @@ async fn frames_with_two_meanings_are_refused_and_the_connection_closed() {
         format!(
             "{DEPOSIT}Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n{{\"amount\":1}}\r\n0\r\n\r\n"
         ),
-        DEPOSIT.replace("Host: x", "Host : x") + "Content-Length: 12\r\n\r\n{\"amount\":1}",
-        DEPOSIT.replace("Host: x\r\n", "Host: x\r\n folded\r\n") + "Content-Length: 12\r\n\r\n{\"amount\":1}",
+        DEPOSIT.replace("Host: localhost", "Host : localhost") + "Content-Length: 12\r\n\r\n{\"amount\":1}",
+        DEPOSIT.replace("Host: localhost\r\n", "Host: localhost\r\n folded\r\n")
+            + "Content-Length: 12\r\n\r\n{\"amount\":1}",
         DEPOSIT.replace("HTTP/1.1", "HTTP/9.9") + "Content-Length: 12\r\n\r\n{\"amount\":1}",
-        DEPOSIT.replace("Host: x", "Ho\0st: x") + "Content-Length: 12\r\n\r\n{\"amount\":1}",
+        DEPOSIT.replace("Host: localhost", "Ho\0st: localhost") + "Content-Length: 12\r\n\r\n{\"amount\":1}",
         "\x16\x03\x01\x02\0\x01\0\x01\u{fc}\x03\x03".to_owned(),
         "GET\r\n\r\n".to_owned(),
-        format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(200_000)),
-        format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "X-A: b\r\n".repeat(200)),
-        format!("GET / HTTP/1.1\r\nHost: x\r\nX-A: {}\r\n\r\n", "a".repeat(200_000)),
+        format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(200_000)),
+        format!("GET / HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X-A: b\r\n".repeat(200)),
+        format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-A: {}\r\n\r\n", "a".repeat(200_000)),
     ];
     for frame in frames {
         let head = frame[..frame.floor_char_boundary(200)].to_owned();
@@ -153,7 +154,7 @@ async fn callers_that_never_read_are_cut_off() {
     let world = World::new(Store::Sqlite);
     let server = world.start();
     let before = open_files(&server).await;
-    let ask = "GET /swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n".repeat(16);
+    let ask = "GET /swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(16);
     let unread: Vec<_> = (0..50)
         .map(|_| {
             let mut stream = TcpStream::connect(server.address).unwrap();

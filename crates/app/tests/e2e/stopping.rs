@@ -137,7 +137,7 @@ async fn a_second_signal_quits_at_once() {
     let server = world.start();
     // A caller in the middle of its body keeps the first signal waiting.
     let mut stream = TcpStream::connect(server.address).unwrap();
-    let half = "POST /api/v1/users/1/deposits HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\n\
+    let half = "POST /api/v1/users/1/deposits HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k\r\n\
                 Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{";
     std::io::Write::write_all(&mut stream, half.as_bytes()).unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;

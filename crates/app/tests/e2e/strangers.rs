@@ -257,3 +257,125 @@ async fn who_takes_an_answer_byte_by_byte_is_cut_off() {
     let ended = figure(&server, "balance_http_connections_ended_total{reason=\"unread\"} ").await;
     assert!((ended - 1.0).abs() < 0.1, "{ended}");
 }
+
+/// What a flood of refused requests leaves in the log is a few lines a second, and their number.
+#[tokio::test]
+async fn refused_requests_fill_no_disk() {
+    const CALLERS: usize = 8;
+    let admin = format!("bal_0123456789ab_{}", "0".repeat(64));
+    let world = World::new(Store::Sqlite).with("BALANCE_ADMIN_KEY", &admin);
+    let server = world.start();
+    let address = server.address;
+    let wrong = format!("bal_0123456789ab_{}", "1".repeat(64));
+    let unknown = format!("bal_ffffffffffff_{}", "1".repeat(64));
+    let long = "x".repeat(15_000);
+    let requests: String = [wrong.as_str(), unknown.as_str(), long.as_str(), "", wrong.as_str()]
+        .iter()
+        .map(|key| format!("GET /api/v1/services HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: {key}\r\n\r\n"))
+        .chain([TINY.to_owned()])
+        .collect();
+    let flood = (0..CALLERS).map(|_| {
+        let requests = requests.clone();
+        blocking(move || {
+            let mut stream = connect(address);
+            let mut reading = stream.try_clone().unwrap();
+            let reader = std::thread::spawn(move || until_closed(&mut reading).0);
+            let until = Instant::now() + Duration::from_secs(3);
+            while Instant::now() < until {
+                stream.write_all(requests.as_bytes()).unwrap();
+            }
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            reader.join().unwrap()
+        })
+    });
+    let said = futures_of(flood).await.concat();
+    let count = |status: &str| said.matches(&format!("HTTP/1.1 {status}")).count();
+    let (unauthenticated, limited, not_found) = (count("401"), count("429"), count("404"));
+    println!("{unauthenticated} x 401, {limited} x 429, {not_found} x 404");
+    assert!(limited > 20 * unauthenticated, "{unauthenticated} {limited}");
+    // Whoever has the key is let in from the same address all the same.
+    assert_eq!(server.api.with_token(&admin).get("/services").await.status, 200);
+    // The sum is written every five seconds.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(server.stop().success());
+    let written = std::fs::read_dir(world.folder().join("logs")).unwrap().next().unwrap().unwrap();
+    let text = std::fs::read_to_string(written.path()).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(
+        lines.len() < 400,
+        "{} lines for {} requests",
+        lines.len(),
+        unauthenticated + limited + not_found
+    );
+    let of = |code: &'static str| lines.iter().filter(move |line| line["code"] == code);
+    let one = of("unauthenticated").find(|line| line["key_id"] == "0123456789ab").unwrap();
+    assert_eq!((&one["peer"], &one["status"]), (&"127.0.0.1".into(), &401.into()), "{one}");
+    let told = |code: &'static str| {
+        let summed: u64 = of(code).filter_map(|line| line["requests"].as_u64()).sum();
+        summed + of(code).filter(|line| line["requests"].is_null()).count() as u64
+    };
+    assert_eq!(told("rate_limited"), limited as u64);
+    assert_eq!(told("unauthenticated"), unauthenticated as u64);
+    assert_eq!(told("route_not_found"), not_found as u64);
+}
+
+async fn futures_of<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut done = Vec::new();
+    for one in all.map(Box::pin).collect::<Vec<_>>() {
+        done.push(one.await);
+    }
+    done
+}
+
+/// However many ask whether it is ready, the store is asked once a second, and those who ask politely are answered.
+#[tokio::test]
+async fn readiness_cannot_be_turned_red_from_outside() {
+    let world = World::new(Store::Postgres);
+    let server = world.start();
+    server.api.until_ready(200).await;
+    let address = server.address;
+    let ask = "GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(500);
+    let sockets: Vec<_> = blocking(move || {
+        let send = |_| {
+            let mut stream = connect(address);
+            stream.set_nonblocking(true).unwrap();
+            let _ = stream.write(ask.as_bytes());
+            stream
+        };
+        (0..200).map(send).collect()
+    })
+    .await;
+    for _ in 0..10 {
+        let started = Instant::now();
+        assert_eq!(server.api.get_raw("/health/ready").await.status, 200);
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    drop(sockets);
+}
+
+/// Operators have a door of their own.
+#[tokio::test]
+async fn health_answers_at_an_address_of_its_own_when_the_house_is_full() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let world = World::new(Store::Sqlite)
+        .with("BALANCE_HTTP__CONNECTIONS_MAX", "10")
+        .with("BALANCE_ADMIN_LISTEN", &free.to_string());
+    let server = world.start();
+    server.api.deposit(1, 1).await;
+    for page in ["/metrics", "/health/live", "/health/ready", "/openapi.json", "/swagger/index.html"] {
+        assert_eq!(server.api.get_raw(page).await.status, 404, "{page}");
+    }
+    let address = server.address;
+    let held: Vec<_> = blocking(move || (0..12).map(|_| connect(address)).collect()).await;
+    let admin = crate::harness::Api::new(format!("http://{free}"));
+    for page in ["/metrics", "/health/live", "/health/ready", "/openapi.json", "/swagger/index.html"] {
+        let started = Instant::now();
+        assert_eq!(admin.get_raw(page).await.status, 200, "{page}");
+        assert!(started.elapsed() < Duration::from_secs(2), "{page}: {:?}", started.elapsed());
+    }
+    assert_eq!(admin.get("/users/1/balance").await.status, 404, "nothing of the API is there");
+    drop(held);
+    assert!(server.stop().success());
+}

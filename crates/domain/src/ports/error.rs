@@ -34,20 +34,15 @@ impl Cause {
     }
 
     fn chain(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
-        std::iter::successors(Some(self.0.as_ref() as &(dyn Error + 'static)), |error| error.source())
+        let outermost: &(dyn Error + 'static) = self.0.as_ref();
+        std::iter::successors(Some(outermost), |&error| error.source())
     }
 }
 
 /// The whole chain of causes: some drivers print nothing but "db error" at the top.
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut next = self.0.source();
-        while let Some(error) = next {
-            write!(f, ": {error}")?;
-            next = error.source();
-        }
-        Ok(())
+        f.write_str(&self.reasons().join(": "))
     }
 }
 

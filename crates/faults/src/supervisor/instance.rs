@@ -86,6 +86,7 @@ impl Instance {
             .env("BALANCE_DATABASE_URL", &self.database_url)
             .env("BALANCE_ADMIN_KEY", &self.api_key)
             .env("BALANCE_LOG", "warn")
+            .env("BALANCE_HTTP__COMMANDS_PER_SECOND", "0")
             .env("BALANCE_SWEEP_INTERVAL_MS", self.sweep_interval.as_millis().to_string())
             .env("BALANCE_SHUTDOWN_SECONDS", "5")
             .stdin(Stdio::null())

@@ -11,7 +11,7 @@ use balance_domain::{
     OperationPosition, OperationQuery, Page, Period, Removal, Reservation, ReservationKey,
     ReservationPosition, ReservationQuery, ReservationSearch, RevenueLine, RevenueReport, SearchPosition,
     Service, ServiceId, ServiceName, Submission, Timestamp, UserId,
-    ports::{ApiKeyRepo, BalanceRepo, LedgerSink, Reply, RepoError, ReportRepo, ServiceRepo},
+    ports::{ApiKeyRepo, ApiKeys, BalanceRepo, LedgerSink, Reply, RepoError, ReportRepo, ServiceRepo},
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
 use balance_store_conformance::{MemoryStore, SetClock};
@@ -130,6 +130,6 @@ pass_on! { ReportRepo of Grouped, to memory {
 
 pass_on! { ApiKeyRepo of Grouped, to memory {
     add_api_key(key: ApiKey) -> ();
-    api_keys() -> Vec<ApiKey>;
+    api_keys() -> ApiKeys;
     revoke_api_key(id: ApiKeyId, now: Timestamp) -> Option<ApiKey>;
 }}

@@ -1,15 +1,15 @@
 //! Request bodies: `application/json`, bounded in size and time.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, rc::Rc};
 
 use actix_web::{
-    FromRequest, HttpRequest,
+    FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
     error::PayloadError,
     http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
     web::{Bytes, BytesMut, Data, Json},
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use paperclip::{
     actix::OperationModifier,
     v2::{
@@ -20,7 +20,10 @@ use paperclip::{
 
 use crate::{
     api::Shared,
+    bodies::Room,
+    context::Context,
     extract::{Request, json},
+    limits::Caller,
     problem::{Code, Problem},
 };
 
@@ -35,13 +38,23 @@ impl<T: Request + 'static> FromRequest for Body<T> {
         let request = request.clone();
         let payload = payload.take();
         Box::pin(async move {
-            let shared = request.app_data::<Data<Shared>>().ok_or_else(|| Problem::new(Code::Internal))?;
+            let missing = || Problem::new(Code::Internal);
+            let shared = request.app_data::<Data<Shared>>().ok_or_else(missing)?;
+            let context = request.extensions().get::<Rc<Context>>().cloned().ok_or_else(missing)?;
             let settings = &shared.api.settings;
             check_head(&request, T::bytes_max(settings))?;
+            let key = context.key.get();
+            let caller = Caller::of(key.map(|key| &**key), context.peer);
             // The timer is only set when the body is not there at once.
-            let bytes = tokio::time::timeout(shared.body_timeout, read(payload, T::bytes_max(settings)))
+            let mut is_slow = false;
+            let reading = read(payload, T::bytes_max(settings), shared.bodies.room(caller), &mut is_slow);
+            let bytes = tokio::time::timeout(shared.body_timeout, reading)
                 .await
                 .map_err(|_| Problem::new(Code::RequestTimeout))??;
+            if is_slow && let Some(key) = key {
+                // It may have been revoked meanwhile.
+                shared.api.access.check_again(key)?;
+            }
             json::parse(&bytes, settings).map(Self)
         })
     }
@@ -80,14 +93,29 @@ fn too_large(bytes_max: usize) -> Problem {
     Problem::with_detail(Code::PayloadTooLarge, format!("the body is larger than {bytes_max} bytes"))
 }
 
-async fn read(mut payload: Payload, bytes_max: usize) -> Result<Bytes, Problem> {
-    let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
+/// The whole body, and whether any of it had to be waited for.
+async fn read(
+    mut payload: Payload,
+    bytes_max: usize,
+    mut room: Room<'_>,
+    is_slow: &mut bool,
+) -> Result<Bytes, Problem> {
+    let mut next = payload.next();
+    let first = if let Some(first) = (&mut next).now_or_never() {
+        first
+    } else {
+        *is_slow = true;
+        next.await
+    };
+    let Some(first) = first else { return Ok(Bytes::new()) };
     let first = first.map_err(|error| broken(&error, bytes_max))?;
     if first.len() > bytes_max {
         return Err(too_large(bytes_max));
     }
     // Nearly every body is one piece, which is then used where it lies.
     let Some(second) = payload.next().await else { return Ok(first) };
+    *is_slow = true;
+    room.grow(first.len())?;
     let mut bytes = BytesMut::from(&first[..]);
     let mut next = Some(second);
     while let Some(piece) = next {
@@ -95,6 +123,7 @@ async fn read(mut payload: Payload, bytes_max: usize) -> Result<Bytes, Problem> 
         if bytes.len() + piece.len() > bytes_max {
             return Err(too_large(bytes_max));
         }
+        room.grow(piece.len())?;
         bytes.extend_from_slice(&piece);
         next = payload.next().await;
     }

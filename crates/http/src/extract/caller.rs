@@ -19,11 +19,14 @@ use paperclip::{
 };
 
 use crate::{
-    access::authorise,
+    access::{authorise, authorise_any_command, presented_id},
     api::{Api, Shared},
     context::Context,
+    fairness::Place,
+    limits,
     operations::{Documented, Needs},
     problem::{Code, Problem},
+    report_turns::ReportTurns,
     trace::log_cause,
     wire::DryRunParameter,
 };
@@ -72,7 +75,7 @@ impl<O: Documented> Caller<O> {
 
     /// Logs the cause of a failure that is reported inside a successful answer.
     pub(crate) fn note(&self, problem: &Problem) {
-        log_cause(problem, &self.context);
+        log_cause(problem, &self.context, &self.shared.api.refusals);
     }
 
     /// Refuses a caller without this scope, for calls that need what their body says.
@@ -80,24 +83,50 @@ impl<O: Documented> Caller<O> {
         authorise(self.key.as_deref(), scope)
     }
 
+    /// Where those wait who ask for reports.
+    pub(crate) fn report_turns(&self) -> &ReportTurns {
+        &self.shared.report_turns
+    }
+
+    /// Waits for the caller's turn to submit so many commands.
+    pub(crate) async fn turn(&self, commands: usize) -> Result<Place, Problem> {
+        Place::take(&self.shared, self.quota(), commands).await
+    }
+
+    /// Counts the commands of a request beyond the first against the caller's quota.
+    pub(crate) fn weigh(&self, commands: usize) -> Result<(), Problem> {
+        self.count(commands.saturating_sub(1))
+    }
+
+    fn count(&self, commands: usize) -> Result<(), Problem> {
+        self.shared.api.access.count(self.key.as_deref(), self.context.peer, commands)
+    }
+
+    fn quota(&self) -> limits::Caller {
+        limits::Caller::of(self.key.as_deref(), self.context.peer)
+    }
+
     fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let missing = || Problem::new(Code::Internal);
         let shared = request.app_data::<Data<Shared>>().ok_or_else(missing)?.clone();
         let context = request.extensions().get::<Rc<Context>>().cloned().ok_or_else(missing)?;
         context.operation.set(Some(O::OPERATION));
-        let key = shared.api.access.authenticate(request.headers())?;
+        let may_fail = || shared.failures.check(limits::Caller::of(None, context.peer), 1);
+        let key = shared.api.access.authenticate(request.headers(), may_fail).inspect_err(|_| {
+            // Set once, as below: there is one caller per request.
+            let id = presented_id(request.headers());
+            id.map(|id| context.refused_key_id.set(id.to_owned()).ok());
+        })?;
         if let Some(key) = &key {
-            // Set once: there is one caller per request.
             let _ = context.key.set(Arc::clone(key));
         }
-        let peer = request.peer_addr().map(|address| address.ip());
-        if let Some(seconds) = shared.api.access.wait_seconds(key.as_deref(), peer) {
-            return Err(Problem::retry(Code::RateLimited, seconds));
+        let caller = Self { shared, context, key, operation: PhantomData };
+        caller.count(1)?;
+        match O::OPERATION.needs {
+            Needs::Scope(scope) => authorise(caller.key.as_deref(), scope)?,
+            Needs::ScopesOfCommands => authorise_any_command(caller.key.as_deref())?,
         }
-        if let Needs::Scope(scope) = O::OPERATION.needs {
-            authorise(key.as_deref(), scope)?;
-        }
-        Ok(Self { shared, context, key, operation: PhantomData })
+        Ok(caller)
     }
 }
 

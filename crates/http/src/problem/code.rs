@@ -6,7 +6,7 @@ use balance_domain::{Invalid, Rejection};
 macro_rules! codes {
     ($($name:ident: $status:literal $code:literal, $title:literal, $remedy:literal;)+) => {
         /// Why a request was refused or failed. Codes are stable: callers branch on them.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub(crate) enum Code {
             $(#[doc = $title] $name,)+
         }
@@ -93,8 +93,14 @@ codes! {
         "Check the request line, the headers and the encoding of the path.";
     Unauthenticated: 401 "unauthenticated", "No valid API key was given",
         "Send a live key as Authorization: Bearer or as X-Api-Key.";
+    KeyExpired: 401 "key_expired", "The API key has expired",
+        "Use a new key; ask the operator for one.";
+    KeyRevoked: 401 "key_revoked", "The API key was revoked",
+        "Use another key; a revoked one never works again.";
     Forbidden: 403 "forbidden", "The API key lacks a scope",
         "Use a key that has the scope named in detail.";
+    HostNotAllowed: 403 "host_not_allowed", "Without an API key only this machine is served",
+        "Call http://localhost or http://127.0.0.1, or make an API key.";
     AccountNotFound: 404 "account_not_found", "There is no such account",
         "Check the user id; an account appears with the first deposit or incoming transfer.";
     ServiceNotFound: 404 "service_not_found", "There is no such service",

@@ -33,8 +33,10 @@ pub(super) async fn execute(
     for scope in scopes {
         caller.needs(scope)?;
     }
+    caller.weigh(commands.len())?;
     let statuses: Vec<u16> = commands.iter().map(status).collect();
     let actor = caller.actor();
+    let _place = caller.turn(commands.len()).await?;
     let ledger = &caller.api().ledger;
     let results = match mode {
         BatchMode::Independent => {

@@ -32,13 +32,12 @@ async fn live() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "status": "live" }))
 }
 
-/// The store can be reached and has the schema that this binary knows, the API keys were read, and no stop is near:
-/// calls are served.
+/// The store can be reached and has the schema that this binary knows, the API keys were read lately, and no stop is
+/// near: calls are served.
 async fn ready(shared: Data<Shared>) -> Result<HttpResponse, Problem> {
     if shared.drain.has_begun() {
         return Err(Problem::with_detail(Code::Unavailable, "the service is about to stop"));
     }
-    shared.api.ledger.ready().await?;
-    shared.api.access.known()?;
+    shared.readiness.check(&shared.api).await?;
     Ok(HttpResponse::Ok().json(serde_json::json!({ "status": "ready" })))
 }

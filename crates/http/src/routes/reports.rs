@@ -26,15 +26,15 @@ pub(super) async fn build(
     body: Body<ReportRequest>,
 ) -> Result<Created<ReportBody>, Problem> {
     let month = body.0.month.0;
-    let published = caller.api().reports.build(month).await?;
+    let published = caller.report_turns().build(&caller.api().reports, month).await?;
     Ok(Created::new(published.into()).at(format!("/api/v1/reports/revenue/{month}")))
 }
 
 /// Get a month's revenue report as CSV.
 ///
-/// As it was built last. Header `service;revenue`, separator `;`, amounts in major units with two decimals. With
-/// `for=excel` a file that a Russian Excel opens as it is: a byte order mark, decimal commas, and columns for the period, the
-/// state, the service's number and name, captured, refunded, net and the currency, with a total.
+/// As it was built last. Header `service;revenue`, separator `;`, names in quotes, amounts in major units with two
+/// decimals. With `for=excel` a file that a Russian Excel opens as it is: a byte order mark, decimal commas, and columns for
+/// the period, the state, the service's number and name, captured, refunded, net and the currency, with a total.
 #[api_v2_operation]
 pub(super) async fn file(
     caller: Caller<GetReportFile>,
@@ -67,7 +67,7 @@ pub(super) async fn months(
         let detail = "from and to name 1 to 36 months, the earlier one first";
         return Err(Problem::at("to", Code::InvalidMonth, detail));
     }
-    let reports = caller.api().reports.months(&months).await?;
+    let reports = caller.report_turns().months(&caller.api().reports, months).await?;
     Ok(Answered::new(MonthsBody { months: reports.into_iter().map(Into::into).collect() }))
 }
 

@@ -25,6 +25,7 @@ pub(super) async fn submit<O: Documented>(
         count_dry_run();
         ledger.dry_run_one(submission).await?.0.map_err(Problem::foreseen)?
     } else {
+        let _place = caller.turn(1).await?;
         ledger.submit_one(submission).await?
     };
     let first = accepted.into_iter().next().ok_or_else(|| Problem::new(Code::Internal))?;

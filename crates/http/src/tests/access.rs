@@ -3,14 +3,14 @@
 use actix_web::{http::Method, test::TestRequest};
 use balance_domain::{
     ApiKey, ApiKeyId, Scope, SecretHash, Timestamp,
-    ports::{ApiKeyRepo, MockApiKeyRepo, RepoError},
+    ports::{ApiKeyRepo, ApiKeys, MockApiKeyRepo, RepoError},
 };
 use serde_json::{Value, json};
 
 use super::world::{START, TestApp, World, call, get};
 use crate::{AccessMode, openapi::document};
 
-const SECRET: &str = "s3cret_with_underscores";
+const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 fn key(number: u8, scopes: &[Scope]) -> ApiKey {
     ApiKey {
@@ -127,26 +127,26 @@ async fn every_call_against_every_kind_of_key() {
         let id = &call_of_api.id;
 
         let never_made = format!("bal_{:012x}_{SECRET}", 99);
-        let other_secret = format!("bal_{}_other", admin.id);
+        let other_secret = text(&admin).replace("01234567", "12345678");
         let (expired, revoked) = (text(&expired), text(&revoked));
-        for bad in [
-            None,
-            Some(""),
-            Some("nonsense"),
-            Some(&*never_made),
-            Some(&*other_secret),
-            Some(&*expired),
-            Some(&*revoked),
+        for (bad, code) in [
+            (None, "unauthenticated"),
+            (Some(""), "unauthenticated"),
+            (Some("nonsense"), "unauthenticated"),
+            (Some(&*never_made), "unauthenticated"),
+            (Some(&*other_secret), "unauthenticated"),
+            (Some(&*expired), "key_expired"),
+            (Some(&*revoked), "key_revoked"),
         ] {
             let reply = call(&app, call_of_api.request(bad)).await;
-            assert_eq!(reply.refusal(), (401, "unauthenticated".to_owned()), "{id} with {bad:?}");
+            assert_eq!(reply.refusal(), (401, code.to_owned()), "{id} with {bad:?}");
             assert_eq!(reply.header("www-authenticate"), "Bearer realm=\"balance\"");
         }
         let refused = call(&app, call_of_api.request(Some(&text(&wrong)))).await;
         assert_eq!(refused.refusal(), (403, "forbidden".to_owned()), "{id}");
         let detail = refused.json()["detail"].as_str().unwrap().to_owned();
         assert!(
-            call_of_api.scopes.iter().any(|scope| detail.ends_with(scope.as_str())),
+            call_of_api.scopes.iter().any(|scope| detail.contains(scope.as_str())),
             "{id} names what is missing: {detail}"
         );
         for good in [&right, &admin] {
@@ -216,7 +216,7 @@ async fn a_key_that_lost_its_scope_gets_no_answer_again() {
     world.store.revoke_api_key(owner.id, Timestamp::from_micros(START).unwrap()).await.unwrap();
     assert_eq!(call(&app, request()).await.status, 201, "until the keys are read again");
     world.shared.api.access.refresh().await.unwrap();
-    assert_eq!(call(&app, request()).await.refusal(), (401, "unauthenticated".to_owned()));
+    assert_eq!(call(&app, request()).await.refusal(), (401, "key_revoked".to_owned()));
     assert_eq!(world.shared.api.access.mode(), AccessMode::Keys, "a revoked key does not open the door");
     owner.scopes.clear();
 }
@@ -276,7 +276,7 @@ async fn access_is_looked_at_before_anything_else() {
 #[actix_web::test]
 async fn each_key_has_a_rate_of_its_own() {
     let (one, two) = (key(1, &[Scope::Admin]), key(2, &[Scope::Admin]));
-    let world = World::with(|_| {}, |settings| settings.rate_limit_per_second = 3).await;
+    let world = World::with(|_| {}, |settings| settings.commands_per_second = 3).await;
     for key in [&one, &two] {
         world.store.add_api_key(key.clone()).await.unwrap();
     }
@@ -290,4 +290,125 @@ async fn each_key_has_a_rate_of_its_own() {
     assert_eq!(refused.refusal(), (429, "rate_limited".to_owned()));
     assert_eq!(refused.header("retry-after"), "1");
     assert_eq!(call(&app, request(&two)).await.status, 200);
+}
+
+/// A running service does not open when keys vanish, and what it cannot understand is a key, too.
+#[actix_web::test]
+async fn keys_that_vanish_open_nothing() {
+    for left in
+        [ApiKeys::default(), ApiKeys { had_keys: true, faults: vec!["damaged".into()], ..ApiKeys::default() }]
+    {
+        let mut reads =
+            vec![left, ApiKeys { keys: vec![key(1, &[Scope::Admin])], faults: Vec::new(), had_keys: true }];
+        let world = World::with(
+            |ports| {
+                let mut keys = MockApiKeyRepo::new();
+                keys.expect_api_keys().times(2).returning(move || Ok(reads.pop().unwrap()));
+                ports.keys = std::sync::Arc::new(keys);
+            },
+            |_| {},
+        )
+        .await;
+        let app = world.app().await;
+        world.shared.api.access.refresh().await.unwrap();
+        assert_eq!(world.shared.api.access.mode(), AccessMode::Keys);
+        assert_eq!(call(&app, get("/api/v1/services")).await.refusal(), (401, "unauthenticated".to_owned()));
+    }
+}
+
+/// Without keys: only who names this machine, as a browser does that a foreign page has sent.
+#[actix_web::test]
+async fn without_keys_only_this_machine_is_served() {
+    let world = World::new().await;
+    let app = world.app().await;
+    for (host, origin, is_served) in [
+        ("localhost", None, true),
+        ("127.0.0.1:8080", None, true),
+        ("[::1]:8080", Some("http://[::1]:8080"), true),
+        ("localhost:8080", Some("http://localhost:3000"), true),
+        ("evil.example", None, false),
+        ("evil.example:8080", None, false),
+        ("192.168.0.7", None, false),
+        ("", None, false),
+        ("localhost", Some("http://evil.example"), false),
+        ("localhost", Some("null"), false),
+    ] {
+        for path in ["/api/v1/services", "/metrics", "/swagger/index.html", "/nix"] {
+            let mut request = get(path);
+            if let Some(origin) = origin {
+                request = request.insert_header(("origin", origin));
+            }
+            let reply = super::world::call_at(host, &app, request).await;
+            if is_served {
+                assert_ne!(reply.status, 403, "{host} {origin:?} {path}");
+            } else {
+                assert_eq!(reply.refusal(), (403, "host_not_allowed".to_owned()), "{host} {origin:?} {path}");
+            }
+        }
+    }
+    let absolute = get("http://evil.example/api/v1/services");
+    assert_eq!(call(&app, absolute).await.status, 403);
+    world.store.add_api_key(key(1, &[Scope::Admin])).await.unwrap();
+    world.shared.api.access.refresh().await.unwrap();
+    let named = get("/api/v1/services").insert_header(("x-api-key", text(&key(1, &[]))));
+    assert_eq!(
+        super::world::call_at("balance.example", &app, named).await.status,
+        200,
+        "with keys any name will do"
+    );
+}
+
+#[actix_web::test]
+async fn a_batch_of_a_key_without_any_command_scope_is_refused_by_its_head() {
+    let reporter = key(1, &[Scope::Report, Scope::BalanceRead]);
+    let world = world_with(std::slice::from_ref(&reporter)).await;
+    let app = world.app().await;
+    let nonsense =
+        super::world::post_text("/api/v1/batches", "k", "{").insert_header(("x-api-key", text(&reporter)));
+    assert_eq!(call(&app, nonsense).await.refusal(), (403, "forbidden".to_owned()));
+}
+
+#[actix_web::test]
+async fn the_rate_counts_commands() {
+    let world = World::with(|_| {}, |settings| settings.commands_per_second = 25).await;
+    let app = world.app().await;
+    let batch = |commands: usize, round: usize| {
+        let commands: Vec<_> = (0..commands)
+            .map(|n| json!({ "kind": "deposit", "idempotency_key": format!("{round}-{n}"), "user_id": 1, "amount": 1 }))
+            .collect();
+        super::world::post("/api/v1/batches", "-", &json!({ "mode": "independent", "commands": commands }))
+    };
+    assert_eq!(call(&app, batch(15, 1)).await.status, 200);
+    assert_eq!(call(&app, batch(15, 2)).await.refusal(), (429, "rate_limited".to_owned()));
+    let never = call(&app, batch(60, 3)).await;
+    assert_eq!(never.status, 429);
+    assert!(never.json()["detail"].as_str().unwrap().contains("split"), "{never:?}");
+}
+
+/// Failing is limited by address; whoever has the right key is let in all the same.
+#[actix_web::test]
+async fn failures_are_limited_and_do_not_lock_out_who_has_a_key() {
+    let admin = key(1, &[Scope::Admin]);
+    let world = world_with(std::slice::from_ref(&admin)).await;
+    let app = world.app().await;
+    let wrong = text(&admin).replace("01234567", "12345678");
+    let mut statuses = Vec::new();
+    for bad in [wrong.as_str(), "bal_000000000009_0", "nonsense"].into_iter().cycle().take(1_500) {
+        statuses.push(status(&app, get("/api/v1/services").insert_header(("x-api-key", bad))).await);
+    }
+    assert_eq!(statuses[0], 401);
+    assert!(statuses.iter().filter(|status| **status == 429).count() > 500, "{statuses:?}");
+    assert_eq!(status(&app, get("/api/v1/services").insert_header(("x-api-key", text(&admin)))).await, 200);
+}
+
+/// The key is judged when the request begins, and again once a body that took its time is there.
+#[actix_web::test]
+async fn a_key_that_is_revoked_while_the_body_comes_is_refused() {
+    let admin = key(1, &[Scope::Admin]);
+    let world = world_with(std::slice::from_ref(&admin)).await;
+    let access = world.shared.api.access.clone();
+    assert!(access.check_again(&admin).is_ok());
+    world.store.revoke_api_key(admin.id, Timestamp::from_micros(START).unwrap()).await.unwrap();
+    access.refresh().await.unwrap();
+    assert_eq!(access.check_again(&admin).unwrap_err().code().as_str(), "key_revoked");
 }

@@ -27,7 +27,7 @@ async fn serve_until(drain: Drain) -> (SocketAddr, ServerHandle) {
         drain,
         ..ServerOptions::default()
     };
-    let server = server(world.shared.api.clone(), listener, options).unwrap();
+    let server = server(world.shared.api.clone(), listener, &options).unwrap();
     let handle = server.handle();
     actix_web::rt::spawn(server);
     (address, handle)
@@ -53,7 +53,7 @@ async fn talk(address: SocketAddr, text: &'static str) -> (String, Duration) {
 #[actix_web::test]
 async fn a_body_that_does_not_arrive_is_given_up() {
     let (address, handle) = serve().await;
-    let head = "POST /api/v1/users/1/deposits HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\n\
+    let head = "POST /api/v1/users/1/deposits HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k\r\n\
         Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"amount\"";
     let (answer, took) = talk(address, head).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
@@ -75,9 +75,9 @@ async fn a_head_that_does_not_arrive_is_given_up() {
 async fn ambiguous_lengths_are_refused() {
     let (address, handle) = serve().await;
     for head in [
-        "POST /api/v1/batches HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "POST /api/v1/batches HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
-        "GET /health/live HTTP/1.1\r\nHost: x\r\nBad Header: 1\r\n\r\n",
+        "POST /api/v1/batches HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /api/v1/batches HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+        "GET /health/live HTTP/1.1\r\nHost: localhost\r\nBad Header: 1\r\n\r\n",
     ] {
         let (answer, _) = talk(address, head).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{head}: {answer}");
@@ -90,7 +90,7 @@ async fn ambiguous_lengths_are_refused() {
 async fn an_answered_request_says_nothing_of_the_server() {
     let (address, handle) = serve().await;
     let (answer, _) =
-        talk(address, "GET /api/v1/services HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        talk(address, "GET /api/v1/services HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(!answer.to_lowercase().contains("\r\nserver:"), "{answer}");
     handle.stop(true).await;

@@ -24,11 +24,11 @@ use serde_json::Value;
 use crate::{
     Access, Api, Currency, Drain, HttpSettings,
     api::Shared,
-    server::{app, shared},
+    server::{app, mount_pages, shared},
 };
 
 /// Publishes into memory.
-pub(super) struct TestSink;
+pub(crate) struct TestSink;
 
 struct TestDraft(Month, String);
 
@@ -60,32 +60,32 @@ impl ReportDraft for TestDraft {
 }
 
 /// When the clock of a new world stands: 2026-11-24T09:30:00Z.
-pub(super) const START: i64 = 1_795_512_600_000_000;
+pub(crate) const START: i64 = 1_795_512_600_000_000;
 
 /// What a test works with.
-pub(super) struct World {
-    pub(super) store: MemoryStore,
-    pub(super) clock: SetClock,
-    pub(super) shared: Data<Shared>,
+pub(crate) struct World {
+    pub(crate) store: MemoryStore,
+    pub(crate) clock: SetClock,
+    pub(crate) shared: Data<Shared>,
 }
 
 /// The ports of a world, to be replaced one by one.
-pub(super) struct Ports {
-    pub(super) ledger: Arc<dyn BalanceRepo>,
-    pub(super) services: Arc<dyn ServiceRepo>,
-    pub(super) reports: Arc<dyn ReportRepo>,
-    pub(super) sink: Arc<dyn ReportSink>,
-    pub(super) keys: Arc<dyn ApiKeyRepo>,
+pub(crate) struct Ports {
+    pub(crate) ledger: Arc<dyn BalanceRepo>,
+    pub(crate) services: Arc<dyn ServiceRepo>,
+    pub(crate) reports: Arc<dyn ReportRepo>,
+    pub(crate) sink: Arc<dyn ReportSink>,
+    pub(crate) keys: Arc<dyn ApiKeyRepo>,
 }
 
 impl World {
     /// Everything on the model; access is open; service 7 exists.
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(|_| {}, |_| {}).await
     }
 
     /// With some ports or settings replaced.
-    pub(super) async fn with(
+    pub(crate) async fn with(
         ports: impl FnOnce(&mut Ports),
         settings: impl FnOnce(&mut HttpSettings),
     ) -> Self {
@@ -113,21 +113,27 @@ impl World {
             services: all.services,
             reports: Reports::new(all.reports, all.sink, shared_clock, zone),
             access,
+            refusals: crate::Refusals::default(),
             settings: chosen,
         };
         Self { store, clock, shared: shared(api, std::time::Duration::from_millis(500), Drain::default()) }
     }
 
     /// Lets time pass.
-    pub(super) fn pass(&self, seconds: i64) {
+    pub(crate) fn pass(&self, seconds: i64) {
         let now = self.clock.now().micros() + seconds * 1_000_000;
         self.clock.set(Timestamp::from_micros(now).unwrap());
     }
 
     /// What serves requests.
-    pub(super) async fn app(&self) -> TestApp {
+    pub(crate) async fn app(&self) -> TestApp {
+        let ids_as_strings = self.shared.api.settings.ids_as_strings;
         let metrics: crate::MetricsText = Arc::new(|| "balance_up 1\n".to_owned());
-        let service = actix_web::test::init_service(app(self.shared.clone(), Some(metrics), None)).await;
+        let service = actix_web::test::init_service(app(self.shared.clone(), move |app| {
+            mount_pages(app, Some(metrics), ids_as_strings);
+            crate::landing::mount(app, false);
+        }))
+        .await;
         let service = Rc::new(service);
         TestApp(Box::new(move |request| {
             let service = Rc::clone(&service);
@@ -150,30 +156,30 @@ impl World {
 }
 
 /// One worker, without sockets.
-pub(super) struct TestApp(Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, Reply>>);
+pub(crate) struct TestApp(Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, Reply>>);
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
     /// What the answer says that its body has.
-    pub(super) length: u64,
-    pub(super) text: String,
+    pub(crate) length: u64,
+    pub(crate) text: String,
 }
 
 impl Reply {
     /// The body as JSON, or null.
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
 
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The stable code of a problem, which must be whole.
-    pub(super) fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         let problem = self.json();
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         assert_eq!(problem["status"], self.status, "{self:?}");
@@ -185,23 +191,28 @@ impl Reply {
     }
 
     /// Status and code.
-    pub(super) fn refusal(&self) -> (u16, String) {
+    pub(crate) fn refusal(&self) -> (u16, String) {
         (self.status, self.code())
     }
 }
 
 /// Sends a request.
-pub(super) async fn call(app: &TestApp, request: TestRequest) -> Reply {
-    (app.0)(request).await
+pub(crate) async fn call(app: &TestApp, request: TestRequest) -> Reply {
+    call_at("localhost", app, request).await
+}
+
+/// Sends a request that names this place.
+pub(crate) async fn call_at(host: &'static str, app: &TestApp, request: TestRequest) -> Reply {
+    (app.0)(request.insert_header(("host", host))).await
 }
 
 /// A GET.
-pub(super) fn get(path: &str) -> TestRequest {
+pub(crate) fn get(path: &str) -> TestRequest {
     TestRequest::get().uri(path)
 }
 
 /// A POST with a body that is sent as it stands.
-pub(super) fn post_text(path: &str, key: &str, body: &str) -> TestRequest {
+pub(crate) fn post_text(path: &str, key: &str, body: &str) -> TestRequest {
     TestRequest::post()
         .uri(path)
         .insert_header(("idempotency-key", key))
@@ -210,6 +221,6 @@ pub(super) fn post_text(path: &str, key: &str, body: &str) -> TestRequest {
 }
 
 /// A POST with a JSON body.
-pub(super) fn post(path: &str, key: &str, body: &Value) -> TestRequest {
+pub(crate) fn post(path: &str, key: &str, body: &Value) -> TestRequest {
     post_text(path, key, &body.to_string())
 }

@@ -22,7 +22,10 @@ fn api_key(text: &str, created_at: &str) -> ApiKey {
 }
 
 async fn all(teller: &Teller) -> Vec<ApiKey> {
-    teller.store().api_keys().await.unwrap_or_else(|error| failed(&error))
+    let read = teller.store().api_keys().await.unwrap_or_else(|error| failed(&error));
+    assert_eq!(read.had_keys, !read.keys.is_empty());
+    assert!(read.faults.is_empty(), "{:?}", read.faults);
+    read.keys
 }
 
 async fn add(teller: &Teller, key: ApiKey) {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use balance_domain::{
     ApiKey, ApiKeyId, Timestamp,
-    ports::{ApiKeyRepo, RepoError},
+    ports::{ApiKeyRepo, ApiKeys, RepoError},
 };
 
 use super::MemoryStore;
@@ -19,10 +19,11 @@ impl ApiKeyRepo for MemoryStore {
         Ok(())
     }
 
-    async fn api_keys(&self) -> Result<Vec<ApiKey>, RepoError> {
+    async fn api_keys(&self) -> Result<ApiKeys, RepoError> {
         let mut keys = self.world().api_keys.clone();
         keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        Ok(keys)
+        let had_keys = !keys.is_empty();
+        Ok(ApiKeys { keys, faults: Vec::new(), had_keys })
     }
 
     async fn revoke_api_key(&self, id: ApiKeyId, now: Timestamp) -> Result<Option<ApiKey>, RepoError> {

@@ -11,7 +11,7 @@ use balance_domain::{
     Month, OperationKind, OrderId, Page, Period, RecordedOperation, Rejection, Removal, Reservation,
     ReservationKey, RevenueLine, RevenueReport, Service, ServiceId, ServiceName, ServiceStatus, State,
     Timestamp, UserId,
-    ports::{ApiKeyRepo, RepoError, ReportRepo, ServiceRepo},
+    ports::{ApiKeyRepo, ApiKeys, RepoError, ReportRepo, ServiceRepo},
 };
 use balance_store_conformance::SetClock;
 
@@ -182,8 +182,10 @@ impl ApiKeyRepo for DecidedStore {
         Ok(())
     }
 
-    async fn api_keys(&self) -> Result<Vec<ApiKey>, RepoError> {
-        Ok(self.tables().api_keys.values().cloned().collect())
+    async fn api_keys(&self) -> Result<ApiKeys, RepoError> {
+        let keys: Vec<ApiKey> = self.tables().api_keys.values().cloned().collect();
+        let had_keys = !keys.is_empty();
+        Ok(ApiKeys { keys, faults: Vec::new(), had_keys })
     }
 
     async fn revoke_api_key(&self, id: ApiKeyId, now: Timestamp) -> Result<Option<ApiKey>, RepoError> {
