@@ -11,7 +11,7 @@
 
 -- One row per user, which answers for everything that is theirs. Updated by every command: a third of each page
 -- stays free, and nothing but the key is indexed, so that updates stay on their page and leave the index alone.
--- A row exists only once something happened to it.
+-- A row of which `seq` is 0 is no account: a batch claimed it to lock it, and did not open it.
 --
 -- `version` is a random number, another one whenever anything of the user is written: a row of the version that was
 -- read proves that all of the user is as it was read, on this server or on one that took over. To repair rows of a

@@ -6,10 +6,10 @@
 //!
 //! | Course | Round trips | Statements | Locks, until the commit |
 //! |---|---|---|---|
-//! | cached | 1 | `WRITE_…` | rows written, in their order |
+//! | cached | 1 | `WRITE_…` | accounts that are opened, in their order; then rows written, in theirs |
 //! | cached in part, or refused on the cache | 2 | `SNAPSHOT`; `WRITE_…` | the same |
 //! | fresh: after a conflict | 2 | `SNAPSHOT`; `WRITE_…` | the same |
-//! | locked: after two conflicts | 3 | `BEGIN`, `LOCK_ACCOUNTS`; `SNAPSHOT`; `WRITE_…`, `COMMIT` | `services` against removal, then all rows named, in their order |
+//! | locked: after two conflicts | 3 | `BEGIN`, `CLAIM_ACCOUNTS`, `LOCK_ACCOUNTS`; `SNAPSHOT`; `WRITE_…`, `COMMIT` | `services` against removal, then all accounts named: those without a row first |
 //! | nothing is written | 1 | `SNAPSHOT` | none |
 //! | repeats, and nothing is written | 2 | `SNAPSHOT`; `CONFIRM` | none |
 //! | a service is reserved for the first time, an account is closed | +3 | `BEGIN`; `WRITE_…`; `MARK_SERVICES_USED`, `ERASE_COMMENTS`; `COMMIT` | as above, then the rows of the services |

@@ -13,7 +13,8 @@ use crate::{PostgresOptions, PostgresStore, history, reads, reports, statements:
 /// Statements whose plan must not depend on statistics, with the indexes that they must use, sorted; `|` parts
 /// equally good ones.
 fn planned() -> Vec<(String, &'static [&'static str])> {
-    let fixed: [(&str, &'static [&'static str]); 11] = [
+    let fixed: [(&str, &'static [&'static str]); 12] = [
+        (CLAIM_ACCOUNTS, &["accounts_pkey"]),
         (LOCK_ACCOUNTS, &["accounts_pkey"]),
         (LOCKED_BY_OTHERS, &["accounts_pkey"]),
         (

@@ -32,6 +32,20 @@ pub(crate) const COMMIT_ALONE: &str = "SELECT 1; COMMIT";
 /// Ends a transaction that wrote nothing, or gives its locks back.
 pub(crate) const ROLLBACK: &str = "ROLLBACK";
 
+/// Makes rows for those of these accounts that have none, in the order of the array: rows of no operation, which count
+/// as no account. A batch that locks its rows first can then lock all of them: an account that another batch opened
+/// after the locks were taken would have to be locked out of order, and one opened meanwhile would have to be waited
+/// for with locks in hand.
+pub(crate) const CLAIM_ACCOUNTS: &str = "\
+INSERT INTO accounts (bucket, user_id, available, reserved, seq, last_at, closed, version)
+SELECT n.bucket, n.user_id, 0, 0, 0, 'epoch', false, 0
+FROM unnest($1::account_ref[]) AS n
+LEFT JOIN LATERAL (
+    SELECT true AS has_row FROM accounts WHERE bucket = n.bucket AND user_id = n.user_id OFFSET 0
+) AS a ON true
+WHERE a.has_row IS NULL
+ON CONFLICT DO NOTHING";
+
 /// Locks the account rows one after the other in the order of the array, which is sorted by (bucket, user) in
 /// all batches: no two can wait for each other. Row locks until the end of the transaction.
 pub(crate) const LOCK_ACCOUNTS: &str = "\
@@ -171,8 +185,9 @@ SELECT array_agg(user_id), array_agg(ctid), 1 / (count(*) = $2)::integer FROM wr
 
 /// Writes any batch if everything that it was decided on is unchanged. Beside what [`WRITE_MOVEMENTS`] does:
 ///
-/// - `opened` (`$4`): accounts that have no row yet, in the canonical order, after all that have one: the primary key
-///   refuses one that another batch has made meanwhile, having waited for that batch.
+/// - `opened` (`$4`): accounts that have no row yet, in the canonical order, before any that has one is locked: the
+///   primary key refuses one that another batch has made meanwhile, having waited for whoever has just made or written
+///   it. They may hold any other row, so that waiting for them with rows locked could close a circle.
 /// - `kept` (`$5`): reservations that are known to exist, written over their rows. A row keeps the number of the
 ///   operation that made it, unless it starts over: 0 stands for none. It is an insert because that finds the rows
 ///   by the key whatever the planner believes.
@@ -209,7 +224,7 @@ SELECT array_agg(user_id), array_agg(ctid), 1 / (
     count(*) = $2 + cardinality($4)
     AND (SELECT count(*) FROM services WHERE id = ANY ($7) AND used AND NOT retired) = cardinality($7)
 )::integer
-FROM (SELECT user_id, ctid FROM written UNION ALL SELECT user_id, ctid FROM opened) AS accounts"
+FROM (SELECT user_id, ctid FROM opened UNION ALL SELECT user_id, ctid FROM written) AS accounts"
 );
 
 /// From now on these services can be retired, not deleted. After the accounts and in the order of ids, so that two

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use balance_domain::{Decided, Needs, Submission, decide_batch, ports::Reply};
 use deadpool_postgres::ClientWrapper;
-use futures::future::join;
+use futures::future::join3;
 
 use crate::{
     PostgresStore,
@@ -12,7 +12,7 @@ use crate::{
     contention::Course,
     error::Failure,
     records::Records,
-    statements::{BEGIN_LOCKED, COMMIT, CONFIRM, LOCK_ACCOUNTS, ROLLBACK},
+    statements::{BEGIN_LOCKED, CLAIM_ACCOUNTS, COMMIT, CONFIRM, LOCK_ACCOUNTS, ROLLBACK},
     store::query,
 };
 
@@ -107,17 +107,24 @@ impl Attempt<'_> {
         ReadSet::empty(needs)
     }
 
-    /// Begins a transaction that holds the rows of all accounts. Both statements leave at once.
+    /// Begins a transaction that holds the rows of all accounts, whether they exist or not. All statements leave at
+    /// once.
     async fn lock(&self, client: &ClientWrapper, read: &ReadSet) -> Result<(), Failure> {
         let mut beginning = BEGIN_LOCKED.to_owned();
         if let Some(timeout) = self.lock_timeout {
             beginning = format!("{beginning}; SET LOCAL lock_timeout = {}", timeout.as_millis());
         }
         let accounts = Records(read.users());
+        client.prepare_cached(CLAIM_ACCOUNTS).await?;
         client.prepare_cached(LOCK_ACCOUNTS).await?;
-        let locking = async { query(client, LOCK_ACCOUNTS, &[&accounts]).await };
-        let (begun, locked) = join(client.batch_execute(&beginning), locking).await;
+        let (begun, claimed, locked) = join3(
+            client.batch_execute(&beginning),
+            query(client, CLAIM_ACCOUNTS, &[&accounts]),
+            query(client, LOCK_ACCOUNTS, &[&accounts]),
+        )
+        .await;
         begun?;
+        claimed?;
         locked.map(drop)
     }
 
