@@ -153,7 +153,7 @@ const support = async () => {
   // 5. The month in Excel.
   const [download] = await Promise.all([page.waitForEvent("download"), page.locator("tbody tr").first().locator("a", { hasText: "Excel" }).click()]);
   const file = await readFile(await download.path());
-  check("the month opens in Excel", file.subarray(0, 3).equals(Buffer.from([0xef, 0xbb, 0xbf])) && file.toString().includes(`${service};${longName};`), file.toString());
+  check("the month opens in Excel", file.subarray(0, 3).equals(Buffer.from([0xef, 0xbb, 0xbf])) && file.toString().includes(`${service};"${longName}";`), file.toString());
   // 4. Holds about to end.
   await page.locator("header nav a", { hasText: "Удержания" }).click();
   const holds = await text(page);

@@ -21,7 +21,9 @@ use balance_domain::{
     ports::{BalanceRepo, Clock},
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
-use balance_http::{Access, Api, Currency, Drain, HttpSettings, QueueSettings, Refusals, Server, ServerOptions};
+use balance_http::{
+    Access, Api, Currency, Drain, HttpSettings, QueueSettings, Refusals, Server, ServerOptions,
+};
 use balance_report_csv::CsvReports;
 use tokio::{net::TcpSocket, task::JoinSet};
 
@@ -83,7 +85,8 @@ async fn serve(settings: &Settings, socket: TcpSocket, metrics: Metrics) -> anyh
 
     let listener = listener::listen(socket)?;
     let address = listener.local_addr()?;
-    let admin_listener = settings.admin_listen.map(listener::bind).transpose()?.map(listener::listen).transpose()?;
+    let admin_listener =
+        settings.admin_listen.map(listener::bind).transpose()?.map(listener::listen).transpose()?;
     let admin_address = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let (server, admin) = parts.servers(settings, listener, admin_listener, metrics.clone())?;
     if let Some(admin) = admin {

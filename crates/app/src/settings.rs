@@ -22,7 +22,7 @@ pub(crate) use self::{
     database::Database,
     keys::{KEYS, Key},
     show::Shown,
-    source::Source,
+    source::{Source, allows_colours},
 };
 use crate::keys::AdminKey;
 

@@ -29,7 +29,7 @@ use self::{
     log_files::LogFiles,
     text::ForPeople,
 };
-use crate::settings::{LogFormat, Settings};
+use crate::settings::{LogFormat, Settings, allows_colours};
 
 /// Log lines that wait to be written to one place; a place that is slower loses lines.
 const WAITING_LINES_MAX: usize = 16_384;
@@ -85,7 +85,7 @@ type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Lines that go to both places in one shape are made once.
 fn layers(stdout: NonBlocking, format: LogFormat, log_file: Option<NonBlocking>) -> Vec<BoxedLayer> {
-    let is_coloured = is_coloured();
+    let is_coloured = io::stdout().is_terminal() && allows_colours();
     let text = |writer: NonBlocking| {
         let layer = tracing_subscriber::fmt::layer().with_ansi(is_coloured).with_writer(writer);
         layer.event_format(ForPeople { is_coloured }).boxed()
@@ -105,13 +105,6 @@ fn is_text(format: LogFormat) -> bool {
         LogFormat::Json => false,
         LogFormat::Text => true,
     }
-}
-
-/// As <https://no-color.org> asks.
-fn is_coloured() -> bool {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-    io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
 fn json(writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static) -> BoxedLayer {

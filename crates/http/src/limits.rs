@@ -146,7 +146,9 @@ mod tests {
         assert!(limit.check(caller, 1).is_ok());
         let refused = limit.check(caller, 1).unwrap_err();
         assert_eq!(refused.code(), Code::RateLimited);
-        assert!(refused.answer("/", &Context::of(&HeaderMap::new(), None)).headers().contains_key("retry-after"));
+        assert!(
+            refused.answer("/", &Context::of(&HeaderMap::new(), None)).headers().contains_key("retry-after")
+        );
         assert!(limit.check(Caller::Key(7), 1).is_ok());
     }
 

@@ -8,7 +8,7 @@ use actix_service::IntoServiceFactory;
 use actix_web::middleware::Condition;
 use actix_web::{
     App, Error,
-    body::BoxBody,
+    body::{BoxBody, MessageBody},
     dev::{AppConfig, Server, Service, ServiceFactory, ServiceRequest, ServiceResponse},
     middleware::{Next, from_fn},
     web::{Data, ServiceConfig},
@@ -138,7 +138,7 @@ pub fn admin_server(api: Api, listener: TcpListener, options: &ServerOptions) ->
     run(app, listener, options, 1, ADMIN_CONNECTIONS_MAX)
 }
 
-fn run<I, S>(
+fn run<I, S, B>(
     app: impl Fn() -> I + Clone + Send + 'static,
     listener: TcpListener,
     options: &ServerOptions,
@@ -150,12 +150,13 @@ where
     S: ServiceFactory<
             Request,
             Config = AppConfig,
-            Response = ServiceResponse<Turned<BoxBody>>,
+            Response = ServiceResponse<B>,
             Error = Error,
             InitError = (),
         > + 'static,
     S::Service: 'static,
     <S::Service as Service<Request>>::Future: 'static,
+    B: MessageBody + 'static,
 {
     let timeouts = Timeouts {
         head: options.head_timeout,

@@ -112,7 +112,7 @@ struct Mistake {
 /// The schema is not one that this binary can work with.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the schema is at version {applied}, this binary knows version {known} and can live with what is only added to that: \
+    "the schema is at version {applied}, this binary knows version {known} and can live with what is only added to that; \
      run `balance migrate`, or use a binary that knows the schema"
 )]
 pub(crate) struct UnknownSchema {
@@ -135,7 +135,7 @@ impl From<tokio_postgres::Error> for Failure {
 
 /// What the server said, without the detail, which may quote what a caller has sent; with a remedy where it takes one.
 pub(crate) fn explained(error: &DbError) -> Cause {
-    let said = format!("{}: {}, SQLSTATE {}", error.severity(), error.message(), error.code().code());
+    let said = format!("{} (SQLSTATE {})", error.message(), error.code().code());
     match remedy(error.code()) {
         Some(remedy) => Mistake { remedy, said }.into(),
         None => said.into(),
@@ -145,19 +145,19 @@ pub(crate) fn explained(error: &DbError) -> Cause {
 /// What is to be done about an error that stays; nothing where it may heal.
 fn remedy(state: &SqlState) -> Option<&'static str> {
     if is_missing(state) {
-        return Some("the schema is not up to date: run `balance migrate`");
+        return Some("the schema is not up to date; run `balance migrate`");
     }
     if *state == SqlState::INSUFFICIENT_PRIVILEGE {
         return Some(
-            "the role lacks a right: grant it, or make the role the owner of the database, and of its schema `public` where \
+            "the role lacks a right; grant it, or make the role the owner of the database, and of its schema `public` where \
              `balance migrate` runs",
         );
     }
     if *state == SqlState::INVALID_CATALOG_NAME {
-        return Some("the database does not exist: create it, or correct database_url");
+        return Some("the database does not exist; create it, or correct database_url");
     }
     state.code().starts_with("28").then_some(
-        "the server refuses this user or password: correct database_url, create the role, or let it in by pg_hba.conf",
+        "the server refuses this user or password; correct database_url, create the role, or let it in by pg_hba.conf",
     )
 }
 

@@ -67,6 +67,13 @@ pub(super) struct Given {
 /// What was given, by key.
 pub(super) type Texts = BTreeMap<&'static str, Given>;
 
+/// Whether the environment allows colours on a terminal, as <https://no-color.org> asks.
+pub(crate) fn allows_colours() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    !is_set("NO_COLOR") && !is_dumb
+}
+
 impl Source {
     /// The environment of this process, and the file named or else `balance.toml` of the working directory,
     /// if there is one.

@@ -19,6 +19,7 @@ on_every_store!(
 
 /// A key with these scopes; no server may run on SQLite.
 fn key(world: &World, scopes: &str) -> String {
+    assert!(world.run(&["migrate"]).status.success());
     let output = world.run(&["keys", "create", "--name", "test", "--scope", scopes]);
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()

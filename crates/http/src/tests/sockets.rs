@@ -101,8 +101,8 @@ async fn an_answered_request_says_nothing_of_the_server() {
 async fn before_a_stop_calls_are_answered_and_their_connections_closed() {
     let drain = Drain::default();
     let (address, handle) = serve_until(drain.clone()).await;
-    let live = "GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
-    let ready = "GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n";
+    let live = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let ready = "GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let (answer, took) = talk(address, ready).await;
     assert!(answer.starts_with("HTTP/1.1 200") && took > Duration::from_millis(1900), "{took:?} {answer}");
     drain.begin();
