@@ -16,16 +16,21 @@ const TMPFS: &str = "/dev/shm";
 #[derive(Debug)]
 pub(crate) struct DataFolder {
     folder: TempDir,
+    /// The cluster, where it is not in the folder.
+    tables: Option<TempDir>,
 }
 
 impl DataFolder {
     /// Makes the folder and initialises a cluster in it.
-    pub(crate) fn create(bin: &Path, identity: Identity, on_tmpfs: bool) -> Self {
-        let data = Self::empty(identity, on_tmpfs);
+    pub(crate) fn create(bin: &Path, identity: Identity, on_tmpfs: bool, tables_on: Option<&Path>) -> Self {
+        let mut data = Self::empty(identity, on_tmpfs);
         let mut initdb = Command::new(bin.join("initdb"));
-        initdb
-            .args(["--username=postgres", "--auth=trust", "--no-sync", "--locale=C", "--encoding=UTF8", "-D"])
-            .arg(data.cluster());
+        initdb.args(["--username=postgres", "--auth=trust", "--no-sync", "--locale=C", "--encoding=UTF8"]);
+        if let Some(parent) = tables_on {
+            data.tables = Some(own_folder(parent, identity));
+            initdb.arg("--waldir").arg(data.root().join("wal"));
+        }
+        initdb.arg("-D").arg(data.cluster());
         data.run(initdb, identity);
         data
     }
@@ -43,12 +48,7 @@ impl DataFolder {
     fn empty(identity: Identity, on_tmpfs: bool) -> Self {
         let parent =
             if on_tmpfs && Path::new(TMPFS).is_dir() { PathBuf::from(TMPFS) } else { std::env::temp_dir() };
-        let folder = tempfile::Builder::new()
-            .prefix("balance-pg-")
-            .tempdir_in(&parent)
-            .unwrap_or_else(|error| panic!("no folder can be made in {}: {error}", parent.display()));
-        identity.own(folder.path());
-        Self { folder }
+        Self { folder: own_folder(&parent, identity), tables: None }
     }
 
     /// The folder that holds everything of this server.
@@ -58,7 +58,7 @@ impl DataFolder {
 
     /// The cluster itself.
     pub(crate) fn cluster(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.tables.as_ref().unwrap_or(&self.folder).path().join("data")
     }
 
     /// The server's log.
@@ -72,4 +72,13 @@ impl DataFolder {
         let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
         assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+fn own_folder(parent: &Path, identity: Identity) -> TempDir {
+    let folder = tempfile::Builder::new()
+        .prefix("balance-pg-")
+        .tempdir_in(parent)
+        .unwrap_or_else(|error| panic!("no folder can be made in {}: {error}", parent.display()));
+    identity.own(folder.path());
+    folder
 }

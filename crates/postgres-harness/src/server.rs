@@ -23,14 +23,14 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Starts the server (`$1` and its arguments), then waits for the end of the pipe that is its standard input:
 /// that is when the value is dropped or the process that holds it has died, however that happened. `$0` is
-/// the folder to remove; a server that was killed before leaves a shared memory segment behind, named on
+/// the folder to remove, `$3` the cluster; a server that was killed before leaves a shared memory segment behind, named on
 /// line 7 of its pid file.
 const KEEPER: &str = r#"
 "$@" < /dev/null & server=$!
 read -r word
 kill -QUIT "$server" 2> /dev/null
 wait "$server" 2> /dev/null
-segment=$(sed -n '7s/^ *[0-9]* *//p' "$0/data/postmaster.pid" 2> /dev/null)
+segment=$(sed -n '7s/^ *[0-9]* *//p' "$3/postmaster.pid" 2> /dev/null)
 [ "$word" = keep ] && exit 0
 [ -n "$segment" ] && ipcrm -m "$segment" 2> /dev/null
 cd / && rm -rf "$0" 2> /dev/null
@@ -44,6 +44,9 @@ pub struct Options {
     pub durable: bool,
     /// Data in memory, where the system has a tmpfs.
     pub on_tmpfs: bool,
+    /// Tables and indexes on this file system instead, in a folder that every user can reach. The log of changes stays
+    /// where it would be.
+    pub tables_on: Option<PathBuf>,
     /// Further settings, `name=value` as in `postgresql.conf`.
     pub settings: Vec<String>,
 }
@@ -51,7 +54,7 @@ pub struct Options {
 /// For tests: fast, in memory, not durable.
 impl Default for Options {
     fn default() -> Self {
-        Self { durable: false, on_tmpfs: true, settings: Vec::new() }
+        Self { durable: false, on_tmpfs: true, tables_on: None, settings: Vec::new() }
     }
 }
 
@@ -85,7 +88,7 @@ impl Server {
     pub fn start(options: Options) -> Self {
         let bin = binaries::folder();
         let identity = Identity::choose();
-        let data = DataFolder::create(&bin, identity, options.on_tmpfs);
+        let data = DataFolder::create(&bin, identity, options.on_tmpfs, options.tables_on.as_deref());
         Self::launched(bin, identity, options, data)
     }
 

@@ -15,6 +15,9 @@ pub(crate) enum Failure {
     /// The server says that it does not accept work now.
     #[error("{0}")]
     Away(Cause),
+    /// The server has no space for it, which waiting a moment does not change.
+    #[error("{0}")]
+    Full(Cause),
     /// The clock cannot be trusted, so nothing is decided.
     #[error(transparent)]
     ClockUnsafe(#[from] ClockUnsafe),
@@ -42,9 +45,11 @@ impl Failure {
     /// The caller's error when nothing was executed.
     pub(crate) fn into_error(self) -> RepoError {
         match self {
-            Self::Lost(cause) | Self::Away(cause) | Self::Contention(cause) | Self::Locked(cause) => {
-                RepoError::Unavailable(cause)
-            }
+            Self::Lost(cause)
+            | Self::Away(cause)
+            | Self::Full(cause)
+            | Self::Contention(cause)
+            | Self::Locked(cause) => RepoError::Unavailable(cause),
             Self::Unconfirmed(cause) => RepoError::Unknown(cause),
             Self::ClockUnsafe(cause) => RepoError::ClockUnsafe(cause),
             Self::Busy => RepoError::Overloaded,
@@ -60,6 +65,7 @@ impl Failure {
             Self::Lost(cause)
             | Self::Unconfirmed(cause)
             | Self::Away(cause)
+            | Self::Full(cause)
             | Self::Contention(cause)
             | Self::Locked(cause)
             | Self::Conflict(cause)
@@ -81,7 +87,10 @@ impl Failure {
 
     /// Whether the connection goes on as before. Otherwise it is closed, or a new one serves better.
     pub(crate) const fn leaves_connection_fit(&self) -> bool {
-        matches!(self, Self::Contention(_) | Self::Locked(_) | Self::Conflict(_) | Self::Data(_))
+        matches!(
+            self,
+            Self::Full(_) | Self::Contention(_) | Self::Locked(_) | Self::Conflict(_) | Self::Data(_)
+        )
     }
 
     /// Connecting failed: nothing was asked of the server yet.
@@ -178,6 +187,9 @@ fn of_state(state: &SqlState, cause: Cause) -> Failure {
     if *state == SqlState::LOCK_NOT_AVAILABLE {
         return Failure::Locked(cause);
     }
+    if *state == SqlState::DISK_FULL {
+        return Failure::Full(cause);
+    }
     let contention =
         [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::QUERY_CANCELED];
     if contention.contains(state) {
@@ -216,11 +228,12 @@ mod tests {
             assert!(matches!(of(code), Failure::Contention(_)), "{code}");
         }
         for code in [
-            "08006", "25006", "25P03", "28P01", "3D000", "42501", "42P01", "42704", "53300", "53100",
-            "57P01", "57P02", "57P03", "58030",
+            "08006", "25006", "25P03", "28P01", "3D000", "42501", "42P01", "42704", "53300", "57P01",
+            "57P02", "57P03", "58030",
         ] {
             assert!(matches!(of(code), Failure::Away(_)), "{code}");
         }
+        assert!(matches!(of("53100"), Failure::Full(_)));
         for code in ["22021", "22003", "23514", "23502", "54000"] {
             assert!(matches!(of(code), Failure::Data(_)), "{code}");
         }

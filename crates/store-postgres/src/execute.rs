@@ -244,7 +244,11 @@ impl<'a> Batch<'a> {
                 self.contentions += 1;
                 self.contentions <= CONFLICTS_MAX
             }
-            Failure::ClockUnsafe(_) | Failure::Busy | Failure::Data(_) | Failure::Defect(_) => false,
+            Failure::Full(_)
+            | Failure::ClockUnsafe(_)
+            | Failure::Busy
+            | Failure::Data(_)
+            | Failure::Defect(_) => false,
         };
         // Who conflicts for the first time has waited for the other already.
         let is_first_conflict =

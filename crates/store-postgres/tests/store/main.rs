@@ -6,6 +6,7 @@ mod contention;
 mod database;
 mod doubt;
 mod failover;
+mod full_disk;
 mod gate;
 mod history;
 mod links;
