@@ -1,9 +1,9 @@
-// Uses the console as people of support and accounting would, in a real headless Chromium: in both languages, both schemes, on a
-// desktop and on a phone, and once without JavaScript. Fails on anything that axe finds, on an error on the browser's console, and
-// on any request that leaves the origin.
+// Uses the console as people of support and accounting would, in a real headless Chromium: in both languages, both
+// schemes, on a desktop and on a phone, and once without JavaScript. Fails on anything that axe finds, on an error on
+// the browser's console, and on any request that leaves the origin.
 //
-//   node console.mjs ORIGIN ADMIN_KEY [VIEWER_KEY]     a service with `console = on`; the viewer's key reads balances only
-//   node console.mjs ORIGIN ADMIN_KEY --read-only      a service with `console = read_only`
+//   node console.mjs ORIGIN ADMIN_KEY [VIEWER_KEY]     a service with `console = on`; the viewer's key reads balances
+//   node console.mjs ORIGIN ADMIN_KEY --read-only      only a service with `console = read_only`
 //
 // SCREENSHOTS=FOLDER keeps a picture of every page.
 import { existsSync, mkdirSync } from "node:fs";

@@ -1,8 +1,8 @@
 //! What good callers notice of bad ones: `hostile_clients 127.0.0.1:8080`, against a service that is running on a
 //! database of its own, started with no API key.
 //!
-//! Prints for each kind of hostile connection the p99 of good callers beside it, and the service's memory. Ends with an error
-//! if that is more than twice as long, or more than 200 MB above idle.
+//! Prints for each kind of hostile connection the p99 of good callers beside it, and the service's memory. Ends with
+//! an error if that is more than twice as long, or more than 200 MB above idle.
 //!
 //! Good callers deposit at a fixed rate while others do one bad thing after another, each between two quiet spells.
 //! Times count from the moment a call was due, so that a stall is not hidden. Needs `ulimit -n` above twice the

@@ -18,7 +18,8 @@ use crate::{
 /// Without a command it serves. Settings come from flags, from the environment, and from balance.toml (or --config),
 /// in this order; every key of `balance config` is a flag too: http.workers is --http-workers.
 ///
-/// Exit codes: 0 done, 1 the audit found differences or a check failed, 2 could not run, 130 stopped by a second signal.
+/// Exit codes: 0 done, 1 the audit found differences or a check failed, 2 could not run, 130 stopped by a second
+/// signal.
 #[derive(Debug, Parser)]
 #[command(name = "balance", version = version::SHORT, max_term_width = 100)]
 pub(crate) struct Cli {

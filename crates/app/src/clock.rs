@@ -85,8 +85,8 @@ impl GuardedClock {
         (self.0.source.monotonic)()
     }
 
-    /// The clock of the database showed `theirs` at some time between the mark and now. A wall clock that agrees with it
-    /// is right, whatever it showed before: also after a step that put it right, or a machine that was suspended.
+    /// The clock of the database showed `theirs` at some time between the mark and now. A wall clock that agrees with
+    /// it is right, whatever it showed before: also after a step that put it right, or a machine that was suspended.
     pub(crate) fn compare(&self, theirs: Timestamp, mark: Duration) {
         let (wall, monotonic) = ((self.0.source.wall)(), (self.0.source.monotonic)());
         let waited = i64::try_from(monotonic.saturating_sub(mark).as_micros()).unwrap_or(i64::MAX);

@@ -90,7 +90,7 @@ async fn serve(settings: &Settings, socket: TcpSocket, metrics: Metrics) -> anyh
     let admin_address = admin_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let (server, admin) = parts.servers(settings, listener, admin_listener, metrics.clone())?;
     if let Some(admin) = admin {
-        // It answers until the process ends: whoever stops the service may still ask how that goes.
+        // It answers until the process ends: the one who stops the service may still ask how that goes.
         background.spawn(async move { drop(admin.await) });
     }
     parts.start_janitors(settings, metrics, &mut background);

@@ -91,7 +91,7 @@ pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     }
 }
 
-/// Writes a copy of the file, of one moment, beside a running service or without one.
+/// Writes a copy of the file, a consistent snapshot, beside a running service or without one.
 pub(crate) fn backup(settings: &Settings, to: &Path) -> anyhow::Result<()> {
     match &settings.database {
         Database::Sqlite(from) => Ok(SqliteStore::backup(from, to)?),

@@ -116,6 +116,7 @@ pub(crate) fn start_postgres(data: Data, further: Vec<String>) -> postgres::Serv
         durable: true,
         on_tmpfs: data == Data::Tmpfs,
         settings: settings.collect(),
+        ..postgres::Options::default()
     })
 }
 

@@ -112,8 +112,8 @@ impl fmt::Debug for ApiKeyId {
     }
 }
 
-/// Id and secret of a token `bal_<id>_<secret>`: 12 and 64 lower-case hexadecimal digits. Nothing for any other text, before
-/// a byte of it is hashed: how long a token is decides its sender.
+/// Id and secret of a token `bal_<id>_<secret>`: 12 and 64 lower-case hexadecimal digits. Nothing for any other text,
+/// before a byte of it is hashed: how long a token is decides its sender.
 pub fn split_token(token: &str) -> Option<(&str, &str)> {
     let (id, secret) = token.strip_prefix("bal_")?.split_once('_')?;
     let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));

@@ -1,4 +1,5 @@
-//! A server, or a network, that stops anywhere: every call to the store ends in time, and the next one finds a connection.
+//! A server, or a network, that stops anywhere: every call to the store ends in time, and the next one finds a
+//! connection.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use std::{

@@ -79,7 +79,7 @@ struct State {
     has_seen_keys: AtomicBool,
     /// The quota of each caller.
     rate_limit: OnceLock<RateLimit>,
-    /// What the log has been told of rows that cannot be read.
+    /// What the log has of rows that cannot be read.
     faults: Mutex<Vec<String>>,
 }
 
@@ -96,7 +96,7 @@ impl Access {
         Self { repo, clock, state: Arc::default() }
     }
 
-    /// Reads the keys anew. On an error the earlier ones stay in force, until they are too old.
+    /// Reads the keys again. On an error the earlier ones stay in force, until they are too old.
     pub async fn refresh(&self) -> Result<(), RepoError> {
         // Whatever is changed while the keys are read may be missed: they are of the moment before.
         let read_at = Instant::now();
@@ -116,13 +116,13 @@ impl Access {
         Ok(())
     }
 
-    /// Rows that cannot be read are told once, not every other second.
+    /// Rows that cannot be read are logged once, not every other second.
     fn log_faults(&self, faults: Vec<String>) {
-        let mut told = self.state.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        for fault in faults.iter().filter(|fault| !told.contains(fault)) {
+        let mut logged = self.state.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        for fault in faults.iter().filter(|fault| !logged.contains(fault)) {
             tracing::warn!(fault, "a part of an API key is ignored");
         }
-        *told = faults;
+        *logged = faults;
     }
 
     /// How requests are let in at present.
@@ -174,8 +174,8 @@ impl Access {
         Ok(())
     }
 
-    /// The live key that the headers carry; `None` while access is open. `may_fail` is asked before anything is computed
-    /// for who cannot be let in, and otherwise before such a caller is refused; once for each of them.
+    /// The live key that the headers carry; `None` while access is open. `may_fail` is asked before anything is
+    /// computed for who cannot be let in, and otherwise before such a caller is refused; once for each of them.
     pub(crate) fn authenticate(
         &self,
         headers: &HeaderMap,

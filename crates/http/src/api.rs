@@ -47,8 +47,8 @@ pub struct HttpSettings {
     pub ids_as_strings: bool,
     /// Request bodies that are being read, all together, in bytes; one caller may have a quarter of it.
     pub bodies_bytes_max: usize,
-    /// Commands per second and API key, or per peer address while there are no keys; everything but a batch counts as one.
-    /// 0 means no limit. As many may come at once.
+    /// Commands per second and API key, or per peer address while there are no keys; everything but a batch counts as
+    /// one. 0 means no limit. As many may come at once.
     pub commands_per_second: u32,
     /// Commands that may be submitted at once, and those that may wait for that.
     pub queue: QueueSettings,

@@ -1,7 +1,7 @@
 //! How much of request bodies may be in memory while they are read: over all callers, and of one of them.
 //!
-//! Counted are bodies that come in more than one piece. Others are parsed as soon as they are there, and what waits to be
-//! executed has bounds of its own.
+//! Counted are bodies that come in more than one piece. Others are parsed as soon as they are there, and what waits to
+//! be executed has bounds of its own.
 
 use std::{
     collections::HashMap,

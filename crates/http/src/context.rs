@@ -60,8 +60,8 @@ impl Context {
     }
 }
 
-/// The address of the caller. Behind a proxy that is what the proxy says of who has connected to it: the last address of
-/// `X-Forwarded-For`, since everything before that came from outside.
+/// The address of the caller. Behind a proxy that is what the proxy says of who has connected to it: the last address
+/// of `X-Forwarded-For`, since everything before that came from outside.
 pub(crate) fn peer_of(socket: Option<IpAddr>, headers: &HeaderMap, is_behind_proxy: bool) -> Option<IpAddr> {
     let forwarded = || {
         let last = headers.get_all(X_FORWARDED_FOR).last()?.to_str().ok()?;

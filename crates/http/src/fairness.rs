@@ -1,8 +1,9 @@
-//! Who may submit next, when more is offered than the store takes: each caller in turn, however much one of them offers.
+//! Who may submit next, when more is offered than the store takes: each caller in turn, however much one of them
+//! offers.
 //!
 //! A number of commands is let in at once, enough to keep the store busy. Beyond that commands wait in a queue of their
-//! caller, and whenever there is room the next caller's turn comes. A caller may fill at most half of what room is left to wait
-//! in, so that there always is some for others.
+//! caller, and whenever there is room the next caller's turn comes. A caller may fill at most half of what room is
+//! left to wait in, so that there always is some for others.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -72,7 +73,7 @@ impl Fairness {
         }
     }
 
-    /// Whether so many more may be submitted now. Whatever is larger than all that may be there goes alone.
+    /// Whether this many more may be submitted now. Whatever is larger than all that may be there goes alone.
     fn takes(&self, commands: usize) -> bool {
         let fits = |submitted| {
             let more = submitted + commands;
@@ -153,7 +154,7 @@ impl Place {
             return Ok(Self { shared: shared.clone(), commands });
         }
         let turn = fairness.wait(caller, commands);
-        // Whoever left in between saw nobody waiting.
+        // One that left in between saw nobody waiting.
         fairness.let_in(shared);
         let place = match turn {
             Some(turn) => timeout(fairness.settings.age_max, turn).await.ok().and_then(Result::ok),

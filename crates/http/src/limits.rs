@@ -1,5 +1,5 @@
-//! How much one caller may ask for: a quota of commands per API key, or per peer address while there are no keys; and how often
-//! a peer may fail to show a key.
+//! How much one caller may ask for: a quota of commands per API key, or per peer address while there are no keys; and
+//! how often a peer may fail to show a key.
 
 use std::{
     net::{IpAddr, Ipv6Addr},

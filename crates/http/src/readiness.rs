@@ -1,4 +1,4 @@
-//! Whether calls are served: asked of the store at most once a second, whoever asks the service, and however many do.
+//! Whether calls are served: asked of the store at most once a second, however many ask the service.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Refused requests in the log: a few of each kind one by one, the others summed up. Anybody can be refused as fast as they
-//! like, and must not fill a disk with it.
+//! Refused requests in the log: a few of each kind one by one, the others summed up. Anybody can be refused as fast as
+//! they like, and must not fill a disk with it.
 
 use std::sync::{
     Arc,
@@ -57,8 +57,8 @@ impl Refusals {
         false
     }
 
-    /// Writes a line for each kind of request that was not logged one by one since the last time; to be called every few
-    /// seconds.
+    /// Writes a line for each kind of request that was not logged one by one since the last time; to be called every
+    /// few seconds.
     pub fn sum_up(&self) {
         let kinds = Code::ALL.iter().map(|code| code.as_str()).chain(["public"]);
         for (unlogged, code) in self.0.unlogged.iter().zip(kinds) {

@@ -1,4 +1,5 @@
-//! One report at a time: adding up a month reads all of it, and must not take the store from those who move money or look.
+//! One report at a time: adding up a month reads all of it, and must not take the store from those who move money or
+//! look.
 
 use std::{
     future::Future,
@@ -32,8 +33,8 @@ struct Built {
 }
 
 impl ReportTurns {
-    /// Builds the report of a month. Those who ask for the same month while it is being built share the next one: it begins
-    /// after they have asked, so it has in it whatever they know of.
+    /// Builds the report of a month. Those who ask for the same month while it is being built share the next one: it
+    /// begins after they have asked, so it has in it whatever they know of.
     pub(crate) async fn build(&self, reports: &Reports, month: Month) -> Result<PublishedReport, Problem> {
         let (asked_at, reports) = (Instant::now(), reports.clone());
         self.take(move |mut last: OwnedMutexGuard<Option<Built>>| async move {
@@ -65,8 +66,8 @@ impl ReportTurns {
         .await
     }
 
-    /// Does work that reads whole months, in its turn. Once begun it goes on by itself, and keeps the turn, even if its caller
-    /// gives up: what reads the store cannot be called back.
+    /// Does work that reads whole months, in its turn. Once begun it goes on by itself, and keeps the turn, even if
+    /// its caller gives up: what reads the store cannot be called back.
     async fn take<T, F>(&self, work: impl FnOnce(OwnedMutexGuard<Option<Built>>) -> F) -> Result<T, Problem>
     where
         T: 'static,
@@ -118,6 +119,6 @@ mod tests {
         assert!(asking.await.iter().all(Result::is_ok));
         assert_eq!(looks.load(Ordering::Relaxed), 1);
         turns.build(&reports, month).await.unwrap();
-        assert_eq!(looks.load(Ordering::Relaxed), 2, "who asks later is told what is then");
+        assert_eq!(looks.load(Ordering::Relaxed), 2, "a later caller gets what is so by then");
     }
 }

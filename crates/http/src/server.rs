@@ -65,7 +65,8 @@ pub struct ServerOptions {
     pub metrics: Option<MetricsText>,
     /// The console, if there is to be one; `/` leads a browser there.
     pub console: Option<Pages>,
-    /// Whether the listener of the API also serves what needs no key: health, metrics, the document, the pages about it.
+    /// Whether the listener of the API also serves what needs no key: health, metrics, the document, the pages about
+    /// it.
     pub has_pages: bool,
     /// Whether each request has a span, made with the global tracer provider and propagator of OpenTelemetry.
     #[cfg(feature = "otel")]
@@ -121,8 +122,8 @@ pub fn server(api: Api, listener: TcpListener, options: &ServerOptions) -> io::R
     run(app, listener, options, workers, connections_max)
 }
 
-/// A server of what operators and orchestrators ask, and of nothing else, on a listener of its own: health can be asked for
-/// when the API has no connection to spare.
+/// A server of what operators and orchestrators ask, and of nothing else, on a listener of its own: health can be
+/// asked for when the API has no connection to spare.
 pub fn admin_server(api: Api, listener: TcpListener, options: &ServerOptions) -> io::Result<Server> {
     let shared = shared(api, options.body_timeout, options.drain.clone());
     let (metrics, ids_as_strings) = (options.metrics.clone(), shared.api.settings.ids_as_strings);

@@ -227,7 +227,7 @@ impl ResponseError for Unanswered {
     }
 }
 
-/// Gives a refusal or failure its body, whoever made it.
+/// Gives a refusal or failure its body, whatever layer made it.
 fn complete(response: ServiceResponse, context: &Context, refusals: &Refusals) -> ServiceResponse {
     let (request, response) = response.into_parts();
     let own = response.error().and_then(Error::as_error::<Problem>);

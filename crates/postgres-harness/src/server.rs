@@ -23,8 +23,8 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Starts the server (`$1` and its arguments), then waits for the end of the pipe that is its standard input:
 /// that is when the value is dropped or the process that holds it has died, however that happened. `$0` is
-/// the folder to remove, `$3` the cluster; a server that was killed before leaves a shared memory segment behind, named on
-/// line 7 of its pid file.
+/// the folder to remove, `$3` the cluster; a server that was killed before leaves a shared memory segment behind,
+/// named on line 7 of its pid file.
 const KEEPER: &str = r#"
 "$@" < /dev/null & server=$!
 read -r word

@@ -4,8 +4,8 @@
 /// forms too (OWASP "CSV Injection", ASVS 5 1.2.10).
 const FORMULA_STARTS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
-/// The text in quotes, behind a `'` where a spreadsheet would take it for a formula. Always in quotes: a spreadsheet of another
-/// country takes another character for the separator, and what comes behind that for a cell.
+/// The text in quotes, behind a `'` where a spreadsheet would take it for a formula. Always in quotes: a spreadsheet
+/// of another country takes another character for the separator, and what comes behind that for a cell.
 pub(crate) fn text(text: &str) -> String {
     let guard = if text.starts_with(FORMULA_STARTS) { "'" } else { "" };
     format!("\"{guard}{}\"", text.replace('"', "\"\""))

@@ -1,8 +1,8 @@
 //! Publishes a month's revenue as a CSV file for accounting.
 //!
 //! One file per month, `revenue-YYYY-MM.csv`, in one folder. A reader of the folder sees the whole file or none:
-//! it is written beside its place, flushed, and then moved there. The same lines give the same bytes, for ever. A folder that
-//! hangs holds up publishing, for a few seconds each time, and nothing else.
+//! it is written beside its place, flushed, and then moved there. The same lines give the same bytes, for ever. A
+//! folder that hangs holds up publishing, for a few seconds each time, and nothing else.
 
 mod cell;
 mod file;

@@ -1,5 +1,5 @@
-//! The one thread that touches the folder. A folder that hangs (a dead network file system, a pipe in the place of a file)
-//! takes this thread and no other: who waits for it gives up after a while, and few may wait.
+//! The one thread that touches the folder. A folder that hangs (a dead network file system, a pipe instead of a
+//! file) takes this thread and no other: who waits for it gives up after a while, and few may wait.
 
 use std::{
     fmt, io,

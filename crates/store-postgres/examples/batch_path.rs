@@ -75,7 +75,8 @@ async fn main() -> Anything<()> {
     let asked = Asked::parse()?;
     let mut settings = vec!["shared_buffers=1GB".to_owned(), "max_wal_size=8GB".to_owned()];
     settings.extend(asked.settings);
-    let server = Server::start(Options { durable: true, on_tmpfs: !asked.on_disk, settings });
+    let server =
+        Server::start(Options { durable: true, on_tmpfs: !asked.on_disk, settings, ..Options::default() });
     let mut options = PostgresOptions::new(server.url("postgres"));
     options.recent_accounts_max = asked.recent.unwrap_or(options.recent_accounts_max);
     let store = PostgresStore::new(options, Arc::new(now()))?;

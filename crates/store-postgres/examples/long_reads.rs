@@ -33,7 +33,7 @@ async fn main() -> Anything<()> {
     let captures: i64 = captures.map_or(Ok(10_000_000), |count| count.parse())?;
     let settings = ["shared_buffers=2GB", "max_wal_size=16GB"].map(str::to_owned).to_vec();
     let on_tmpfs = !words.iter().any(|word| word == "--disk");
-    let server = Server::start(Options { durable: true, on_tmpfs, settings });
+    let server = Server::start(Options { durable: true, on_tmpfs, settings, ..Options::default() });
     let store = PostgresStore::new(PostgresOptions::new(server.url("postgres")), Arc::new(Timestamp::MIN))?;
     store.migrate().await?;
     fill(&server, captures);

@@ -142,8 +142,8 @@ impl Connector {
         Ok(client)
     }
 
-    /// How often any server has warned. A commit that nobody interrupts is answered without a warning; one whose wait for a
-    /// standby was given up is answered with one, which has been counted by then.
+    /// How often any server has warned. A commit that nobody interrupts is answered without a warning; one whose wait
+    /// for a standby was given up is answered with one, which has been counted by then.
     pub(crate) fn warnings(&self) -> u64 {
         self.warnings.load(Ordering::Acquire)
     }

@@ -101,8 +101,8 @@ pub(crate) fn operation(row: &Row, first: usize) -> Result<Operation, Failure> {
     })
 }
 
-/// The columns of [`operation`], then `fingerprint` and the reservation as in [`reservation`], its key left out and each
-/// column named `reservation_…`.
+/// The columns of [`operation`], then `fingerprint` and the reservation as in [`reservation`], its key left out and
+/// each column named `reservation_…`.
 pub(crate) fn recorded(row: &Row, first: usize) -> Result<RecordedOperation, Failure> {
     let operation = operation(row, first)?;
     let fingerprint: Option<&[u8]> = column(row, first + 13)?;

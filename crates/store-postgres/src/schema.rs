@@ -42,7 +42,7 @@ impl PostgresStore {
         while !self.is_first_to_lock(&client).await.map_err(Failure::into_error)? {
             sleep(LOCK_EVERY).await;
         }
-        // Those of a newer binary: whether this one can live with them is told by `check_schema`.
+        // Those of a newer binary: `check_schema` finds whether this one can live with them.
         let runner = embedded::migrations::runner().set_abort_missing(false);
         let migrated = timeout(MIGRATED_WITHIN, runner.run_async(&mut client)).await;
         migrated.map_err(|_| Failure::late().into_error())?.map_err(not_migrated)?;

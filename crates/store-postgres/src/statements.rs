@@ -186,8 +186,8 @@ SELECT array_agg(user_id), array_agg(ctid), 1 / (count(*) = $2)::integer FROM wr
 /// Writes any batch if everything that it was decided on is unchanged. Beside what [`WRITE_MOVEMENTS`] does:
 ///
 /// - `opened` (`$4`): accounts that have no row yet, in the canonical order, before any that has one is locked: the
-///   primary key refuses one that another batch has made meanwhile, having waited for whoever has just made or written
-///   it. They may hold any other row, so that waiting for them with rows locked could close a circle.
+///   primary key refuses one that another batch has made meanwhile, having waited for the batch that has just made or
+///   written it. That one may wait for any other row, so waiting for it with rows locked could close a circle.
 /// - `kept` (`$5`): reservations that are known to exist, written over their rows. A row keeps the number of the
 ///   operation that made it, unless it starts over: 0 stands for none. It is an insert because that finds the rows
 ///   by the key whatever the planner believes.

@@ -63,7 +63,7 @@ fn attempt(session: &mut Session, submissions: &[Submission]) -> Result<Vec<Repl
         Ok(Verdict::Commit(replies))
     })?;
     if let Some((before, changes)) = written {
-        recent.remember(before, &changes);
+        recent.learn(before, &changes);
     }
     Ok(replies)
 }

@@ -77,7 +77,7 @@ impl Recent {
 
     /// Caches accounts as they were committed, if all of their active reservations are known; `before` is what was
     /// evicted for the transaction.
-    pub(crate) fn remember(&self, mut before: Taken, changes: &Changes) {
+    pub(crate) fn learn(&self, mut before: Taken, changes: &Changes) {
         self.operations.add(&changes.operations);
         for account in &changes.accounts {
             let user_id = account.user_id;

@@ -4,8 +4,8 @@
 // request with the *same* idempotency key again: the service executes it once and answers every repeat alike. It
 // repeats nothing that a rule has refused. While it goes on trying it says so, by `warn`.
 //
-// Amounts are exact in JavaScript. Ids may be as large as 2^63-1, and a number is exact up to 2^53: an id above that is a
-// string of digits here, and may be sent as one.
+// Amounts are exact in JavaScript. Ids may be as large as 2^63-1, and a number is exact up to 2^53: an id above that
+// is a string of digits here, and may be sent as one.
 
 // Answers after which the same request may be sent again: the body came too late, too many requests, and a service
 // or a proxy before it that cannot work just now.
@@ -14,7 +14,8 @@ const TRY_AGAIN = new Set([408, 429, 502, 503, 504]);
 // How long it tries again before it says so.
 const SILENT_MILLISECONDS = 2000;
 
-// Fields that hold an id of sixteen digits or more. Inside of a text every quote has a backslash before it, so that none matches.
+// Fields that hold an id of sixteen digits or more. Inside of a text every quote has a backslash before it, so that
+// none matches.
 const LARGE_ID = /"((?:user|from_user|to_user|counterparty_user|service|order)_id|id)":\s*(\d{16,})/g;
 
 /** Reads JSON whose ids may be larger than a number is exact. */

@@ -22,7 +22,8 @@ use crate::{clock::SystemClock, keys::child_of};
 /// How long a visit lasts at most, in microseconds: a working day.
 const VISIT_MICROS: i64 = 8 * 60 * 60 * 1_000_000;
 
-/// The keys are read anew for a token that is not known, because another instance may have made it: at most so often.
+/// The keys are read again for a token that is not known, because another instance may have made it: at most this
+/// often.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Lets visitors in by the keys of the API.

@@ -17,7 +17,7 @@ pub(super) fn stopping() {
 }
 
 /// Shows signs of life for ever, twice as often as systemd wants them: a runtime that hangs shows none, and is started
-/// anew.
+/// again.
 pub(super) async fn live() {
     let Some(patience) = sd_notify::watchdog_enabled() else { return };
     let mut ticks = interval((patience / 2).max(Duration::from_millis(1)));

@@ -155,7 +155,7 @@ fn a_typing_mistake_gets_a_suggestion_and_a_mistake_in_the_file_its_place() {
 }
 
 #[test]
-fn every_problem_is_told_at_once_by_both_names_of_its_key() {
+fn every_problem_is_reported_at_once_by_both_names_of_its_key() {
     let file = "currency = \"rub\"\nlissten = \"127.0.0.1:1\"\nlisten = [1, 2]\n[http]\nworkers = -1\n";
     let environment = [
         ("BALANCE_ACCOUNTING_ZONE", "Europe/Nowhere"),

@@ -1,5 +1,5 @@
-//! Clocks that are wrong, moved with libfaketime under the real binary: what a step or a wrong start costs, which is time
-//! and never money.
+//! Clocks that are wrong, moved with libfaketime under the real binary: what a step or a wrong start costs, which is
+//! time and never money.
 
 use std::fs;
 

@@ -68,7 +68,7 @@ fn a_file_that_cannot_be_made_is_named() {
     fs::write(world.folder().join("plain"), "a file, no folder").unwrap();
     let world = world.with("BALANCE_DATABASE_URL", "sqlite:plain/balance.db");
     says(&refused(&world, &["migrate"]), &["cannot create the folder plain"]);
-    // /proc takes no files, whoever asks.
+    // /proc takes no files from anyone.
     let world = world.with("BALANCE_DATABASE_URL", "sqlite:/proc/balance.db");
     says(&refused(&world, &["migrate"]), &["/proc/balance.db", "No such file or directory"]);
     let world = world.with("BALANCE_LOG_FILE__FOLDER", "plain/logs");

@@ -295,7 +295,7 @@ async fn refused_requests_fill_no_disk() {
     let (unauthenticated, limited, not_found) = (count("401"), count("429"), count("404"));
     println!("{unauthenticated} x 401, {limited} x 429, {not_found} x 404");
     assert!(limited > 20 * unauthenticated, "{unauthenticated} {limited}");
-    // Whoever has the key is let in from the same address all the same.
+    // A caller with the key is let in from the same address all the same.
     assert_eq!(server.api.with_token(&admin).get("/services").await.status, 200);
     // The sum is written every five seconds.
     tokio::time::sleep(Duration::from_secs(6)).await;
@@ -312,13 +312,13 @@ async fn refused_requests_fill_no_disk() {
     let of = |code: &'static str| lines.iter().filter(move |line| line["code"] == code);
     let one = of("unauthenticated").find(|line| line["key_id"] == "0123456789ab").unwrap();
     assert_eq!((&one["peer"], &one["status"]), (&"127.0.0.1".into(), &401.into()), "{one}");
-    let told = |code: &'static str| {
+    let reported = |code: &'static str| {
         let summed: u64 = of(code).filter_map(|line| line["requests"].as_u64()).sum();
         summed + of(code).filter(|line| line["requests"].is_null()).count() as u64
     };
-    assert_eq!(told("rate_limited"), limited as u64);
-    assert_eq!(told("unauthenticated"), unauthenticated as u64);
-    assert_eq!(told("route_not_found"), not_found as u64);
+    assert_eq!(reported("rate_limited"), limited as u64);
+    assert_eq!(reported("unauthenticated"), unauthenticated as u64);
+    assert_eq!(reported("route_not_found"), not_found as u64);
 }
 
 async fn futures_of<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {

@@ -7,8 +7,8 @@ use crate::{ApiKey, ApiKeyId, Timestamp, ports::RepoError};
 /// The API keys of an installation, as they were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApiKeys {
-    /// All keys ever made that this binary understands, revoked and expired ones included, by `created_at`, then id. A scope
-    /// that it does not know, as a later version may have written it, grants nothing and is left out.
+    /// All keys ever made that this binary understands, revoked and expired ones included, by `created_at`, then id. A
+    /// scope that it does not know, as a later version may have written it, grants nothing and is left out.
     pub keys: Vec<ApiKey>,
     /// What was left out and why, a line each, for the log: rows, or scopes of rows. Names ids, never secrets.
     pub faults: Vec<String>,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{OperationKind, RecordedOperation, Timestamp, ports::RepoError};
 
-/// The connections of one moment.
+/// The connections, in one look at them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connections {
     /// At most as many are open.
@@ -24,7 +24,7 @@ pub struct Connections {
 pub struct OptimisticBatches {
     /// Everything was as cached.
     pub confirmed: u64,
-    /// Something was not, or the outcome was unknown: the batch was retried on rows read anew.
+    /// Something was not, or the outcome was unknown: the batch was retried on rows that were read again.
     pub repeated: u64,
 }
 
@@ -105,7 +105,7 @@ pub trait StoreFigures: Send + Sync + 'static {
         OptimisticBatches::default()
     }
 
-    /// How well it pays to remember accounts. A store that remembers none tells nothing.
+    /// How well it pays to cache accounts. A store that caches none reports nothing.
     fn account_reads(&self) -> AccountReads {
         AccountReads::default()
     }

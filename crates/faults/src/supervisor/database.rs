@@ -29,7 +29,7 @@ impl Database {
             return Ok(Self::Sqlite(format!("sqlite:{}", folder.join("balance.db").display())));
         }
         let start = || {
-            let server = Server::start(Options { durable: true, on_tmpfs: false, settings: Vec::new() });
+            let server = Server::start(Options { durable: true, on_tmpfs: false, ..Options::default() });
             let name = server.create_database(None);
             (Arc::new(server), name)
         };

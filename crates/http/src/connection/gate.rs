@@ -77,8 +77,8 @@ impl Gate {
         gauge!("balance_http_connections").increment(1.0);
         Self {
             timeouts,
-            // A caller that connects and sends nothing is closed without an answer: it may have connected for later, and
-            // must not take that answer for the one to its request.
+            // A caller that connects and sends nothing is closed without an answer: it may have connected for later,
+            // and must not take that answer for the one to its request.
             awaited: Cell::new(Awaited::Request),
             input_until: Cell::new(Some(Instant::now() + timeouts.head)),
             output_until: Cell::new(None),

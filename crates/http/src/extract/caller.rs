@@ -88,7 +88,7 @@ impl<O: Documented> Caller<O> {
         &self.shared.report_turns
     }
 
-    /// Waits for the caller's turn to submit so many commands.
+    /// Waits for the caller's turn to submit this many commands.
     pub(crate) async fn turn(&self, commands: usize) -> Result<Place, Problem> {
         Place::take(&self.shared, self.quota(), commands).await
     }

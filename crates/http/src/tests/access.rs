@@ -385,7 +385,7 @@ async fn the_rate_counts_commands() {
     assert!(never.json()["detail"].as_str().unwrap().contains("split"), "{never:?}");
 }
 
-/// Failing is limited by address; whoever has the right key is let in all the same.
+/// Failing is limited by address; a caller with the right key is let in all the same.
 #[actix_web::test]
 async fn failures_are_limited_and_do_not_lock_out_who_has_a_key() {
     let admin = key(1, &[Scope::Admin]);

@@ -20,7 +20,7 @@ pub async fn defect_12_a_user_can_be_deleted(teller: Teller) {
     assert_eq!(teller.history(1).await.len(), 2);
 }
 
-/// Whoever is not known cannot be closed.
+/// An unknown user cannot be closed.
 pub async fn an_unknown_user_cannot_be_closed(teller: Teller) {
     let refused = teller.rejected(Command::Close { user_id: user(1) }).await;
     assert_eq!(refused, Rejection::AccountNotFound(user(1)));
@@ -126,8 +126,8 @@ pub async fn closing_erases_the_text_of_its_own_batch(teller: Teller) {
     assert_eq!(comment(Some(teller.accepted(deposit).await)), Some((true, None)));
 }
 
-/// Neither a repeat nor anything that is stored tells a right guess of an erased comment from a wrong one; whether there was
-/// a comment stays part of the meaning.
+/// Neither a repeat nor anything that is stored tells a right guess of an erased comment from a wrong one; whether
+/// there was a comment stays part of the meaning.
 pub async fn nothing_confirms_a_guess_of_an_erased_comment(teller: Teller) {
     let saying = |text: &str| Comment::new(text).ok();
     let mut first = teller.fresh(deposit_of(1, 100));

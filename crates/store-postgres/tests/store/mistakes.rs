@@ -15,7 +15,7 @@ fn cause(error: &RepoError) -> &balance_domain::ports::Cause {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn permanent_mistakes_are_told_from_what_may_heal() {
+async fn permanent_mistakes_are_not_taken_for_what_may_heal() {
     let server = Server::start(Options::default());
     server.psql("postgres", "CREATE ROLE app LOGIN PASSWORD 'sesame'");
     server.psql("postgres", "CREATE DATABASE ledger");
