@@ -9,7 +9,6 @@ use crate::{
     bodies::Bodies,
     drain::Drain,
     fairness::{Fairness, QueueSettings},
-    limits::RateLimit,
     readiness::Readiness,
     refusals::Refusals,
     report_turns::ReportTurns,
@@ -119,7 +118,6 @@ impl Currency {
 /// What every worker shares.
 pub(crate) struct Shared {
     pub(crate) api: Api,
-    pub(crate) failures: RateLimit,
     pub(crate) bodies: Bodies,
     pub(crate) fairness: Fairness,
     pub(crate) report_turns: ReportTurns,
