@@ -9,6 +9,15 @@
 -- One CHECK per table: they are the second line behind the rules, and each is prepared again for every statement.
 -- Times are UTC with microseconds. Amounts are integers of minor units.
 
+-- What this ledger is: one row, written when the ledger is made, and never again.
+CREATE TABLE ledger (
+    only_row          boolean  NOT NULL CONSTRAINT ledger_pkey PRIMARY KEY CONSTRAINT ledger_is_one CHECK (only_row),
+    id                text     COLLATE "C" NOT NULL,
+    currency          text     COLLATE "C" NOT NULL,
+    currency_decimals smallint NOT NULL,
+    accounting_zone   text     COLLATE "C" NOT NULL
+);
+
 -- One row per user, which answers for everything that is theirs. Updated by every command: a third of each page
 -- stays free, and nothing but the key is indexed, so that updates stay on their page and leave the index alone.
 -- A row of which `seq` is 0 is no account: a batch claimed it to lock it, and did not open it.
@@ -69,7 +78,7 @@ CREATE INDEX reservations_sweep ON reservations (expires_at, user_id) WHERE stat
 
 -- A user's reservations, latest made first. Those that an account's first 1,000 operations made are not in it: they are
 -- found by those operations as quickly, and nearly every account stays below. Only the statement of the listing says
--- `reserve_seq > 1000` and can use it (crates/store-postgres/src/reads/reservations.rs).
+-- `reserve_seq > 1000` and can use it (crates/store-postgres/src/reservations.rs).
 CREATE INDEX reservations_listing ON reservations (bucket, user_id, created_at, service_id, order_id)
     WHERE reserve_seq > 1000;
 
@@ -103,7 +112,7 @@ CREATE TABLE operations (
     CONSTRAINT operations_amounts CHECK (amount > 0 AND available_after >= 0 AND reserved_after >= 0)
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.05);
 
--- A key is answered once. The rules look it up; this index refuses it if another instance was faster.
+-- A key is answered once. The rules see to it under the account's lock; this index is the second line.
 CREATE UNIQUE INDEX operations_by_key ON operations (bucket, user_id, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 

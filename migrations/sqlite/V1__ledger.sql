@@ -1,4 +1,4 @@
--- The ledger, the catalogue of services, the reports that were built, and the API keys.
+-- The ledger, what it is, the catalogue of services, the reports that were built, and the API keys.
 --
 -- Money is integers of minor units, times are integer microseconds since 1970-01-01T00:00:00Z. The rules live in
 -- the domain crate; the CHECKs and foreign keys here are the second line, for the day when a rule is wrong. They
@@ -6,6 +6,15 @@
 --
 -- A random B-tree leaf that a command dirties is a page to log and to check-point, and that is what a write costs.
 -- So every index says below what it is for, and the indexes of history leave out what a short scan finds as well.
+
+-- What this ledger is: one row, written when the ledger is made, and never again.
+CREATE TABLE ledger (
+    only_row          INTEGER PRIMARY KEY CHECK (only_row = 1),
+    id                TEXT    NOT NULL,
+    currency          TEXT    NOT NULL,
+    currency_decimals INTEGER NOT NULL CHECK (currency_decimals BETWEEN 0 AND 4),
+    accounting_zone   TEXT    NOT NULL
+) STRICT;
 
 -- user_id is the rowid: one B-tree, and a balance is overwritten in place.
 CREATE TABLE accounts (

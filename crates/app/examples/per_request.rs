@@ -23,17 +23,17 @@ use std::{
 use actix_web::{App, HttpResponse, HttpServer, http::header::ContentType, web};
 use async_trait::async_trait;
 use balance_domain::{
-    Account, AccountAsOf, AccountingZone, ApiKey, ApiKeyId, DryRun, IdempotencyKey, Ledger, Operation,
-    OperationPosition, OperationQuery, Page, Reports, Reservation, ReservationKey, ReservationPosition,
-    ReservationQuery, ReservationSearch, Rows, Scope, SearchPosition, SecretHash, Submission, Timestamp, Ttl,
-    UserId, decide_batch,
+    Account, AccountAsOf, AccountingZone, ApiKey, ApiKeyId, Currency, DryRun, IdempotencyKey, Ledger,
+    Operation, OperationPosition, OperationQuery, Page, Reports, Reservation, ReservationKey,
+    ReservationPosition, ReservationQuery, ReservationSearch, Rows, Scope, SearchPosition, SecretHash,
+    Submission, Timestamp, Ttl, UserId, decide_batch,
     ports::{
-        ApiKeyRepo, BalanceRepo, Clock, LedgerSink, MockApiKeyRepo, MockReportRepo, MockReportSink,
-        MockServiceRepo, Reply, RepoError,
+        ApiKeyRepo, BalanceRepo, Clock, LedgerSink, MockApiKeyRepo, MockIdentityRepo, MockReportRepo,
+        MockReportSink, MockServiceRepo, Reply, RepoError,
     },
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
-use balance_http::{Access, Api, Currency, HttpSettings, ServerOptions};
+use balance_http::{Access, Api, HttpSettings, ServerOptions};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 /// As in the service.
@@ -134,11 +134,12 @@ async fn api(is_grouped: bool) -> Api {
     let zone = AccountingZone::new("Europe/Moscow").unwrap();
     Api {
         ledger: Ledger::new(repo),
+        identity: Arc::new(MockIdentityRepo::new()),
         services: Arc::new(MockServiceRepo::new()),
         reports: Reports::new(Arc::new(MockReportRepo::new()), Arc::new(MockReportSink::new()), clock, zone),
         access,
         refusals: balance_http::Refusals::default(),
-        settings: HttpSettings::new(Currency::RUB, Ttl::from_seconds(600).unwrap()),
+        settings: HttpSettings::new(Currency::RUB, "sqlite", Ttl::from_seconds(600).unwrap()),
     }
 }
 

@@ -9,6 +9,7 @@ mod clock;
 mod doctor;
 mod folders;
 mod health;
+mod identity;
 mod keys;
 mod output;
 mod report;
@@ -22,13 +23,11 @@ mod version;
 
 use std::{io, process::ExitCode, sync::Arc};
 
-use balance_domain::ports::RepoError;
-
 use crate::{
     cli::{Cli, Command, Flags, Output},
     clock::SystemClock,
     output::{complain, print, print_json},
-    settings::{Database, Settings, Source},
+    settings::{Settings, Source},
     stores::Stores,
     version::Version,
 };
@@ -58,7 +57,7 @@ fn run(cli: Cli, flags: Flags) -> anyhow::Result<ExitCode> {
             eprintln!("{} is a complete copy", path.display());
             Ok(ExitCode::SUCCESS)
         }
-        command => run_once(command, &settings).map_err(|error| named(error, &settings.database)),
+        command => run_once(command, &settings),
     }
 }
 
@@ -85,16 +84,6 @@ fn unconfigured(command: Command) -> anyhow::Result<Option<Command>> {
 
 fn done(printed: io::Result<()>) -> anyhow::Result<ExitCode> {
     Ok(printed.map(|()| ExitCode::SUCCESS)?)
-}
-
-/// Adds which server it is that cannot be reached; a file is named by its store.
-fn named(error: anyhow::Error, database: &Database) -> anyhow::Error {
-    match (error.downcast_ref(), database) {
-        (Some(RepoError::Unavailable(_)), Database::Postgres(_)) => {
-            error.context(format!("{database} cannot be used"))
-        }
-        _ => error,
-    }
 }
 
 /// A command that needs the store for a while.

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::{
     cli::Output,
     clock::SystemClock,
+    identity,
     output::{print, print_json},
     settings::Settings,
     stores::Stores,
@@ -21,13 +22,14 @@ pub(crate) async fn run(
     stores: &Stores,
     output: Output,
 ) -> anyhow::Result<()> {
-    let sink = Arc::new(CsvReports::new(settings.report_folder.clone(), settings.currency.as_str()));
+    identity::settle(stores.identity.as_ref(), settings).await?;
+    let sink = Arc::new(CsvReports::new(settings.report_folder.clone(), settings.currency));
     let zone = settings.accounting_zone;
     let reports = Reports::new(Arc::clone(&stores.reports), sink, Arc::new(SystemClock), zone);
     let built = reports.build(month).await?;
     let file = settings.report_folder.join(&built.file.file_name);
     let (file, rows, total) = (file.display().to_string(), built.report.lines.len(), built.report.total());
-    let (currency, is_final, sha256) = (&settings.currency, built.report.is_final, &built.file.sha256);
+    let (currency, is_final, sha256) = (settings.currency.code(), built.report.is_final, &built.file.sha256);
     if output.json {
         print_json(&json!({
             "month": month.to_string(),

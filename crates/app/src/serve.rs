@@ -14,16 +14,14 @@ mod sweeper;
 
 use std::{net::TcpListener, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use balance_console::Console;
 use balance_domain::{
     Ledger, Reports,
     ports::{BalanceRepo, Clock},
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
-use balance_http::{
-    Access, Api, Currency, Drain, HttpSettings, QueueSettings, Refusals, Server, ServerOptions,
-};
+use balance_http::{Access, Api, Drain, HttpSettings, QueueSettings, Refusals, Server, ServerOptions};
 use balance_report_csv::CsvReports;
 use tokio::{net::TcpSocket, task::JoinSet};
 
@@ -49,8 +47,8 @@ use crate::{
 /// How long a start waits for a database before it serves without: others may depend on the port being open.
 const START_WAITS: Duration = Duration::from_secs(1);
 
-/// Digits of the currency behind the decimal separator, as in the files of the reports.
-const CURRENCY_DECIMALS: u32 = 2;
+/// Accounts are counted up to here when the start says what it found.
+const ACCOUNTS_COUNTED_MAX: u32 = 10_000;
 
 /// A stop that was cut short by a second signal, as shells tell it.
 const INTERRUPTED: u8 = 130;
@@ -80,8 +78,9 @@ async fn serve(settings: &Settings, socket: TcpSocket, metrics: Metrics) -> anyh
     let parts = Parts::assemble(settings)?;
     let mut background = JoinSet::new();
     let connection = Connection::keep(settings, &parts.stores, &parts.access, &parts.guard, &mut background);
-    let is_connected = connection.first(START_WAITS).await;
-    parts.check_start(&connection, is_connected)?;
+    connection.first(START_WAITS).await;
+    parts.check_start(&connection)?;
+    let accounts = parts.accounts(&connection).await;
 
     let listener = listener::listen(socket)?;
     let address = listener.local_addr()?;
@@ -94,10 +93,18 @@ async fn serve(settings: &Settings, socket: TcpSocket, metrics: Metrics) -> anyh
         background.spawn(async move { drop(admin.await) });
     }
     parts.start_janitors(settings, metrics, &mut background);
-    Start::new(settings, address, admin_address, parts.access.mode(), connection.failure()).say();
+    Start {
+        ledger: settings.database.to_string(),
+        accounts,
+        address,
+        pages: admin_address.unwrap_or(address),
+        access: parts.access.mode(),
+        failure: connection.failure(),
+    }
+    .say();
     background.spawn(supervision::live());
     supervision::ready(&format!("http://{address}, {}", settings.database));
-    let code = run_until_stopped(server, &parts, settings, &mut signals).await?;
+    let code = run_until_stopped(server, &parts, &connection, settings, &mut signals).await?;
     background.shutdown().await;
     Ok(code)
 }
@@ -132,7 +139,7 @@ impl Parts {
         balance_group_commit::describe();
         let group_commit = Arc::new(GroupCommit::new(Arc::clone(&stores.balances), options));
         let ledger = Ledger::new(Arc::clone(&group_commit) as Arc<dyn BalanceRepo>);
-        let sink = Arc::new(CsvReports::new(settings.report_folder.clone(), settings.currency.as_str()));
+        let sink = Arc::new(CsvReports::new(settings.report_folder.clone(), settings.currency));
         let zone = settings.accounting_zone;
         let reports = Reports::new(Arc::clone(&stores.reports), sink, Arc::clone(&clock), zone);
         let is_exposed = settings.is_behind_proxy || !settings.listen.ip().is_loopback();
@@ -155,15 +162,25 @@ impl Parts {
     }
 
     /// A file that cannot be used now never will be; a server may come back.
-    fn check_start(&self, connection: &Connection, is_connected: bool) -> anyhow::Result<()> {
+    fn check_start(&self, connection: &Connection) -> anyhow::Result<()> {
         if self.keys.is_wide_open() {
             bail!(access::WIDE_OPEN);
         }
-        if !is_connected && !self.stores.is_remote() {
-            let failure = connection.failure().unwrap_or_default();
+        if let Some(other) = connection.refusal() {
+            return Err(other.into());
+        }
+        if let Some(failure) = connection.failure().filter(|_| !self.stores.is_remote()) {
             return Err(anyhow!(failure).context("the database cannot be used"));
         }
         Ok(())
+    }
+
+    /// How many accounts the ledger has, counted up to a bound; nothing while it cannot be used.
+    async fn accounts(&self, connection: &Connection) -> Option<u64> {
+        if connection.failure().is_some() {
+            return None;
+        }
+        self.stores.figures.accounts_up_to(ACCOUNTS_COUNTED_MAX).await.ok()
     }
 
     /// The server of the API, and that of the operators if it has a listener of its own.
@@ -175,9 +192,9 @@ impl Parts {
         metrics: Metrics,
     ) -> anyhow::Result<(Server, Option<Server>)> {
         let http = &settings.http;
-        let currency = Currency::new(&settings.currency).context("currency")?;
         let api = Api {
             ledger: self.ledger.clone(),
+            identity: Arc::clone(&self.stores.identity),
             services: Arc::clone(&self.stores.services),
             reports: self.reports.clone(),
             access: self.access.clone(),
@@ -190,7 +207,7 @@ impl Parts {
                 commands_per_second: http.commands_per_second,
                 queue: queue(&settings.batching),
                 behind_proxy: settings.is_behind_proxy,
-                ..HttpSettings::new(currency, settings.reservation_ttl)
+                ..HttpSettings::new(settings.currency, settings.database.kind(), settings.reservation_ttl)
             },
         };
         let console = settings.console.map(|mode| {
@@ -202,8 +219,7 @@ impl Parts {
                 figures: Arc::clone(&self.figures) as _,
                 clock: self.guard.clock(),
                 zone: settings.accounting_zone,
-                currency: currency.code(),
-                currency_decimals: CURRENCY_DECIMALS,
+                currency: settings.currency,
                 mode,
                 is_behind_tls: settings.is_behind_proxy,
             })
@@ -269,6 +285,7 @@ fn queue(batching: &Batching) -> QueueSettings {
 async fn run_until_stopped(
     server: Server,
     parts: &Parts,
+    connection: &Connection,
     settings: &Settings,
     signals: &mut Signals,
 ) -> anyhow::Result<ExitCode> {
@@ -279,6 +296,7 @@ async fn run_until_stopped(
             ended??;
             bail!("the HTTP server ended by itself");
         }
+        other = connection.refused() => return Err(other.into()),
         asker = signals.next() => asker
     };
     let drain = if asker == Asker::Orchestrator { settings.drain } else { Duration::ZERO };

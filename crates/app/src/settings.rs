@@ -15,7 +15,7 @@ use std::{
 };
 
 use balance_console::ConsoleMode;
-use balance_domain::{AccountingZone, Invalid, Timestamp, Ttl};
+use balance_domain::{AccountingZone, Currency, Invalid, Timestamp, Ttl};
 
 use self::parser::{Parser, one_of};
 pub(crate) use self::{
@@ -77,6 +77,15 @@ pub(crate) enum LogRotation {
     Hourly,
     /// Not at all.
     Never,
+}
+
+/// What happens where there is no ledger yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NewLedger {
+    /// One is made: the store was named, or nothing at all was configured.
+    IsMade,
+    /// None is made: something was configured, but not the store. Most likely that was forgotten.
+    IsRefused,
 }
 
 /// Logs in a folder.
@@ -151,11 +160,12 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: Option<SocketAddr>,
     pub(crate) database: Database,
+    pub(crate) new_ledger: NewLedger,
     pub(crate) admin_key: Option<AdminKey>,
     /// None is off.
     pub(crate) console: Option<ConsoleMode>,
     pub(crate) is_behind_proxy: bool,
-    pub(crate) currency: String,
+    pub(crate) currency: Currency,
     pub(crate) accounting_zone: AccountingZone,
     pub(crate) reservation_ttl: Ttl,
     pub(crate) report_folder: PathBuf,
@@ -191,8 +201,18 @@ impl Settings {
         let database = parser.value("database_url", Database::parse);
         let behind_proxy = parser.value("behind_proxy", parser::boolean);
         let batching = parse_batching(parser, &database);
+        let listen = parser.value("listen", |text| parse_listen(text, behind_proxy));
+        let is_named = parser.given().contains_key("database_url");
+        if !is_named && (behind_proxy || !listen.ip().is_loopback()) {
+            parser.refuse("database_url", NAMED_FOR_OTHERS.into());
+        }
         Self {
-            listen: parser.value("listen", |text| parse_listen(text, behind_proxy)),
+            listen,
+            new_ledger: if is_named || parser.given().is_empty() {
+                NewLedger::IsMade
+            } else {
+                NewLedger::IsRefused
+            },
             admin_listen: parser.optional("admin_listen", parse_address),
             pool: parse_pool(parser, &database, batching.lanes),
             batching,
@@ -245,6 +265,36 @@ impl Settings {
     }
 }
 
+/// A forgotten variable would open a new and empty ledger, in which retried payments would happen again.
+const NAMED_FOR_OTHERS: &str = "must be set where others than this machine reach the service: which ledger they reach \
+    is not left to the folder that it was started in";
+
+impl Settings {
+    /// Refuses a file that is not there where no new ledger is to be made.
+    pub(crate) fn check_place(&self, file: &Path) -> Result<(), NoSuchLedger> {
+        let is_fine = self.new_ledger == NewLedger::IsMade || file.exists();
+        if is_fine { Ok(()) } else { Err(NoSuchLedger(self.database.to_string())) }
+    }
+}
+
+/// There is no ledger where one would be without a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NoSuchLedger(String);
+
+impl fmt::Display for NoSuchLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "there is no ledger yet in {}, and the configuration names none: set database_url \
+             (BALANCE_DATABASE_URL, --database-url) to the ledger that is meant, or to sqlite:data/balance.db \
+             for a new one here",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for NoSuchLedger {}
+
 /// Nothing for zero.
 trait IntoPositive: Sized {
     fn into_positive(self) -> Option<Self>;
@@ -271,13 +321,8 @@ fn parse_listen(text: &str, behind_proxy: bool) -> Result<SocketAddr, String> {
     Ok(address)
 }
 
-fn parse_currency(text: &str) -> Result<String, String> {
-    let is_code = text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase());
-    if is_code {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("{text:?} is not a code of three capital letters"))
-    }
+fn parse_currency(text: &str) -> Result<Currency, String> {
+    Currency::new(text).map_err(|_| format!("{text:?} is no currency of ISO 4217, such as RUB or KZT"))
 }
 
 /// A word that is no level would be taken for the name of a part that is to be logged, and everything else be silent.

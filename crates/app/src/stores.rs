@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use balance_domain::ports::{
-    ApiKeyRepo, BalanceRepo, Clock, RepoError, ReportRepo, ServiceRepo, StoreFigures,
+    ApiKeyRepo, BalanceRepo, Clock, IdentityRepo, RepoError, ReportRepo, ServiceRepo, StoreFigures,
 };
 use balance_store_postgres::{PostgresOptions, PostgresStore};
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
@@ -12,6 +12,7 @@ use secrecy::ExposeSecret;
 
 use crate::{
     clock::SystemClock,
+    identity,
     settings::{Database, Settings},
 };
 
@@ -23,6 +24,7 @@ pub(crate) struct Stores {
     pub(crate) reports: Arc<dyn ReportRepo>,
     pub(crate) api_keys: Arc<dyn ApiKeyRepo>,
     pub(crate) figures: Arc<dyn StoreFigures>,
+    pub(crate) identity: Arc<dyn IdentityRepo>,
     /// The store, if it is a server rather than a file.
     server: Option<PostgresStore>,
 }
@@ -32,6 +34,7 @@ impl Stores {
     pub(crate) fn open(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         match &settings.database {
             Database::Sqlite(path) => {
+                settings.check_place(path)?;
                 let options = SqliteOptions {
                     migrate: settings.migrate_on_start,
                     readers: settings.pool.connections_max.min(64),
@@ -64,7 +67,8 @@ impl Stores {
             services: Arc::new(store.clone()),
             reports: Arc::new(store.clone()),
             api_keys: Arc::new(store.clone()),
-            figures: Arc::new(store),
+            figures: Arc::new(store.clone()),
+            identity: Arc::new(store),
             server: None,
         }
     }
@@ -76,19 +80,18 @@ impl Stores {
             reports: Arc::new(store.clone()),
             api_keys: Arc::new(store.clone()),
             figures: Arc::new(store.clone()),
+            identity: Arc::new(store.clone()),
             server: Some(store),
         }
     }
 }
 
-/// The schema alone, for `balance migrate`.
+/// The schema, and what the ledger is, for `balance migrate`.
 pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
-    match &settings.database {
-        Database::Sqlite(path) => SqliteStore::migrate(path).map_err(explained),
-        Database::Postgres(url) => {
-            Ok(open_postgres(settings, url.expose_secret(), Arc::new(SystemClock))?.migrate().await?)
-        }
-    }
+    let settings = Settings { migrate_on_start: true, ..settings.clone() };
+    let stores = Stores::open(&settings, Arc::new(SystemClock))?;
+    stores.migrate().await?;
+    identity::settle(stores.identity.as_ref(), &settings).await
 }
 
 /// Writes a copy of the file, a consistent snapshot, beside a running service or without one.

@@ -5,7 +5,7 @@ use balance_domain::{Action, Command, IdempotencyKey, MoneyCommand, ReservationK
 use crate::{
     fields::{Fields, comment, order_id, service_id, user_id},
     language::Language,
-    money::Currency,
+    money::Money,
     text::T,
 };
 
@@ -140,7 +140,7 @@ impl Deed {
         self,
         fields: &Fields,
         key: IdempotencyKey,
-        money: Currency,
+        money: Money,
     ) -> Result<Command, Vec<Input>> {
         let mut wrong = Vec::new();
         for input in self.inputs() {
@@ -152,7 +152,7 @@ impl Deed {
         command.ok_or(wrong)
     }
 
-    fn meant(self, fields: &Fields, key: IdempotencyKey, money: Currency) -> Option<Command> {
+    fn meant(self, fields: &Fields, key: IdempotencyKey, money: Money) -> Option<Command> {
         let user = user_id(fields.get("user_id"))?;
         let amount = money.read(fields.get("amount"));
         let reservation = || {
@@ -195,7 +195,7 @@ impl Deed {
     }
 }
 
-fn is_sensible(input: Input, text: &str, money: Currency) -> bool {
+fn is_sensible(input: Input, text: &str, money: Money) -> bool {
     match input {
         Input::User | Input::Receiver => user_id(text).is_some(),
         Input::Service => service_id(text).is_some(),
@@ -213,12 +213,7 @@ fn ttl(minutes: &str) -> Option<Ttl> {
 }
 
 /// What the fields say, for the check page: labels and values as they will be understood.
-pub(crate) fn understood(
-    deed: Deed,
-    fields: &Fields,
-    money: Currency,
-    language: Language,
-) -> Vec<(T, String)> {
+pub(crate) fn understood(deed: Deed, fields: &Fields, money: Money, language: Language) -> Vec<(T, String)> {
     let said = deed.inputs().iter().map(|input| {
         let text = fields.get(input.name());
         let value = match input {
@@ -237,7 +232,7 @@ pub(crate) fn understood(
 mod tests {
     use super::*;
 
-    const ROUBLES: Currency = Currency { code: *b"RUB", decimals: 2 };
+    const ROUBLES: Money = Money(balance_domain::Currency::RUB);
 
     fn fields(pairs: &[(&str, &str)]) -> Fields {
         Fields(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())

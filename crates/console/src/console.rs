@@ -7,11 +7,11 @@ use actix_web::{
     web::{self, Data, ServiceConfig},
 };
 use balance_domain::{
-    AccountingZone, Ledger, Reports,
+    AccountingZone, Currency, Ledger, Reports,
     ports::{Clock, ServiceRepo},
 };
 
-use crate::{failure::frame, money::Currency, session::Gate};
+use crate::{failure::frame, money::Money, session::Gate};
 
 /// The largest form, in bytes.
 const FORM_BYTES_MAX: usize = 32 * 1024;
@@ -58,10 +58,8 @@ pub struct Console {
     pub clock: Arc<dyn Clock>,
     /// The zone that times are shown in and that months are of.
     pub zone: AccountingZone,
-    /// The ISO 4217 code of the ledger's currency.
-    pub currency: [u8; 3],
-    /// Digits of the currency behind the decimal separator.
-    pub currency_decimals: u32,
+    /// The ledger's currency.
+    pub currency: Currency,
     /// Whether visitors may act.
     pub mode: ConsoleMode,
     /// TLS stands in front: cookies are for secure connections only.
@@ -69,8 +67,8 @@ pub struct Console {
 }
 
 impl Console {
-    pub(crate) fn money(&self) -> Currency {
-        Currency { code: self.currency, decimals: self.currency_decimals }
+    pub(crate) fn money(&self) -> Money {
+        Money(self.currency)
     }
 }
 

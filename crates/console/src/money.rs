@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use balance_domain::Amount;
+use balance_domain::{Amount, Currency};
 
 use crate::language::Language;
 
@@ -11,31 +11,27 @@ const NO_BREAK_SPACE: char = '\u{a0}';
 
 /// How amounts of the ledger's currency are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Currency {
-    pub(crate) code: [u8; 3],
-    /// Digits behind the decimal separator.
-    pub(crate) decimals: u32,
-}
+pub(crate) struct Money(pub(crate) Currency);
 
-impl Currency {
+impl Money {
     /// The sign that stands behind an amount, or the code where there is no usual one.
     fn sign(&self) -> &str {
-        match &self.code {
-            b"RUB" => "₽",
-            b"USD" => "$",
-            b"EUR" => "€",
-            b"GBP" => "£",
-            b"KZT" => "₸",
-            b"UAH" => "₴",
-            b"TRY" => "₺",
-            b"CNY" | b"JPY" => "¥",
-            _ => self.code(),
+        match self.code() {
+            "RUB" => "₽",
+            "USD" => "$",
+            "EUR" => "€",
+            "GBP" => "£",
+            "KZT" => "₸",
+            "UAH" => "₴",
+            "TRY" => "₺",
+            "CNY" | "JPY" => "¥",
+            code => code,
         }
     }
 
     /// The code.
     pub(crate) fn code(&self) -> &str {
-        std::str::from_utf8(&self.code).unwrap_or_default()
+        self.0.code()
     }
 
     /// `1 250,50 ₽` or `1,250.50 ₽`.
@@ -63,7 +59,7 @@ impl Currency {
             Language::English => (',', '.'),
             Language::Russian => (NO_BREAK_SPACE, ','),
         };
-        let unit = 10_u128.pow(self.decimals);
+        let unit = 10_u128.pow(self.0.decimals().into());
         let magnitude = minor.unsigned_abs();
         let whole = (magnitude / unit).to_string();
         let mut text = String::with_capacity(whole.len() * 2 + 4);
@@ -77,8 +73,8 @@ impl Currency {
             }
             text.push(digit);
         }
-        if self.decimals > 0 {
-            let width = self.decimals as usize;
+        if self.0.decimals() > 0 {
+            let width = usize::from(self.0.decimals());
             text.push(point);
             // Writing to a string cannot fail.
             let _ = write!(text, "{:0width$}", magnitude % unit);
@@ -95,7 +91,7 @@ impl Currency {
             Some(at) => (&text[..at], &text[at + 1..]),
         };
         let has_point = text.len() > whole.len();
-        let width = self.decimals as usize;
+        let width = usize::from(self.0.decimals());
         if has_point && (fraction.is_empty() || fraction.len() > width) {
             return None;
         }
@@ -121,7 +117,11 @@ impl Currency {
 mod tests {
     use super::*;
 
-    const ROUBLES: Currency = Currency { code: *b"RUB", decimals: 2 };
+    const ROUBLES: Money = Money(Currency::RUB);
+
+    fn of(code: &str) -> Money {
+        Money(Currency::new(code).unwrap())
+    }
 
     #[test]
     fn amounts_are_written_as_each_language_does() {
@@ -136,8 +136,8 @@ mod tests {
             assert_eq!(ROUBLES.write(minor, Language::Russian), russian);
         }
         assert_eq!(ROUBLES.write_signed(100, Language::English), "+1.00\u{a0}₽");
-        assert_eq!(Currency { code: *b"JPY", decimals: 0 }.write(1_250, Language::English), "1,250\u{a0}¥");
-        assert_eq!(Currency { code: *b"CHF", decimals: 2 }.write(100, Language::English), "1.00\u{a0}CHF");
+        assert_eq!(of("JPY").write(1_250, Language::English), "1,250\u{a0}¥");
+        assert_eq!(of("CHF").write(100, Language::English), "1.00\u{a0}CHF");
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
         ] {
             assert_eq!(ROUBLES.read(text), None, "{text}");
         }
-        assert_eq!(Currency { code: *b"JPY", decimals: 0 }.read("1.5"), None);
+        assert_eq!(of("JPY").read("1.5"), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
     console::{Console, ConsoleMode},
     failure::Failure,
     language::Language,
-    money::Currency,
+    money::Money,
     text::T,
     visit::Visit,
     words,
@@ -47,7 +47,7 @@ pub(crate) struct Shell {
     /// This page, percent-encoded, for the way back from a change of language.
     pub(crate) address: String,
     pub(crate) files: &'static Addresses,
-    money: Currency,
+    money: Money,
     zone: balance_domain::AccountingZone,
     now: Timestamp,
 }

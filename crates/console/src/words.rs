@@ -7,7 +7,7 @@ use balance_domain::{
     Actor, CatalogueError, Operation, OperationKind, Rejection, ReservationState, Scope, WallClock,
 };
 
-use crate::{language::Language, money::Currency, names::Names, session::Gate, text::T};
+use crate::{language::Language, money::Money, names::Names, session::Gate, text::T};
 use Language::{English, Russian};
 
 /// Percent-encoded for a query string or a path.
@@ -221,7 +221,7 @@ pub(crate) fn catalogue(error: &CatalogueError, language: Language) -> String {
 }
 
 /// Why a rule said no.
-pub(crate) fn rejection(rejection: &Rejection, money: Currency, language: Language) -> String {
+pub(crate) fn rejection(rejection: &Rejection, money: Money, language: Language) -> String {
     let amount = |minor: i64| money.write(minor.into(), language);
     match (language, rejection) {
         (English, Rejection::InsufficientFunds { available }) => {

@@ -32,6 +32,12 @@ pub enum Invalid {
     /// Not a name of the IANA time zone database.
     #[error("a time zone is named as in the IANA database, for example Europe/Moscow")]
     Zone,
+    /// Not a code of ISO 4217.
+    #[error("a currency is a code of ISO 4217, for example RUB")]
+    Currency,
+    /// Not 32 lower-case hexadecimal digits.
+    #[error("the id of a ledger is 32 lower-case hexadecimal digits")]
+    LedgerId,
     /// Not a number of seconds from 1 to [`Ttl::SECONDS_MAX`](crate::Ttl::SECONDS_MAX).
     #[error("a time limit is 1 to 2592000 seconds")]
     Ttl,
@@ -61,6 +67,8 @@ impl Invalid {
             Self::Month => "invalid_month",
             Self::Timestamp => "invalid_time",
             Self::Zone => "invalid_zone",
+            Self::Currency => "invalid_currency",
+            Self::LedgerId => "invalid_ledger_id",
             Self::Ttl => "invalid_expires_in_seconds",
             Self::Limit => "invalid_limit",
             Self::Scope => "invalid_scope",

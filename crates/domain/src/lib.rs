@@ -14,7 +14,9 @@ mod amount;
 mod audit;
 mod catalogue;
 mod command;
+mod currency;
 mod decide;
+mod identity;
 mod ids;
 mod invalid;
 mod known;
@@ -37,10 +39,12 @@ pub use amount::{Amount, BALANCE_MAX};
 pub use audit::{Audit, AuditSummary, Difference};
 pub use catalogue::{CatalogueError, Removal, Service, ServiceStatus};
 pub use command::{Action, Command, Fingerprint, MoneyCommand, Submission, TimeLimit, Ttl};
+pub use currency::Currency;
 pub use decide::{
     Accepted, Changes, Decided, Decision, DryRun, EXPIRIES_MAX, LoadedService, Needs, Receipt, Rows, State,
     decide, decide_batch, decide_batch_by, dry_run,
 };
+pub use identity::{Contradiction, LedgerId, LedgerIdentity};
 pub use ids::{OrderId, ServiceId, UserId};
 pub use invalid::Invalid;
 pub use known::{KnownAccount, reservations_of};

@@ -5,6 +5,7 @@ mod access;
 mod clock;
 mod error;
 mod figures;
+mod identity;
 mod repo;
 mod report;
 
@@ -14,6 +15,7 @@ pub use error::{Cause, RepoError};
 pub use figures::{
     AccountReads, Connections, OperationTotal, OperationTotals, OptimisticBatches, StoreFigures, StoreTimes,
 };
+pub use identity::{IdentityRepo, LedgerRecord};
 pub use repo::{BalanceRepo, LedgerSink, Reply, ReportRepo, ServiceRepo, SubmitError};
 pub use report::{Published, ReportDraft, ReportSink, SinkError, Spreadsheet, SpreadsheetLanguage};
 
@@ -22,6 +24,7 @@ pub use {
     access::MockApiKeyRepo,
     clock::MockClock,
     figures::MockStoreFigures,
+    identity::MockIdentityRepo,
     repo::{MockBalanceRepo, MockReportRepo, MockServiceRepo},
     report::{MockReportDraft, MockReportSink},
 };

@@ -203,14 +203,38 @@ pub struct WallClock {
     pub second: u8,
 }
 
-/// The one time zone in which months begin and end.
-#[derive(Clone, Copy, Debug)]
-pub struct AccountingZone(TimeZoneRef<'static>);
+/// The one time zone in which months begin and end. Two names of one zone are equal.
+#[derive(Clone, Copy)]
+pub struct AccountingZone {
+    name: &'static str,
+    rules: TimeZoneRef<'static>,
+}
+
+impl PartialEq for AccountingZone {
+    fn eq(&self, other: &Self) -> bool {
+        self.rules == other.rules
+    }
+}
+
+impl Eq for AccountingZone {}
+
+impl fmt::Debug for AccountingZone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
 
 impl AccountingZone {
     /// Looks the zone up in the compiled-in IANA database, in any case.
     pub fn new(iana_name: &str) -> Result<Self, Invalid> {
-        tzdb::tz_by_name(iana_name).map(Self).ok_or(Invalid::Zone)
+        let name = tzdb::TZ_NAMES.iter().find(|name| name.eq_ignore_ascii_case(iana_name));
+        let found = name.and_then(|name| Some(Self { name, rules: tzdb::tz_by_name(name)? }));
+        found.ok_or(Invalid::Zone)
+    }
+
+    /// The zone's name in the IANA database.
+    pub const fn name(&self) -> &'static str {
+        self.name
     }
 
     /// The month as instants. Where midnight of the first day happens twice, the month begins with the
@@ -222,7 +246,7 @@ impl AccountingZone {
     /// The month that an instant belongs to: the one whose [`period`](Self::period) contains it.
     pub fn month_of(&self, instant: Timestamp) -> Month {
         let seconds = instant.0.div_euclid(1_000_000);
-        let Ok(date) = DateTime::from_timespec(seconds, 0, self.0) else { return Month::FIRST };
+        let Ok(date) = DateTime::from_timespec(seconds, 0, self.rules) else { return Month::FIRST };
         let (Ok(year), Ok(number)) = (date.year().try_into(), date.month().try_into()) else {
             return Month::FIRST;
         };
@@ -236,7 +260,7 @@ impl AccountingZone {
     pub fn wall_clock(&self, instant: Timestamp) -> WallClock {
         let seconds = instant.0.div_euclid(1_000_000);
         // Outside of the years 1 to 9999 there is no instant of ours.
-        let shown = DateTime::from_timespec(seconds, 0, self.0).ok();
+        let shown = DateTime::from_timespec(seconds, 0, self.rules).ok();
         shown.map_or(WallClock { year: 1, month: 1, day: 1, hour: 0, minute: 0, second: 0 }, |shown| {
             WallClock {
                 year: shown.year(),
@@ -268,7 +292,7 @@ impl AccountingZone {
     }
 
     fn midnight(&self, year: i32, month: u8, day: u8) -> Option<Timestamp> {
-        let found = DateTime::find(year, month, day, 0, 0, 0, 0, self.0).ok()?.earliest()?;
+        let found = DateTime::find(year, month, day, 0, 0, 0, 0, self.rules).ok()?.earliest()?;
         Some(Timestamp(found.unix_time().saturating_mul(1_000_000)))
     }
 }

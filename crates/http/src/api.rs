@@ -1,14 +1,18 @@
 //! What the handlers work with.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
-use balance_domain::{Ledger, Reports, Ttl, ports::ServiceRepo};
+use balance_domain::{
+    Currency, Ledger, Reports, Ttl,
+    ports::{IdentityRepo, ServiceRepo},
+};
 
 use crate::{
     access::Access,
     bodies::Bodies,
     drain::Drain,
     fairness::{Fairness, QueueSettings},
+    limits::RateLimit,
     readiness::Readiness,
     refusals::Refusals,
     report_turns::ReportTurns,
@@ -19,6 +23,8 @@ use crate::{
 pub struct Api {
     /// The money.
     pub ledger: Ledger,
+    /// What the ledger is.
+    pub identity: Arc<dyn IdentityRepo>,
     /// The catalogue of services.
     pub services: Arc<dyn ServiceRepo>,
     /// The revenue reports.
@@ -36,6 +42,8 @@ pub struct Api {
 pub struct HttpSettings {
     /// The currency of all balances.
     pub currency: Currency,
+    /// Which store the ledger is in, in one word.
+    pub store: &'static str,
     /// How long a reservation stands whose caller names no limit.
     pub reservation_ttl_default: Ttl,
     /// The largest request body, in bytes.
@@ -57,9 +65,10 @@ pub struct HttpSettings {
 
 impl HttpSettings {
     /// The settings of a fresh installation, for this default time limit of reservations.
-    pub const fn new(currency: Currency, reservation_ttl_default: Ttl) -> Self {
+    pub const fn new(currency: Currency, store: &'static str, reservation_ttl_default: Ttl) -> Self {
         Self {
             currency,
+            store,
             reservation_ttl_default,
             body_bytes_max: 64 * 1024,
             batch_bytes_max: 1024 * 1024,
@@ -76,65 +85,14 @@ impl HttpSettings {
     }
 }
 
-/// A currency code: three upper-case letters, as in ISO 4217.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Currency([u8; 3]);
-
-/// Not three upper-case letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidCurrency;
-
-impl fmt::Display for InvalidCurrency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a currency is three upper-case letters, for example RUB")
-    }
-}
-
-impl std::error::Error for InvalidCurrency {}
-
-impl Currency {
-    /// The Russian rouble.
-    pub const RUB: Self = Self(*b"RUB");
-
-    /// Accepts three upper-case ASCII letters.
-    pub fn new(code: &str) -> Result<Self, InvalidCurrency> {
-        match code.as_bytes() {
-            &[a, b, c] if [a, b, c].iter().all(u8::is_ascii_uppercase) => Ok(Self([a, b, c])),
-            _ => Err(InvalidCurrency),
-        }
-    }
-
-    /// The letters, as bytes.
-    pub const fn code(&self) -> [u8; 3] {
-        self.0
-    }
-
-    /// The letters.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
 /// What every worker shares.
 pub(crate) struct Shared {
     pub(crate) api: Api,
+    pub(crate) failures: RateLimit,
     pub(crate) bodies: Bodies,
     pub(crate) fairness: Fairness,
     pub(crate) report_turns: ReportTurns,
     pub(crate) readiness: Readiness,
     pub(crate) body_timeout: std::time::Duration,
     pub(crate) drain: Drain,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_currency_is_three_capitals() {
-        assert_eq!(Currency::new("RUB").as_ref().map(Currency::as_str), Ok("RUB"));
-        for refused in ["", "rub", "RU", "RUBL", "Р1", "R B"] {
-            assert_eq!(Currency::new(refused), Err(InvalidCurrency), "{refused}");
-        }
-    }
 }

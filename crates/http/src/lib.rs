@@ -39,7 +39,7 @@ mod tests;
 
 pub use access::{Access, AccessMode, Denied};
 pub use actix_web::dev::{Server, ServerHandle};
-pub use api::{Api, Currency, HttpSettings, InvalidCurrency};
+pub use api::{Api, HttpSettings};
 pub use drain::Drain;
 pub use fairness::QueueSettings;
 pub use openapi::openapi_json;

@@ -27,6 +27,8 @@ pub(crate) struct Operation {
 pub(crate) enum Needs {
     /// A key with this scope.
     Scope(Scope),
+    /// A key, whatever it is for.
+    AnyKey,
     /// A key with the scope of each command that the body contains.
     ScopesOfCommands,
 }
@@ -65,6 +67,7 @@ const REPORT: Needs = Needs::Scope(Scope::Report);
 const SERVICES_WRITE: Needs = Needs::Scope(Scope::ServicesWrite);
 
 operations! {
+    GetLedger: GET "/api/v1/ledger", "getLedger", Ledger, Needs::AnyKey, [];
     AddServices: POST "/api/v1/services", "addServices", Services, SERVICES_WRITE,
         [ServiceExists, ServiceNameTaken];
     ListServices: GET "/api/v1/services", "listServices", Services, BALANCE_READ, [];

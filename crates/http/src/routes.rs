@@ -4,6 +4,7 @@
 mod balances;
 mod batches;
 mod health;
+mod ledger;
 mod operations;
 mod reports;
 mod reservations;
@@ -16,7 +17,7 @@ use paperclip::actix::web::{self, ServiceConfig};
 
 use crate::operations::{
     AddServices, BuildReport, CaptureReservation, CloseAccount, Documented, ExtendReservation, GetBalance,
-    GetOperationByKey, GetReport, GetReportFile, GetReservation, GetService, ListOperations,
+    GetLedger, GetOperationByKey, GetReport, GetReportFile, GetReservation, GetService, ListOperations,
     ListReservations, PostBatch, PostDeposit, PostTransfer, PostWithdrawal, RefundReservation,
     ReleaseReservation, SearchReservations,
 };
@@ -64,5 +65,6 @@ pub(crate) fn mount(app: &mut ServiceConfig<'_>) {
         )
         // The file first: `{month}` alone would match `2026-11.csv` too.
         .service(path(GetReportFile::OPERATION).route(web::get().to(reports::file)))
-        .service(path(GetReport::OPERATION).route(web::get().to(reports::get)));
+        .service(path(GetReport::OPERATION).route(web::get().to(reports::get)))
+        .service(path(GetLedger::OPERATION).route(web::get().to(ledger::get)));
 }

@@ -26,6 +26,7 @@ use crate::{
     fairness::Fairness,
     figures::describe,
     landing,
+    limits::RateLimit,
     readiness::Readiness,
     report_turns::ReportTurns,
     routes, swagger,
@@ -189,6 +190,7 @@ pub(crate) fn shared(api: Api, body_timeout: Duration, drain: Drain) -> Data<Sha
     let fairness = Fairness::new(api.settings.queue);
     Data::new(Shared {
         api,
+        failures: RateLimit::of_failures(),
         bodies,
         fairness,
         report_turns: ReportTurns::default(),

@@ -4,6 +4,7 @@
 mod account;
 mod batch;
 mod commands;
+mod ledger;
 mod operation;
 mod report;
 mod reservation;
@@ -11,11 +12,12 @@ mod scalar;
 mod service;
 
 pub(crate) use account::BalanceBody;
-pub(crate) use batch::{BatchAnswer, BatchMode, BatchRequest, BatchResult, command_kinds, command_scopes};
+pub(crate) use batch::{BatchAnswer, BatchMode, BatchRequest, BatchResult, command_kinds};
 pub(crate) use commands::{
     CaptureRequest, DepositRequest, DryRunParameter, ExtendRequest, RefundRequest, ReleaseRequest,
     ReserveRequest, TransferRequest, WithdrawalRequest,
 };
+pub(crate) use ledger::LedgerBody;
 pub(crate) use operation::{OperationBody, OperationPage, OperationParameters};
 pub(crate) use report::{
     FileParameters, MonthsBody, MonthsParameters, ReportBody, ReportRequest, RevenueBody,

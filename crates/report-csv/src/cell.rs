@@ -1,5 +1,7 @@
 //! What stands in one cell: text that no spreadsheet runs as a formula, amounts without floats.
 
+use balance_domain::Currency;
+
 /// Characters that make a spreadsheet take a cell for a formula when they come first, in their full-width
 /// forms too (OWASP "CSV Injection", ASVS 5 1.2.10).
 const FORMULA_STARTS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
@@ -11,11 +13,15 @@ pub(crate) fn text(text: &str) -> String {
     format!("\"{guard}{}\"", text.replace('"', "\"\""))
 }
 
-/// Minor units as major units with two decimals: `-5` is `-0.05`.
-pub(crate) fn major_units(minor: i128) -> String {
+/// Minor units as major units with the currency's decimals: of roubles `-5` is `-0.05`, of yens `-5`.
+pub(crate) fn major_units(minor: i128, currency: Currency) -> String {
     let sign = if minor < 0 { "-" } else { "" };
-    let magnitude = minor.unsigned_abs();
-    format!("{sign}{}.{:02}", magnitude / 100, magnitude % 100)
+    let (magnitude, decimals) = (minor.unsigned_abs(), usize::from(currency.decimals()));
+    if decimals == 0 {
+        return format!("{sign}{magnitude}");
+    }
+    let unit = 10_u128.pow(currency.decimals().into());
+    format!("{sign}{}.{:0decimals$}", magnitude / unit, magnitude % unit)
 }
 
 #[cfg(test)]
@@ -38,7 +44,12 @@ mod tests {
             (i128::MAX, "1701411834604692317316873037158841057.27"),
             (i128::MIN, "-1701411834604692317316873037158841057.28"),
         ] {
-            assert_eq!(major_units(minor), written);
+            assert_eq!(major_units(minor, Currency::RUB), written);
+        }
+        for (code, written) in
+            [("JPY", "-1234567"), ("KWD", "-1234.567"), ("CLF", "-123.4567"), ("EUR", "-12345.67")]
+        {
+            assert_eq!(major_units(-1_234_567, Currency::new(code).unwrap()), written);
         }
     }
 

@@ -13,7 +13,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use balance_domain::{
-    Month, RevenueLine, RevenueReport,
+    Currency, Month, RevenueLine, RevenueReport,
     ports::{Published, ReportDraft, ReportSink, SinkError, Spreadsheet, SpreadsheetLanguage},
 };
 use csv::{QuoteStyle, Terminator, Writer, WriterBuilder};
@@ -25,15 +25,15 @@ use self::publisher::Publisher;
 #[derive(Clone, Debug)]
 pub struct CsvReports {
     folder: PathBuf,
-    currency: String,
+    currency: Currency,
     publisher: Arc<Publisher>,
 }
 
 impl CsvReports {
-    /// Reports go into `folder`. Nothing is touched before the first report is finished. Files for spreadsheets
-    /// name the currency.
-    pub fn new(folder: PathBuf, currency: impl Into<String>) -> Self {
-        Self { folder, currency: currency.into(), publisher: Arc::default() }
+    /// Reports go into `folder`. Nothing is touched before the first report is finished. Amounts have the decimals of
+    /// the currency, and files for spreadsheets name it.
+    pub fn new(folder: PathBuf, currency: Currency) -> Self {
+        Self { folder, currency, publisher: Arc::default() }
     }
 }
 
@@ -41,6 +41,7 @@ impl ReportSink for CsvReports {
     fn begin(&self, month: Month) -> Result<Box<dyn ReportDraft>, SinkError> {
         let mut draft = CsvDraft {
             folder: self.folder.clone(),
+            currency: self.currency,
             publisher: Arc::clone(&self.publisher),
             file_name: format!("revenue-{month}.csv"),
             rows: WriterBuilder::new()
@@ -58,7 +59,7 @@ impl ReportSink for CsvReports {
         report: &RevenueReport,
         language: SpreadsheetLanguage,
     ) -> Result<Spreadsheet, SinkError> {
-        spreadsheet::write(report, &self.currency, language).map_err(|error| SinkError(error.into()))
+        spreadsheet::write(report, self.currency, language).map_err(|error| SinkError(error.into()))
     }
 }
 
@@ -66,6 +67,7 @@ impl ReportSink for CsvReports {
 /// anyhow. The folder is touched only by `finish`, so dropping a draft leaves nothing behind.
 struct CsvDraft {
     folder: PathBuf,
+    currency: Currency,
     publisher: Arc<Publisher>,
     file_name: String,
     rows: Writer<Vec<u8>>,
@@ -80,11 +82,11 @@ impl CsvDraft {
 #[async_trait]
 impl ReportDraft for CsvDraft {
     fn line(&mut self, line: &RevenueLine) -> Result<(), SinkError> {
-        self.row([&cell::text(line.service_name.as_str()), &cell::major_units(line.net())])
+        self.row([&cell::text(line.service_name.as_str()), &cell::major_units(line.net(), self.currency)])
     }
 
     async fn finish(self: Box<Self>) -> Result<Published, SinkError> {
-        let Self { folder, publisher, file_name, rows } = *self;
+        let Self { folder, publisher, file_name, rows, .. } = *self;
         let bytes = rows.into_inner().map_err(|error| SinkError(error.into_error().into()))?;
         let publish = move || {
             file::publish(&folder, &file_name, &bytes)?;

@@ -2,7 +2,7 @@
 //! and says what it is: the period, whether it is final, the currency, and a total.
 
 use balance_domain::{
-    RevenueReport,
+    Currency, RevenueReport,
     ports::{Spreadsheet, SpreadsheetLanguage},
 };
 use csv::{Error, QuoteStyle, Terminator, WriterBuilder};
@@ -43,7 +43,7 @@ const ENGLISH: Words = Words {
 /// One row per service and one for all of them.
 pub(crate) fn write(
     report: &RevenueReport,
-    currency: &str,
+    currency: Currency,
     language: SpreadsheetLanguage,
 ) -> Result<Spreadsheet, Error> {
     let words = match language {
@@ -58,8 +58,8 @@ pub(crate) fn write(
     let month = report.month.to_string();
     let period = cell::text(&month);
     let state = cell::text(if report.is_final { words.is_final } else { words.is_preliminary });
-    let currency = cell::text(currency);
-    let amount = |minor: i128| cell::major_units(minor).replace('.', words.point);
+    let amount = |minor: i128| cell::major_units(minor, currency).replace('.', words.point);
+    let currency = cell::text(currency.code());
     rows.write_record(words.heads.map(cell::text))?;
     for line in &report.lines {
         rows.write_record([
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_russian_spreadsheet_opens_it_as_it_is() {
-        let file = write(&report(true), "RUB", SpreadsheetLanguage::Russian).unwrap();
+        let file = write(&report(true), Currency::RUB, SpreadsheetLanguage::Russian).unwrap();
         assert_eq!(file.file_name, "revenue-2026-11-excel.csv");
         let expected = "\u{feff}'Период';'Состояние';'Номер услуги';'Услуга';'Списано';'Возвращено';'Итого';'Валюта'\r\n\
             '2026-11';'окончательно';7;'Доставка; срочная';450,00;12,05;437,95;'RUB'\r\n\
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_english_one_has_commas_between_and_points_inside() {
-        let file = write(&report(false), "RUB", SpreadsheetLanguage::English).unwrap();
+        let file = write(&report(false), Currency::RUB, SpreadsheetLanguage::English).unwrap();
         let text = String::from_utf8(file.bytes).unwrap();
         let second = text.lines().nth(1).unwrap();
         assert_eq!(second, r#""2026-11","preliminary",7,"Доставка; срочная",450.00,12.05,437.95,"RUB""#);

@@ -14,7 +14,7 @@ use std::{
 };
 
 use balance_domain::{
-    Month, RevenueLine, ServiceId, ServiceName,
+    Currency, Month, RevenueLine, ServiceId, ServiceName,
     ports::{Published, ReportSink, SinkError},
 };
 use balance_report_csv::CsvReports;
@@ -34,7 +34,7 @@ fn line(name: &str, captured: i128, refunded: i128) -> RevenueLine {
 }
 
 async fn publish(folder: &Path, lines: &[RevenueLine]) -> Result<Published, SinkError> {
-    let mut draft = CsvReports::new(folder.into(), "RUB").begin(month())?;
+    let mut draft = CsvReports::new(folder.into(), Currency::RUB).begin(month())?;
     for line in lines {
         draft.line(line)?;
     }
@@ -248,7 +248,7 @@ async fn defect_08_concurrent_publishing_never_shows_a_partial_file() {
 #[tokio::test]
 async fn a_dropped_draft_leaves_nothing_and_a_killed_one_is_overwritten() {
     let root = TempDir::new().unwrap();
-    let mut draft = CsvReports::new(root.path().into(), "RUB").begin(month()).unwrap();
+    let mut draft = CsvReports::new(root.path().into(), Currency::RUB).begin(month()).unwrap();
     draft.line(&line("a", 1, 0)).unwrap();
     drop(draft);
     assert!(names(root.path()).is_empty());

@@ -10,6 +10,7 @@ pub mod dry_runs;
 pub mod expiry;
 pub mod history;
 pub mod idempotency;
+pub mod identity;
 pub mod instances;
 pub mod money;
 pub mod rejections;

@@ -1,4 +1,4 @@
-//! The model: all four ports in memory, written to be obviously right rather than fast.
+//! The model: all ports of a store in memory, written to be obviously right rather than fast.
 //!
 //! It does not use the domain's decider. The money rules are written here a second time, naively and one
 //! command at a time, so that comparing a store with this model also tests the decider.
@@ -8,6 +8,7 @@ mod api_keys;
 mod book;
 mod catalogue;
 mod expiry;
+mod identity;
 mod ledger;
 mod reads;
 mod reports;
@@ -19,7 +20,8 @@ use std::{
 };
 
 use balance_domain::{
-    ApiKey, IdempotencyKey, Moment, MoneyCommand, Month, Receipt, RevenueReport, Service, ServiceId, UserId,
+    ApiKey, IdempotencyKey, LedgerIdentity, Moment, MoneyCommand, Month, Receipt, RevenueReport, Service,
+    ServiceId, UserId,
     ports::{Clock, RepoError},
 };
 
@@ -70,6 +72,7 @@ struct World {
     services: BTreeMap<ServiceId, (Service, bool)>,
     reports: BTreeMap<Month, RevenueReport>,
     api_keys: Vec<ApiKey>,
+    identity: Option<LedgerIdentity>,
 }
 
 /// What a key was first used for, and what was answered.

@@ -101,7 +101,7 @@ macro_rules! conformance {
             (store) history {
                 pages_of_every_size_give_the_same_list
                 a_full_last_page_has_no_next
-                a_history_holds_only_its_users_operations
+                histories_are_apart
                 filters_keep_what_they_name
                 any_position_is_a_place
             }
@@ -145,6 +145,9 @@ macro_rules! conformance {
                 a_revoked_key_keeps_its_time
                 an_id_is_kept_once
             }
+            (store) identity {
+                a_new_ledger_stays_what_it_became
+            }
             (store) texts {
                 comments_are_kept_byte_for_byte
                 awkward_comments_share_a_batch
@@ -187,6 +190,7 @@ macro_rules! conformance {
                 one_key_at_every_instance_has_one_effect
                 opposing_batches_at_every_instance_complete
                 instances_share_one_ledger
+                instances_find_the_same_ledger
             }
         }
     };

@@ -180,7 +180,7 @@ fn is_final(error: &DbError) -> bool {
 }
 
 fn of_state(state: &SqlState, cause: Cause) -> Failure {
-    // `WRITE_…` divides by zero if a version has changed: a single statement has no other way to abort itself.
+    // A batch divides by zero where something is not as it was read.
     if [SqlState::UNIQUE_VIOLATION, SqlState::DIVISION_BY_ZERO].contains(state) {
         return Failure::Conflict(cause);
     }

@@ -18,6 +18,7 @@ mod contention;
 mod error;
 mod execute;
 mod history;
+mod identity;
 mod options;
 #[cfg(test)]
 mod plans;

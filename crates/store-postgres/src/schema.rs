@@ -34,14 +34,10 @@ const LOCK_EVERY: Duration = Duration::from_millis(100);
 const MIGRATED_WITHIN: Duration = Duration::from_hours(12);
 
 impl PostgresStore {
-    /// Applies the migrations that are missing. Instances that start together wait for each other. Where none is
-    /// missing, as at nearly every start, that is one look with the deadline of any other.
+    /// Applies the migrations that are missing. Instances that start together wait for each other.
     ///
     /// On a connection of its own, closed afterwards: the lock goes with it, whatever happens.
     pub async fn migrate(&self) -> Result<(), RepoError> {
-        if self.check_schema().await.is_ok() {
-            return Ok(());
-        }
         let mut client = self.connector().separate().await.map_err(Failure::into_error)?;
         while !self.is_first_to_lock(&client).await.map_err(Failure::into_error)? {
             sleep(LOCK_EVERY).await;

@@ -18,6 +18,7 @@ mod error;
 mod execute;
 mod file;
 mod history;
+mod identity;
 mod readers;
 mod reads;
 mod recent;

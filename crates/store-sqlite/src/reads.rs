@@ -30,6 +30,10 @@ impl StoreFigures for SqliteStore {
         self.readers().read(move |connection| reservations::count_active(connection, now, count_max)).await
     }
 
+    async fn accounts_up_to(&self, count_max: u32) -> Result<u64, RepoError> {
+        self.readers().read(move |connection| accounts::count(connection, count_max)).await
+    }
+
     async fn times(&self) -> Result<StoreTimes, RepoError> {
         let newest = self.readers().read(accounts::newest_time).await?;
         Ok(StoreTimes { clock: None, newest })

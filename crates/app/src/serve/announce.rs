@@ -9,34 +9,24 @@ use std::{
 use balance_http::AccessMode;
 use serde_json::json;
 
-use crate::{
-    settings::Settings,
-    version::{COMMIT, VERSION},
-};
+use super::ACCOUNTS_COUNTED_MAX;
+use crate::version::{COMMIT, VERSION};
 
 /// What there is to say.
 pub(super) struct Start {
-    ledger: String,
-    address: SocketAddr,
+    /// Which store, as people name it.
+    pub(super) ledger: String,
+    /// How many accounts it has, counted up to a bound; nothing while it cannot be used.
+    pub(super) accounts: Option<u64>,
+    pub(super) address: SocketAddr,
     /// Where the pages about the API are: on the operators' address, if there is one.
-    pages: SocketAddr,
-    access: AccessMode,
+    pub(super) pages: SocketAddr,
+    pub(super) access: AccessMode,
     /// Why the database cannot be used yet.
-    failure: Option<String>,
+    pub(super) failure: Option<String>,
 }
 
 impl Start {
-    pub(super) fn new(
-        settings: &Settings,
-        address: SocketAddr,
-        admin_address: Option<SocketAddr>,
-        access: AccessMode,
-        failure: Option<String>,
-    ) -> Self {
-        let pages = admin_address.unwrap_or(address);
-        Self { ledger: settings.database.to_string(), address, pages, access, failure }
-    }
-
     /// Says it, here and in the log.
     pub(super) fn say(&self) {
         if io::stderr().is_terminal() {
@@ -44,9 +34,9 @@ impl Start {
         } else {
             eprintln!("{}", self.to_json());
         }
-        let Self { ledger, address, failure, .. } = self;
+        let Self { ledger, accounts, address, failure, .. } = self;
         let (version, commit, access) = (VERSION, COMMIT, self.access_name());
-        tracing::info!(version, commit, ledger, %address, access, failure, "serving");
+        tracing::info!(version, commit, ledger, accounts, %address, access, failure, "serving");
     }
 
     fn access_name(&self) -> &'static str {
@@ -58,12 +48,14 @@ impl Start {
     }
 
     fn to_json(&self) -> serde_json::Value {
-        let Self { ledger, address, pages, failure, .. } = self;
+        let Self { ledger, accounts, address, pages, failure, .. } = self;
         json!({
             "message": "serving",
             "version": VERSION,
             "commit": COMMIT,
             "ledger": ledger,
+            "accounts": accounts,
+            "new": accounts.map(|count| count == 0),
             "api": format!("http://{address}/api/v1"),
             "page": format!("http://{pages}/swagger/index.html"),
             "access": self.access_name(),
@@ -74,9 +66,18 @@ impl Start {
 
 impl fmt::Display for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ledger, address, pages, access, failure } = self;
+        let Self { ledger, accounts, address, pages, access, failure } = self;
         writeln!(f, "balance {VERSION} ({COMMIT})\n")?;
         writeln!(f, "  ledger  {ledger}")?;
+        match accounts {
+            None => {}
+            Some(0) => writeln!(f, "          NEW: it has no accounts yet")?,
+            Some(1) => writeln!(f, "          1 account")?,
+            Some(count) if *count >= ACCOUNTS_COUNTED_MAX.into() => {
+                writeln!(f, "          {count} accounts or more")?;
+            }
+            Some(count) => writeln!(f, "          {count} accounts")?,
+        }
         if let Some(failure) = failure {
             writeln!(f, "          cannot be used yet, calls are answered 503: {failure}")?;
         }
@@ -100,7 +101,7 @@ mod tests {
     fn start(access: AccessMode, failure: Option<&str>) -> Start {
         let (ledger, address) =
             ("PostgreSQL balance@db/balance".to_owned(), "127.0.0.1:8080".parse().unwrap());
-        Start { ledger, address, pages: address, access, failure: failure.map(str::to_owned) }
+        Start { ledger, accounts: None, address, pages: address, access, failure: failure.map(str::to_owned) }
     }
 
     #[test]
@@ -112,6 +113,21 @@ mod tests {
         }
         assert!(text.contains("balance keys create") && json["access"] == "open");
         assert!(json["failure"].is_null());
+    }
+
+    #[test]
+    fn an_empty_ledger_is_said_to_be_new() {
+        let mut start = start(AccessMode::Keys, None);
+        for (accounts, text, new) in [
+            (Some(0), "NEW: it has no accounts yet", json!(true)),
+            (Some(1), "  1 account\n", json!(false)),
+            (Some(9_999), "  9999 accounts\n", json!(false)),
+            (Some(10_000), "  10000 accounts or more\n", json!(false)),
+        ] {
+            start.accounts = accounts;
+            assert!(start.to_string().contains(text), "{start}");
+            assert_eq!((&start.to_json()["new"], &start.to_json()["accounts"]), (&new, &json!(accounts)));
+        }
     }
 
     #[test]

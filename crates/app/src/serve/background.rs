@@ -1,11 +1,7 @@
 //! Work that goes on beside the requests: reaching the database, knowing the API keys, tidying up metrics.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
-use balance_domain::ports::RepoError;
 use balance_http::{Access, Refusals};
 use tokio::{
     sync::watch,
@@ -15,7 +11,8 @@ use tokio::{
 
 use super::guard::Guard;
 use crate::{
-    output::failure,
+    identity::{self, OtherLedger},
+    output::reasons,
     settings::{Database, Settings},
     stores::Stores,
     telemetry::Metrics,
@@ -30,15 +27,25 @@ const SAID_AGAIN_EVERY: Duration = Duration::from_mins(1);
 /// How often metrics are folded.
 const METRICS_EVERY: Duration = Duration::from_secs(5);
 
-/// What is known about reaching the database.
-pub(super) struct Connection {
-    attempt: watch::Receiver<Option<bool>>,
-    last_failure: Arc<Mutex<String>>,
+/// How reaching the database goes.
+#[derive(Clone, Debug)]
+enum Attempt {
+    /// Not tried yet.
+    First,
+    /// It cannot be used, for this reason; it is tried again.
+    Failed(String),
+    /// It holds another ledger than the configuration is for; trying again would not help.
+    Refused(OtherLedger),
+    /// It is used.
+    Connected,
 }
 
+/// What is known about reaching the database.
+pub(super) struct Connection(watch::Receiver<Attempt>);
+
 impl Connection {
-    /// Brings the schema up to date if wanted and reads the API keys; tries until that works, then keeps
-    /// reading the keys.
+    /// Brings the schema up to date if wanted, makes sure of the ledger and reads the API keys; tries until that works,
+    /// then keeps reading the keys.
     pub(super) fn keep(
         settings: &Settings,
         stores: &Stores,
@@ -46,40 +53,68 @@ impl Connection {
         guard: &Guard,
         background: &mut JoinSet<()>,
     ) -> Self {
-        let (attempts, attempt) = watch::channel(None);
-        let last_failure = Arc::new(Mutex::new("it does not answer".to_owned()));
-        let (stores, access, last) = (stores.clone(), access.clone(), Arc::clone(&last_failure));
-        let guard = guard.clone();
-        let (database, migrate) = (settings.database.clone(), settings.migrate_on_start);
+        let (attempts, attempt) = watch::channel(Attempt::First);
+        let (stores, access, guard) = (stores.clone(), access.clone(), guard.clone());
+        let settings = settings.clone();
         background.spawn(async move {
             let mut pause = BACKOFF.0;
             let mut complaint = Complaint::default();
-            while let Err(error) = connect(&stores, &access, &guard, migrate).await {
-                let text = failure(&error).join(": ");
-                complaint.about(&database, &text);
-                *last.lock().unwrap_or_else(PoisonError::into_inner) = text;
-                attempts.send_replace(Some(false));
+            while let Err(error) = connect(&stores, &access, &guard, &settings).await {
+                if let Some(other) = error.downcast_ref::<OtherLedger>() {
+                    attempts.send_replace(Attempt::Refused(other.clone()));
+                    return;
+                }
+                let text = reasons(&error).join(": ");
+                complaint.about(&settings.database, &text);
+                attempts.send_replace(Attempt::Failed(text));
                 sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
                 pause = (pause * 2).min(BACKOFF.1);
             }
-            attempts.send_replace(Some(true));
-            tracing::info!(ledger = %database, "connected to the database");
+            attempts.send_replace(Attempt::Connected);
+            tracing::info!(ledger = %settings.database, "connected to the database");
             refresh(&access).await;
         });
-        Self { attempt, last_failure }
+        Self(attempt)
     }
 
-    /// Whether the first attempt worked; waits for it, but not longer than this.
-    pub(super) async fn first(&self, patience: Duration) -> bool {
-        let mut attempt = self.attempt.clone();
-        let first = timeout(patience, attempt.wait_for(Option::is_some)).await;
-        first.is_ok_and(|first| first.is_ok_and(|first| *first == Some(true)))
+    /// Waits for the first attempt, but not longer than this.
+    pub(super) async fn first(&self, patience: Duration) {
+        let mut attempt = self.0.clone();
+        let first = attempt.wait_for(|attempt| !matches!(attempt, Attempt::First));
+        // What is not known by then is returned by `failure`.
+        let _ = timeout(patience, first).await;
     }
 
     /// Why the database cannot be used; nothing once it is.
     pub(super) fn failure(&self) -> Option<String> {
-        let is_connected = *self.attempt.borrow() == Some(true);
-        (!is_connected).then(|| self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        match &*self.0.borrow() {
+            Attempt::First => Some("it does not answer".to_owned()),
+            Attempt::Failed(why) => Some(why.clone()),
+            Attempt::Refused(other) => Some(other.to_string()),
+            Attempt::Connected => None,
+        }
+    }
+
+    /// What the database holds instead of the ledger that the configuration is for, if that was found.
+    pub(super) fn refusal(&self) -> Option<OtherLedger> {
+        match &*self.0.borrow() {
+            Attempt::Refused(other) => Some(other.clone()),
+            _ => None,
+        }
+    }
+
+    /// Waits until the database turns out to hold another ledger.
+    pub(super) async fn refused(&self) -> OtherLedger {
+        let mut attempt = self.0.clone();
+        loop {
+            if let Some(other) = self.refusal() {
+                return other;
+            }
+            if attempt.changed().await.is_err() {
+                // Connected, and so for good.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 }
 
@@ -99,12 +134,13 @@ impl Complaint {
     }
 }
 
-async fn connect(stores: &Stores, access: &Access, guard: &Guard, migrate: bool) -> Result<(), RepoError> {
-    if migrate {
+async fn connect(stores: &Stores, access: &Access, guard: &Guard, settings: &Settings) -> anyhow::Result<()> {
+    if settings.migrate_on_start {
         stores.migrate().await?;
     }
+    identity::settle(stores.identity.as_ref(), settings).await?;
     guard.ask().await?;
-    access.refresh().await
+    Ok(access.refresh().await?)
 }
 
 /// Keeps the API keys fresh. While they cannot be read, the last known ones stay in force for half a minute.

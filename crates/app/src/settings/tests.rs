@@ -62,7 +62,7 @@ fn the_environment_goes_before_the_file_and_the_file_before_defaults() {
     let file = "currency = \"USD\"\nlisten = \"127.0.0.1:1\"\n[http]\nworkers = 3\nconnections_max = 7\n";
     let environment = [("BALANCE_LISTEN", "127.0.0.1:2"), ("BALANCE_HTTP__WORKERS", "5")];
     let settings = load(Some(file), &environment).unwrap();
-    assert_eq!(settings.currency, "USD");
+    assert_eq!(settings.currency.code(), "USD");
     assert_eq!(settings.listen.port(), 2);
     assert_eq!((settings.http.workers, settings.http.connections_max), (5, 7));
     assert_eq!(settings.http.body_bytes_max, 65_536);
@@ -212,9 +212,23 @@ fn other_machines_need_a_proxy() {
     for address in ["0.0.0.0:8080", "192.0.2.1:80", "[::]:8080"] {
         let problems = load(None, &[("BALANCE_LISTEN", address)]).unwrap_err();
         assert!(problems.contains("behind_proxy (BALANCE_BEHIND_PROXY)"), "{problems}");
-        load(None, &[("BALANCE_LISTEN", address), ("BALANCE_BEHIND_PROXY", "true")]).unwrap();
+        let behind_proxy = [("BALANCE_LISTEN", address), ("BALANCE_BEHIND_PROXY", "true")];
+        let problems = load(None, &behind_proxy).unwrap_err();
+        assert!(problems.contains("database_url (BALANCE_DATABASE_URL): must be set"), "{problems}");
+        let named = ("BALANCE_DATABASE_URL", "sqlite:balance.db");
+        load(None, &[behind_proxy[0], behind_proxy[1], named]).unwrap();
     }
     load(None, &[("BALANCE_LISTEN", "[::1]:8080")]).unwrap();
+}
+
+#[test]
+fn a_new_ledger_is_named_unless_nothing_is_configured() {
+    let new_ledger = |file, environment| load(file, environment).unwrap().new_ledger;
+    assert_eq!(new_ledger(None, &[]), NewLedger::IsMade);
+    assert_eq!(new_ledger(None, &[("BALANCE_LISTEN", "127.0.0.1:1")]), NewLedger::IsRefused);
+    assert_eq!(new_ledger(Some("[http]\nworkers = 1\n"), &[]), NewLedger::IsRefused);
+    let named = [("BALANCE_LISTEN", "127.0.0.1:1"), ("BALANCE_DATABASE_URL", "sqlite:x.db")];
+    assert_eq!(new_ledger(None, &named), NewLedger::IsMade);
 }
 
 #[cfg(not(feature = "otel"))]
@@ -276,7 +290,7 @@ fn variables_that_an_orchestrator_sets_are_not_ours() {
         ("BALANCE_CURRENCY", ""),
         ("BALANCED", "x"),
     ];
-    assert_eq!(load(None, &environment).unwrap().currency, "RUB");
+    assert_eq!(load(None, &environment).unwrap().currency.code(), "RUB");
 }
 
 #[test]

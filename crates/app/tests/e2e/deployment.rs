@@ -218,7 +218,8 @@ fn readmes_postgresql_works_as_written_for_a_role_of_least_rights() {
     let commands = commands.join("\n").replace("@localhost/", &format!("@127.0.0.1:{}/", postgres.port()));
     let (commands, serve) = commands.rsplit_once('\n').unwrap();
     assert_eq!(serve, "balance serve");
-    let serve = format!("{commands}\n(timeout --preserve-status --signal=INT 5 balance serve) 2>&1");
+    let serve =
+        format!("{commands}\n(timeout --foreground --preserve-status --signal=INT 5 balance serve) 2>&1");
     let output = world.shell(&serve).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));

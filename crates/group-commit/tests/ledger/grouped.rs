@@ -7,11 +7,14 @@ use std::sync::{
 
 use async_trait::async_trait;
 use balance_domain::{
-    AccountAsOf, ApiKey, ApiKeyId, CatalogueError, DryRun, IdempotencyKey, Limit, Month, Operation,
-    OperationPosition, OperationQuery, Page, Period, Removal, Reservation, ReservationKey,
+    AccountAsOf, ApiKey, ApiKeyId, CatalogueError, DryRun, IdempotencyKey, LedgerIdentity, Limit, Month,
+    Operation, OperationPosition, OperationQuery, Page, Period, Removal, Reservation, ReservationKey,
     ReservationPosition, ReservationQuery, ReservationSearch, RevenueLine, RevenueReport, SearchPosition,
     Service, ServiceId, ServiceName, Submission, Timestamp, UserId,
-    ports::{ApiKeyRepo, ApiKeys, BalanceRepo, LedgerSink, Reply, RepoError, ReportRepo, ServiceRepo},
+    ports::{
+        ApiKeyRepo, ApiKeys, BalanceRepo, IdentityRepo, LedgerRecord, LedgerSink, Reply, RepoError,
+        ReportRepo, ServiceRepo,
+    },
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
 use balance_store_conformance::{MemoryStore, SetClock};
@@ -85,7 +88,7 @@ ledger! { Slow, reads from memory;
     }
 }
 
-/// All four ports: the ledger through group commit, the rest straight.
+/// All ports: the ledger through group commit, the rest straight.
 pub(crate) struct Grouped {
     memory: MemoryStore,
     group: GroupCommit,
@@ -126,6 +129,11 @@ pass_on! { ReportRepo of Grouped, to memory {
     revenue(period: Period) -> Vec<RevenueLine>;
     save_report(report: RevenueReport) -> RevenueReport;
     report(month: Month) -> Option<RevenueReport>;
+}}
+
+pass_on! { IdentityRepo of Grouped, to memory {
+    ledger() -> Option<LedgerRecord>;
+    make_ledger(identity: LedgerIdentity) -> ();
 }}
 
 pass_on! { ApiKeyRepo of Grouped, to memory {

@@ -111,7 +111,8 @@ impl<O: Documented> Caller<O> {
         let shared = request.app_data::<Data<Shared>>().ok_or_else(missing)?.clone();
         let context = request.extensions().get::<Rc<Context>>().cloned().ok_or_else(missing)?;
         context.operation.set(Some(O::OPERATION));
-        let key = shared.api.access.authenticate(request.headers(), context.peer).inspect_err(|_| {
+        let may_fail = || shared.failures.check(limits::Caller::of(None, context.peer), 1);
+        let key = shared.api.access.authenticate(request.headers(), may_fail).inspect_err(|_| {
             // Set once, as below: there is one caller per request.
             let id = presented_id(request.headers());
             id.map(|id| context.refused_key_id.set(id.to_owned()).ok());
@@ -123,6 +124,7 @@ impl<O: Documented> Caller<O> {
         caller.count(1)?;
         match O::OPERATION.needs {
             Needs::Scope(scope) => authorise(caller.key.as_deref(), scope)?,
+            Needs::AnyKey => {}
             Needs::ScopesOfCommands => authorise_any_command(caller.key.as_deref())?,
         }
         Ok(caller)
@@ -146,7 +148,7 @@ impl<O: Documented> Apiv2Schema for Caller<O> {
     fn security_scheme() -> Option<SecurityScheme> {
         let scope = match O::OPERATION.needs {
             Needs::Scope(scope) => scope.as_str(),
-            Needs::ScopesOfCommands => "",
+            Needs::AnyKey | Needs::ScopesOfCommands => "",
         };
         Some(SecurityScheme {
             name: Some("X-Api-Key".to_owned()),

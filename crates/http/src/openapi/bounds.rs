@@ -1,7 +1,7 @@
 //! Bounds, patterns and defaults, by the name of the field or parameter: one name means one thing in the whole
 //! contract. The figures are the domain's own constants.
 
-use balance_domain::{Amount, Comment, IdempotencyKey, LIMIT_DEFAULT, LIMIT_MAX, ServiceName, Ttl};
+use balance_domain::{Amount, Comment, Currency, IdempotencyKey, LIMIT_DEFAULT, LIMIT_MAX, ServiceName, Ttl};
 use serde_json::{Value, json};
 
 use crate::extract::ITEMS_MAX;
@@ -74,7 +74,7 @@ fn bounds(name: &str) -> Value {
         name if is_id(name) => json!({ "minimum": 1, "maximum": i64::MAX }),
         "available" | "reserved" | "total" | "available_after" | "reserved_after" | "captured"
         | "released" | "refunded" => json!({ "minimum": 0, "maximum": Amount::MAX.get() }),
-        "seq" | "version" | "operation_seq" => json!({ "minimum": 1 }),
+        "seq" | "version" | "operation_seq" | "schema_version" => json!({ "minimum": 1 }),
         "rows" => json!({ "minimum": 0 }),
         "index" => json!({ "minimum": 0, "maximum": ITEMS_MAX - 1 }),
         "expires_in_seconds" => json!({ "minimum": 1, "maximum": Ttl::SECONDS_MAX }),
@@ -91,6 +91,8 @@ fn bounds(name: &str) -> Value {
         "cursor" => json!({ "pattern": "^[A-Za-z0-9_-]+$", "maxLength": 100 }),
         "next_cursor" => json!({ "nullable": true }),
         "currency" => json!({ "pattern": "^[A-Z]{3}$" }),
+        "currency_decimals" => json!({ "minimum": 0, "maximum": Currency::DECIMALS_MAX }),
+        "store" => json!({ "enum": ["sqlite", "postgres"] }),
         "sha256" => json!({ "pattern": "^[0-9a-f]{64}$" }),
         "executed" => json!({ "enum": ["no", "unknown"] }),
         "commands" | "services" => json!({ "minItems": 1, "maxItems": ITEMS_MAX }),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     extract::SCHEME,
     openapi::{bounds, examples},
-    operations::{self, Documented, GetReportFile, Operation},
+    operations::{self, Documented, GetReportFile, Needs, Operation},
     problem::{Code, PROBLEM_JSON},
     wire::command_kinds,
 };
@@ -73,7 +73,7 @@ fn each_operation(document: &mut Value) -> impl Iterator<Item = &mut Value> {
 fn finish_operation(operation: &mut Value, types: &Value) {
     let id = operation["operationId"].as_str().unwrap_or_default();
     let Some(row) = operations::ALL.iter().find(|row| row.id == id) else { return };
-    name_scopes(operation);
+    name_scopes(operation, row);
     let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
     let mut is_repeatable = false;
     for parameter in parameters.into_iter().flatten() {
@@ -140,12 +140,13 @@ fn add_field_names(schema: &Value, names: &mut BTreeSet<String>) {
 }
 
 /// Moves the scope, which a key in OpenAPI 3.0 cannot have, to where people and tools find it.
-fn name_scopes(operation: &mut Value) {
+fn name_scopes(operation: &mut Value, row: &Operation) {
     let scopes = operation["security"][0][SCHEME].as_array().cloned().unwrap_or_default();
     let scopes: Vec<Value> = scopes.into_iter().filter(|scope| scope != "").collect();
-    let sentence = match scopes.first().and_then(Value::as_str) {
-        Some(scope) => format!("Needs the scope `{scope}`."),
-        None => "Needs the scope of each kind of command in it.".to_owned(),
+    let sentence = match row.needs {
+        Needs::Scope(scope) => format!("Needs the scope `{}`.", scope.as_str()),
+        Needs::ScopesOfCommands => "Needs the scope of each kind of command in it.".to_owned(),
+        Needs::AnyKey => "Needs a key of any scope.".to_owned(),
     };
     let description = operation["description"].as_str().unwrap_or_default();
     operation["description"] = json!(format!("{description}\n\n{sentence}").trim());

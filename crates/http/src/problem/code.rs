@@ -184,7 +184,12 @@ impl From<Invalid> for Code {
             Invalid::Ttl => Self::InvalidExpiresInSeconds,
             Invalid::Limit => Self::InvalidLimit,
             // No request carries these.
-            Invalid::Zone | Invalid::Scope | Invalid::ApiKeyId | Invalid::Actor => Self::BadRequest,
+            Invalid::Zone
+            | Invalid::Currency
+            | Invalid::LedgerId
+            | Invalid::Scope
+            | Invalid::ApiKeyId
+            | Invalid::Actor => Self::BadRequest,
         }
     }
 }

@@ -32,10 +32,10 @@ pub(super) async fn build(
 
 /// Get a month's revenue report as CSV.
 ///
-/// As it was built last. Header `service;revenue`, separator `;`, names in quotes, amounts in major units with two
-/// decimals. With `for=excel` a file that a Russian Excel opens as it is: a byte order mark, decimal commas, and
-/// columns for the period, the state, the service's number and name, captured, refunded, net and the currency, with a
-/// total.
+/// As it was built last. Header `service;revenue`, separator `;`, names in quotes, amounts in major units with the
+/// decimals of the currency. With `for=excel` a file that a Russian Excel opens as it is: a byte order mark, decimal
+/// commas, and columns for the period, the state, the service's number and name, captured, refunded, net and the
+/// currency, with a total.
 #[api_v2_operation]
 pub(super) async fn file(
     caller: Caller<GetReportFile>,

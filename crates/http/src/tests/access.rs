@@ -112,7 +112,7 @@ async fn every_call_against_every_kind_of_key() {
     revoked.revoked_at = Some(Timestamp::from_micros(START - 1).unwrap());
     let admin = key(3, &[Scope::Admin]);
     let calls = every_call();
-    assert_eq!(calls.len(), 25, "a call was added or removed: look at this table again");
+    assert_eq!(calls.len(), 26, "a call was added or removed: look at this table again");
     for call_of_api in &calls {
         let right = key(4, &call_of_api.scopes);
         let others: Vec<Scope> = Scope::ALL
@@ -142,13 +142,15 @@ async fn every_call_against_every_kind_of_key() {
             assert_eq!(reply.refusal(), (401, code.to_owned()), "{id} with {bad:?}");
             assert_eq!(reply.header("www-authenticate"), "Bearer realm=\"balance\"");
         }
-        let refused = call(&app, call_of_api.request(Some(&text(&wrong)))).await;
-        assert_eq!(refused.refusal(), (403, "forbidden".to_owned()), "{id}");
-        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
-        assert!(
-            call_of_api.scopes.iter().any(|scope| detail.contains(scope.as_str())),
-            "{id} names what is missing: {detail}"
-        );
+        if !call_of_api.scopes.is_empty() {
+            let refused = call(&app, call_of_api.request(Some(&text(&wrong)))).await;
+            assert_eq!(refused.refusal(), (403, "forbidden".to_owned()), "{id}");
+            let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+            assert!(
+                call_of_api.scopes.iter().any(|scope| detail.contains(scope.as_str())),
+                "{id} names what is missing: {detail}"
+            );
+        }
         for good in [&right, &admin] {
             let reply = call(&app, call_of_api.request(Some(&text(good)))).await;
             assert!(![401, 403].contains(&reply.status), "{id} with {}: {reply:?}", good.name);
@@ -399,14 +401,6 @@ async fn failures_are_limited_and_do_not_lock_out_who_has_a_key() {
     assert_eq!(statuses[0], 401);
     assert!(statuses.iter().filter(|status| **status == 429).count() > 500, "{statuses:?}");
     assert_eq!(status(&app, get("/api/v1/services").insert_header(("x-api-key", text(&admin)))).await, 200);
-    // The console asks otherwise, about the same.
-    let access = &world.shared.api.access;
-    let log_in = |token| access.admit(token, None);
-    let limited = |denied| matches!(denied, Err(crate::Denied::RateLimited(1..)));
-    assert!((0..1_000).any(|_| limited(log_in(Some(&wrong)))));
-    let right = text(&admin);
-    assert!(log_in(Some(&right)).is_ok());
-    assert_eq!(log_in(None), Err(crate::Denied::Unauthenticated), "no token is no failure");
 }
 
 /// The key is judged when the request begins, and again once a body that took its time is there.

@@ -10,11 +10,11 @@ use actix_web::{
     web::Data,
 };
 use balance_domain::{
-    AccountingZone, Ledger, Month, Reports, RevenueLine, RevenueReport, ServiceId, ServiceName, Timestamp,
-    Ttl,
+    AccountingZone, Currency, Ledger, LedgerId, LedgerIdentity, Month, Reports, RevenueLine, RevenueReport,
+    ServiceId, ServiceName, Timestamp, Ttl,
     ports::{
-        ApiKeyRepo, BalanceRepo, Clock, Published, RepoError, ReportDraft, ReportRepo, ReportSink,
-        ServiceRepo, SinkError, Spreadsheet, SpreadsheetLanguage,
+        ApiKeyRepo, BalanceRepo, Clock, IdentityRepo, Published, RepoError, ReportDraft, ReportRepo,
+        ReportSink, ServiceRepo, SinkError, Spreadsheet, SpreadsheetLanguage,
     },
 };
 use balance_store_conformance::{MemoryStore, SetClock};
@@ -22,7 +22,7 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use serde_json::Value;
 
 use crate::{
-    Access, Api, Currency, Drain, HttpSettings,
+    Access, Api, Drain, HttpSettings,
     api::Shared,
     server::{app, mount_pages, shared},
 };
@@ -105,11 +105,14 @@ impl World {
         let access = Access::new(all.keys, Arc::clone(&shared_clock));
         // A port that cannot be read yet is a case of its own.
         let _: Result<(), RepoError> = access.refresh().await;
-        let mut chosen = HttpSettings::new(Currency::RUB, Ttl::from_seconds(600).unwrap());
+        let mut chosen = HttpSettings::new(Currency::RUB, "sqlite", Ttl::from_seconds(600).unwrap());
         settings(&mut chosen);
         let zone = AccountingZone::new("Europe/Moscow").unwrap();
+        let id = LedgerId::from_bytes([7; 16]);
+        store.make_ledger(LedgerIdentity { id, currency: Currency::RUB, zone }).await.unwrap();
         let api = Api {
             ledger: Ledger::new(all.ledger),
+            identity: Arc::new(store.clone()),
             services: all.services,
             reports: Reports::new(all.reports, all.sink, shared_clock, zone),
             access,

@@ -1,10 +1,10 @@
 //! A user's balance.
 
-use balance_domain::{Account, Timestamp, UserId};
+use balance_domain::{Account, Currency, Timestamp, UserId};
 use paperclip::actix::Apiv2Schema;
 use serde::Serialize;
 
-use crate::{api::Currency, wire::Wire};
+use crate::wire::Wire;
 
 /// A user's money at one moment, in minor units.
 #[derive(Serialize, Apiv2Schema)]
@@ -33,7 +33,7 @@ impl BalanceBody {
             available: account.available,
             reserved: account.reserved,
             total: account.total(),
-            currency: currency.as_str().to_owned(),
+            currency: currency.code().to_owned(),
             version: account.seq,
             as_of: Wire(as_of),
         }

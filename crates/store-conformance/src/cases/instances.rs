@@ -9,6 +9,7 @@ use balance_domain::Submission;
 use crate::{
     Harness,
     audited::audit,
+    cases::identity::{identity, make, recorded},
     teller::{Teller, deposit_of, transfer_of, under, withdrawal_of},
 };
 
@@ -89,4 +90,21 @@ pub async fn instances_share_one_ledger<H: Harness>(harness: H) {
     let spent = tasks.join_all().await;
     assert_eq!(spent.into_iter().filter(|spent| *spent).count(), 1);
     drop(harness);
+}
+
+/// Instances that start together on a new ledger agree on what it is, and so does a later start.
+pub async fn instances_find_the_same_ledger<H: Harness>(harness: H) {
+    let instances = harness.instances(INSTANCES).await;
+    let mut tasks = JoinSet::new();
+    for (store, number) in instances.iter().cloned().zip(1..) {
+        tasks.spawn(async move { make(store.as_ref(), identity(number, "JPY", "Asia/Tokyo")).await });
+    }
+    tasks.join_all().await;
+    let first = recorded(harness.store().as_ref()).await;
+    assert!(first.is_some_and(|first| first.identity.currency.decimals() == 0), "{first:?}");
+    for store in instances {
+        assert_eq!(recorded(store.as_ref()).await, first);
+    }
+    let harness = harness.reopen().await;
+    assert_eq!(recorded(harness.store().as_ref()).await, first);
 }

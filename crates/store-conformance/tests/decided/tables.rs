@@ -7,11 +7,11 @@ use std::{
 
 use async_trait::async_trait;
 use balance_domain::{
-    Account, Actor, ApiKey, ApiKeyId, CatalogueError, Command, Decision, IdempotencyKey, Limit, Moment,
-    Month, OperationKind, OrderId, Page, Period, RecordedOperation, Rejection, Removal, Reservation,
-    ReservationKey, RevenueLine, RevenueReport, Service, ServiceId, ServiceName, ServiceStatus, State,
-    Timestamp, UserId,
-    ports::{ApiKeyRepo, ApiKeys, RepoError, ReportRepo, ServiceRepo},
+    Account, Actor, ApiKey, ApiKeyId, CatalogueError, Command, Decision, IdempotencyKey, LedgerIdentity,
+    Limit, Moment, Month, OperationKind, OrderId, Page, Period, RecordedOperation, Rejection, Removal,
+    Reservation, ReservationKey, RevenueLine, RevenueReport, Service, ServiceId, ServiceName, ServiceStatus,
+    State, Timestamp, UserId,
+    ports::{ApiKeyRepo, ApiKeys, IdentityRepo, LedgerRecord, RepoError, ReportRepo, ServiceRepo},
 };
 use balance_store_conformance::SetClock;
 
@@ -49,6 +49,7 @@ pub(crate) struct Tables {
     pub(crate) used: BTreeMap<ServiceId, bool>,
     reports: BTreeMap<Month, RevenueReport>,
     api_keys: BTreeMap<(Timestamp, ApiKeyId), ApiKey>,
+    identity: Option<LedgerIdentity>,
 }
 
 impl Tables {
@@ -168,6 +169,18 @@ impl ReportRepo for DecidedStore {
 
     async fn report(&self, month: Month) -> Result<Option<RevenueReport>, RepoError> {
         Ok(self.tables().reports.get(&month).cloned())
+    }
+}
+
+#[async_trait]
+impl IdentityRepo for DecidedStore {
+    async fn ledger(&self) -> Result<Option<LedgerRecord>, RepoError> {
+        Ok(self.tables().identity.map(|identity| LedgerRecord { identity, schema_version: 1 }))
+    }
+
+    async fn make_ledger(&self, identity: LedgerIdentity) -> Result<(), RepoError> {
+        self.tables().identity.get_or_insert(identity);
+        Ok(())
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Attempt<'a> {
     /// How long the server waits for a row, where that is not as usual.
     pub(super) lock_timeout: Option<Duration>,
     /// Whether an earlier attempt at the same may have been committed.
-    pub(super) is_retry: bool,
+    pub(super) is_repeat: bool,
 }
 
 /// How far an attempt has come, for when it fails or is cut off.
@@ -77,7 +77,6 @@ impl Attempt<'_> {
         }
         let writing = Writing::new(&changes, &read)?;
         progress.sent = Some(replies);
-        // A single statement travels with its commit: from here on its outcome may be unknown.
         let warnings = self.store.connector().warnings();
         let after = if progress.is_open {
             progress.is_open = !writing.is_one_statement();
@@ -129,8 +128,7 @@ impl Attempt<'_> {
         locked.map(drop)
     }
 
-    /// Decides on cached rows where possible. Submissions that the write would not confirm (refusals, replays) are
-    /// decided again on a snapshot; a second time, everything is read.
+    /// Decides, having read what is not cached, and what the decision turns out to need confirmed.
     async fn decide(&self, client: &ClientWrapper, read: &mut ReadSet) -> Result<Decided, Failure> {
         let mut wanted = read.missing();
         let mut has_read = false;
@@ -161,7 +159,7 @@ impl Attempt<'_> {
         progress: &mut Progress,
     ) -> Result<Vec<Reply>, Failure> {
         let is_replay = |reply: &Reply| reply.as_ref().is_ok_and(|all| all.iter().any(|one| one.is_replay));
-        if self.is_retry || replies.iter().any(is_replay) {
+        if self.is_repeat || replies.iter().any(is_replay) {
             progress.sent = Some(replies.clone());
             let warnings = self.store.connector().warnings();
             query(client, CONFIRM, &[]).await?;

@@ -127,8 +127,8 @@ impl ReadSet {
         self.cached.keys().any(|user| !self.is_fresh(*user))
     }
 
-    /// Users to read from the database: their submission was decided on cached rows, but writes nothing that would
-    /// confirm those rows.
+    /// Whom the snapshot must be extended by: submissions that rest on cached rows, which nothing that is written
+    /// confirms.
     pub(super) fn unproven(
         &self,
         submissions: &[Submission],
@@ -153,8 +153,8 @@ impl ReadSet {
         Some(unproven)
     }
 
-    /// Accounts that a submission read but does not change, while it changes others. They are written unchanged, so that
-    /// their versions are checked too, and all that the submission was decided on is one snapshot.
+    /// Accounts that are to be written as they are, so that their versions are confirmed: those of submissions that
+    /// touch written accounts beside them. All that such a submission was decided on is then one snapshot.
     pub(super) fn beside(&self, submissions: &[Submission], changes: &Changes) -> Vec<Account> {
         let written: HashSet<UserId> = changes.accounts.iter().map(|account| account.user_id).collect();
         let mut beside = HashSet::new();

@@ -70,13 +70,20 @@ SELECT count(*) FROM (
     ORDER BY r.expires_at, r.user_id LIMIT $2
 ) AS r";
 
+/// Counted no further than `$1`, by the key alone; every bucket is at least 0.
+const COUNT_ACCOUNTS: &str = "\
+SELECT count(*) FROM (
+    SELECT FROM accounts a WHERE a.bucket >= 0 AND a.seq > 0 ORDER BY a.bucket, a.user_id LIMIT $1
+) AS a";
+
 /// See `plans`.
 #[cfg(test)]
-pub(crate) fn planned() -> [(String, &'static [&'static str]); 3] {
+pub(crate) fn planned() -> [(String, &'static [&'static str]); 4] {
     [
         (PAGE.into(), &["operations_pkey", "reservations_listing", "reservations_pkey"]),
         (ACTIVE_PAGE.into(), &["reservations_due"]),
         (COUNT_ACTIVE.into(), &["reservations_sweep"]),
+        (COUNT_ACCOUNTS.into(), &["accounts_pkey"]),
     ]
 }
 
@@ -85,6 +92,13 @@ impl StoreFigures for PostgresStore {
     async fn active_reservations(&self, count_max: u32) -> Result<u64, RepoError> {
         let now = self.moment()?.now();
         let rows = self.read(COUNT_ACTIVE, &[&At(now), &i64::from(count_max)]).await?;
+        let count: i64 =
+            rows.first().map_or(Ok(0), |row| rows::column(row, 0)).map_err(Failure::into_error)?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn accounts_up_to(&self, count_max: u32) -> Result<u64, RepoError> {
+        let rows = self.read(COUNT_ACCOUNTS, &[&i64::from(count_max)]).await?;
         let count: i64 =
             rows.first().map_or(Ok(0), |row| rows::column(row, 0)).map_err(Failure::into_error)?;
         Ok(count.unsigned_abs())

@@ -46,6 +46,14 @@ fn one(connection: &Connection, user_id: UserId, moment: Moment) -> rusqlite::Re
 const NEWEST_TIME: &str =
     "SELECT max(created_at) FROM (SELECT created_at FROM operations ORDER BY id DESC LIMIT 1000)";
 
+/// How many accounts there are, counted no further than `count_max`.
+pub(super) fn count(connection: &Connection, count_max: u32) -> rusqlite::Result<u64> {
+    let counted: i64 = connection
+        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM accounts LIMIT ?1)")?
+        .query_row([count_max], |row| row.get(0))?;
+    Ok(counted.unsigned_abs())
+}
+
 /// The newest recorded time.
 pub(super) fn newest_time(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
     connection.prepare_cached(NEWEST_TIME)?.query_row([], |row| optional(row, 0, Timestamp::from_micros))
