@@ -2,8 +2,9 @@
 
 use std::{env, process::Command};
 
-/// Given by a build without a repository around it, such as that of an image.
-const COMMIT: &str = "BALANCE_COMMIT";
+/// Given by a build without a repository around it, such as that of an image. `cargo run` hands it on to the service,
+/// so it must not look like a setting.
+const COMMIT: &str = "SOURCE_COMMIT";
 
 fn main() {
     println!("cargo::rerun-if-env-changed={COMMIT}");

@@ -78,7 +78,7 @@ CREATE INDEX reservations_sweep ON reservations (expires_at, user_id) WHERE stat
 
 -- A user's reservations, latest made first. Those that an account's first 1,000 operations made are not in it: they are
 -- found by those operations as quickly, and nearly every account stays below. Only the statement of the listing says
--- `reserve_seq > 1000` and can use it (crates/store-postgres/src/reservations.rs).
+-- `reserve_seq > 1000` and can use it (crates/store-postgres/src/reads/reservations.rs).
 CREATE INDEX reservations_listing ON reservations (bucket, user_id, created_at, service_id, order_id)
     WHERE reserve_seq > 1000;
 
@@ -112,7 +112,7 @@ CREATE TABLE operations (
     CONSTRAINT operations_amounts CHECK (amount > 0 AND available_after >= 0 AND reserved_after >= 0)
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.05);
 
--- A key is answered once. The rules see to it under the account's lock; this index is the second line.
+-- A key is answered once. The rules look it up; this index refuses it if another instance was faster.
 CREATE UNIQUE INDEX operations_by_key ON operations (bucket, user_id, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 

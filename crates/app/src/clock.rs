@@ -124,15 +124,17 @@ impl Guard {
     }
 
     fn fault(&self, wall: Timestamp) -> Option<ClockUnsafe> {
-        let beyond = |offset_micros: i64, reference| {
-            (offset_micros.saturating_abs() > self.tolerance_micros)
+        let beyond = |offset_micros: i64, tolerances: i64, reference| {
+            (offset_micros.saturating_abs() > self.tolerance_micros.saturating_mul(tolerances))
                 .then_some(ClockUnsafe { offset_micros, reference })
         };
         let recorded = self.recorded_micros.load(Ordering::Relaxed);
         let behind = wall.micros().saturating_sub(recorded).min(FITS);
-        beyond(self.reference_offset.load(Ordering::Relaxed), REFERENCE)
-            .or_else(|| beyond(self.step(wall), MONOTONIC))
-            .or_else(|| beyond(behind, RECORDED))
+        // What another instance recorded may be ahead of the right time by a tolerance, while this clock is behind by
+        // one.
+        beyond(self.reference_offset.load(Ordering::Relaxed), 1, REFERENCE)
+            .or_else(|| beyond(self.step(wall), 1, MONOTONIC))
+            .or_else(|| beyond(behind, 2, RECORDED))
     }
 }
 

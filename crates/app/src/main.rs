@@ -23,11 +23,13 @@ mod version;
 
 use std::{io, process::ExitCode, sync::Arc};
 
+use balance_domain::ports::RepoError;
+
 use crate::{
     cli::{Cli, Command, Flags, Output},
     clock::SystemClock,
     output::{complain, print, print_json},
-    settings::{Settings, Source},
+    settings::{Database, Settings, Source},
     stores::Stores,
     version::Version,
 };
@@ -57,7 +59,7 @@ fn run(cli: Cli, flags: Flags) -> anyhow::Result<ExitCode> {
             eprintln!("{} is a complete copy", path.display());
             Ok(ExitCode::SUCCESS)
         }
-        command => run_once(command, &settings),
+        command => run_once(command, &settings).map_err(|error| named(error, &settings.database)),
     }
 }
 
@@ -84,6 +86,16 @@ fn unconfigured(command: Command) -> anyhow::Result<Option<Command>> {
 
 fn done(printed: io::Result<()>) -> anyhow::Result<ExitCode> {
     Ok(printed.map(|()| ExitCode::SUCCESS)?)
+}
+
+/// Adds which server it is that cannot be reached; a file is named by its store.
+fn named(error: anyhow::Error, database: &Database) -> anyhow::Error {
+    match (error.downcast_ref(), database) {
+        (Some(RepoError::Unavailable(_)), Database::Postgres(_)) => {
+            error.context(format!("{database} cannot be used"))
+        }
+        _ => error,
+    }
 }
 
 /// A command that needs the store for a while.

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 /// Of the package.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit it was built from; `unknown` where there was no repository.
-pub(crate) const COMMIT: &str = env!("BALANCE_COMMIT");
+pub(crate) const COMMIT: &str = env!("SOURCE_COMMIT");
 /// Version and commit, for `--version`.
-pub(crate) const SHORT: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BALANCE_COMMIT"), ")");
+pub(crate) const SHORT: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SOURCE_COMMIT"), ")");
 
 /// What `balance version` prints.
 pub(crate) struct Version;

@@ -12,7 +12,7 @@ pub enum Rejection {
     /// A transfer from a user to the same user.
     #[error("a transfer needs two different users")]
     SameAccount,
-    /// Nothing was ever deposited to this user.
+    /// No money ever came to this user, by deposit or transfer.
     #[error("there is no account of user {0}")]
     AccountNotFound(UserId),
     /// The account was closed for good.

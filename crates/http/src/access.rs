@@ -25,6 +25,7 @@ use subtle::ConstantTimeEq;
 use crate::{
     limits::{self, RateLimit},
     problem::{Code, Problem},
+    wire::command_scopes,
 };
 
 /// The header that can carry a key instead of `Authorization`.
@@ -35,10 +36,6 @@ const UNKNOWN_RETRY_SECONDS: u32 = 1;
 
 /// Keys that could not be read for so long are not trusted any more: a revoked one may be among them.
 const AGE_MAX: Duration = Duration::from_secs(30);
-
-/// What a batch can contain.
-const COMMAND_SCOPES: [Scope; 5] =
-    [Scope::Deposit, Scope::Withdraw, Scope::Transfer, Scope::Reserve, Scope::Refund];
 
 /// How requests are let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +67,6 @@ pub struct Access {
     state: Arc<State>,
 }
 
-#[derive(Default)]
 struct State {
     snapshot: RwLock<Option<Arc<Snapshot>>>,
     /// As the snapshot has it; looked at for every request.
@@ -79,6 +75,8 @@ struct State {
     has_seen_keys: AtomicBool,
     /// The quota of each caller.
     rate_limit: OnceLock<RateLimit>,
+    /// How often an address may fail to show a live key.
+    failures: RateLimit,
     /// What the log has of rows that cannot be read.
     faults: Mutex<Vec<String>>,
 }
@@ -93,7 +91,15 @@ pub(crate) struct Snapshot {
 impl Access {
     /// Access by the keys of `repo`; lets nobody in before the first [`Access::refresh`].
     pub fn new(repo: Arc<dyn ApiKeyRepo>, clock: Arc<dyn Clock>) -> Self {
-        Self { repo, clock, state: Arc::default() }
+        let state = State {
+            snapshot: RwLock::default(),
+            is_open: AtomicBool::default(),
+            has_seen_keys: AtomicBool::default(),
+            rate_limit: OnceLock::new(),
+            failures: RateLimit::of_failures(),
+            faults: Mutex::default(),
+        };
+        Self { repo, clock, state: Arc::new(state) }
     }
 
     /// Reads the keys again. On an error the earlier ones stay in force, until they are too old.
@@ -174,57 +180,62 @@ impl Access {
         Ok(())
     }
 
-    /// The live key that the headers carry; `None` while access is open. `may_fail` is asked before anything is
-    /// computed for who cannot be let in, and otherwise before such a caller is refused; once for each of them.
+    /// The live key that the headers carry; `None` while access is open.
     pub(crate) fn authenticate(
         &self,
         headers: &HeaderMap,
-        may_fail: impl FnOnce() -> Result<(), Problem>,
+        peer: Option<IpAddr>,
     ) -> Result<Option<Arc<ApiKey>>, Problem> {
         let snapshot = self.known()?;
         if snapshot.is_open {
             return Ok(None);
         }
+        self.live_key(&snapshot, presented(headers), peer).map(Some)
+    }
+
+    /// The live key of a token. A caller without one counts as a failure of its address, and is refused with 429 once
+    /// there were too many: before anything is hashed if no key has the id, otherwise after the comparison, so that
+    /// nobody can lock out others at the same address.
+    fn live_key(
+        &self,
+        snapshot: &Snapshot,
+        token: Option<&str>,
+        peer: Option<IpAddr>,
+    ) -> Result<Arc<ApiKey>, Problem> {
+        let count_failure = || self.state.failures.check(limits::Caller::of(None, peer), 1);
         let refused = || Problem::new(Code::Unauthenticated);
-        let Some((id, secret)) = presented(headers).and_then(split_token) else {
-            may_fail()?;
+        let Some((id, secret)) = token.and_then(split_token) else {
+            count_failure()?;
             return Err(refused());
         };
         let Some(key) = snapshot.keys.get(id) else {
-            may_fail()?;
+            count_failure()?;
             // An unknown id costs the same work as a wrong secret.
             std::hint::black_box(SecretHash::of(secret).0.ct_eq(&[0; 32]));
             return Err(refused());
         };
-        if !bool::from(SecretHash::of(secret).0.ct_eq(&key.secret_hash.0)) {
-            may_fail()?;
-            return Err(refused());
-        }
-        match self.liveness(&snapshot, key) {
-            Ok(()) => Ok(Some(Arc::clone(key))),
-            Err(problem) => {
-                may_fail()?;
-                Err(problem)
-            }
-        }
+        let is_secret = bool::from(SecretHash::of(secret).0.ct_eq(&key.secret_hash.0));
+        let live = if is_secret { self.liveness(snapshot, key) } else { Err(refused()) };
+        live.map(|()| Arc::clone(key)).or_else(|problem| {
+            count_failure()?;
+            Err(problem)
+        })
     }
 
     /// The live key of a token, counted against its quota; `None` while access is open. For pages, which carry the
-    /// token otherwise than the API does.
+    /// token otherwise than the API does. No token is no failure: somebody wants to log in.
     pub fn admit(&self, token: Option<&str>, peer: Option<IpAddr>) -> Result<Option<Arc<ApiKey>>, Denied> {
-        let snapshot = self.known().map_err(|_| Denied::Unknown)?;
-        let key = if snapshot.is_open {
-            None
-        } else {
-            let key = token.and_then(split_token).and_then(|(id, secret)| {
-                let key = snapshot.keys.get(id)?;
-                let is_secret = bool::from(SecretHash::of(secret).0.ct_eq(&key.secret_hash.0));
-                (is_secret && self.liveness(&snapshot, key).is_ok()).then(|| Arc::clone(key))
-            });
-            Some(key.ok_or(Denied::Unauthenticated)?)
+        let denied = |problem: Problem| match problem.code() {
+            Code::RateLimited => Denied::RateLimited(problem.retry_after_seconds().unwrap_or(1)),
+            _ => Denied::Unauthenticated,
         };
-        let late = |problem: Problem| Denied::RateLimited(problem.retry_after_seconds().unwrap_or(1));
-        self.count(key.as_deref(), peer, 1).map_err(late)?;
+        let snapshot = self.known().map_err(|_| Denied::Unknown)?;
+        let key = match token {
+            _ if snapshot.is_open => None,
+            None => return Err(Denied::Unauthenticated),
+            token => Some(self.live_key(&snapshot, token, peer).map_err(denied)?),
+        };
+        self.count(key.as_deref(), peer, 1).map_err(denied)?;
         Ok(key)
     }
 
@@ -296,8 +307,9 @@ pub(crate) fn authorise(key: Option<&ApiKey>, scope: Scope) -> Result<(), Proble
 
 /// Refuses a key that no command could be sent with.
 pub(crate) fn authorise_any_command(key: Option<&ApiKey>) -> Result<(), Problem> {
-    if key.is_some_and(|key| !COMMAND_SCOPES.iter().any(|scope| key.allows(*scope))) {
-        let names = COMMAND_SCOPES.map(Scope::as_str).join(", ");
+    let scopes = command_scopes();
+    if key.is_some_and(|key| !scopes.iter().any(|scope| key.allows(*scope))) {
+        let names = scopes.into_iter().map(Scope::as_str).collect::<Vec<_>>().join(", ");
         return Err(Problem::with_detail(Code::Forbidden, format!("the key has none of the scopes {names}")));
     }
     Ok(())

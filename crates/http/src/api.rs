@@ -12,7 +12,6 @@ use crate::{
     bodies::Bodies,
     drain::Drain,
     fairness::{Fairness, QueueSettings},
-    limits::RateLimit,
     readiness::Readiness,
     refusals::Refusals,
     report_turns::ReportTurns,
@@ -88,7 +87,6 @@ impl HttpSettings {
 /// What every worker shares.
 pub(crate) struct Shared {
     pub(crate) api: Api,
-    pub(crate) failures: RateLimit,
     pub(crate) bodies: Bodies,
     pub(crate) fairness: Fairness,
     pub(crate) report_turns: ReportTurns,

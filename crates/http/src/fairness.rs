@@ -7,7 +7,6 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    mem,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -88,7 +87,7 @@ impl Fairness {
         let waiting = self.waiting.load(Ordering::Relaxed);
         let own = queue.calls.get(&caller).map_or(0, |calls| calls.commands);
         let room = self.settings.waiting_max.saturating_sub(waiting);
-        // One call that is larger than that must get through while nobody else waits.
+        // At most half of the free room for one caller. If nobody waits, a call of any size is queued.
         if own + commands > room && waiting > 0 {
             return None;
         }
@@ -105,13 +104,15 @@ impl Fairness {
 
     /// Lets in whom there is room for, one call of each caller after the other.
     fn let_in(&self, shared: &Data<Shared>) {
+        // Dropped without the lock, which dropping takes: places of callers who have given up.
+        let mut unclaimed = Vec::new();
         let mut queue = self.lock();
         while let Some(caller) = queue.turns.pop_front() {
             let Some(calls) = queue.calls.get_mut(&caller) else { continue };
             let Some(commands) = calls.waiting.front().map(|call| call.commands) else { continue };
             if !self.takes(commands) {
                 queue.turns.push_front(caller);
-                return;
+                break;
             }
             let call = calls.waiting.pop_front();
             calls.commands -= commands;
@@ -122,12 +123,10 @@ impl Fairness {
                 queue.turns.push_back(caller);
             }
             let place = Place { shared: shared.clone(), commands };
-            if let Some(Err(place)) = call.map(|call| call.go.send(place)) {
-                // The caller is gone. Not by dropping it: that would take the lock.
-                mem::forget(place);
-                self.submitted.fetch_sub(commands, Ordering::Relaxed);
-            }
+            unclaimed.extend(call.and_then(|call| call.go.send(place).err()));
         }
+        drop(queue);
+        drop(unclaimed);
     }
 
     /// No code that holds the lock leaves the queue half changed.
@@ -154,7 +153,7 @@ impl Place {
             return Ok(Self { shared: shared.clone(), commands });
         }
         let turn = fairness.wait(caller, commands);
-        // One that left in between saw nobody waiting.
+        // Room may have been made between the check above and the queueing: nobody else would notice.
         fairness.let_in(shared);
         let place = match turn {
             Some(turn) => timeout(fairness.settings.age_max, turn).await.ok().and_then(Result::ok),
@@ -179,6 +178,8 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use futures::{FutureExt, future::LocalBoxFuture};
 
     use super::*;
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn turns_go_round() {
+    async fn a_caller_with_many_calls_waits_behind_others() {
         let shared = shared(10, 1_000).await;
         let first = asks(&shared, 1, 10).await.unwrap();
         // A caller that offers much, and then two that offer little.
@@ -233,7 +234,9 @@ mod tests {
         for asks in waiting {
             assert_eq!(asks.await.err().unwrap().code(), Code::Overloaded, "too long");
         }
+        let holders = Arc::strong_count(&shared);
         drop(place);
+        assert_eq!(Arc::strong_count(&shared), holders - 1, "places of those who gave up hold nothing");
         assert!(asks(&shared, 1, 10).await.is_ok());
         assert_eq!(shared.fairness.submitted.load(Ordering::Relaxed), 0);
         assert_eq!(shared.fairness.waiting.load(Ordering::Relaxed), 0);

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_weigh() {
+    fn each_command_counts_against_the_quota() {
         let limit = RateLimit::new(100);
         assert!(limit.check(Caller::Key(1), 60).is_ok());
         assert!(limit.check(Caller::Key(1), 60).is_err());

@@ -26,7 +26,6 @@ use crate::{
     fairness::Fairness,
     figures::describe,
     landing,
-    limits::RateLimit,
     readiness::Readiness,
     report_turns::ReportTurns,
     routes, swagger,
@@ -190,7 +189,6 @@ pub(crate) fn shared(api: Api, body_timeout: Duration, drain: Drain) -> Data<Sha
     let fairness = Fairness::new(api.settings.queue);
     Data::new(Shared {
         api,
-        failures: RateLimit::of_failures(),
         bodies,
         fairness,
         report_turns: ReportTurns::default(),

@@ -12,7 +12,7 @@ mod scalar;
 mod service;
 
 pub(crate) use account::BalanceBody;
-pub(crate) use batch::{BatchAnswer, BatchMode, BatchRequest, BatchResult, command_kinds};
+pub(crate) use batch::{BatchAnswer, BatchMode, BatchRequest, BatchResult, command_kinds, command_scopes};
 pub(crate) use commands::{
     CaptureRequest, DepositRequest, DryRunParameter, ExtendRequest, RefundRequest, ReleaseRequest,
     ReserveRequest, TransferRequest, WithdrawalRequest,

@@ -101,7 +101,7 @@ macro_rules! conformance {
             (store) history {
                 pages_of_every_size_give_the_same_list
                 a_full_last_page_has_no_next
-                histories_are_apart
+                a_history_holds_only_its_users_operations
                 filters_keep_what_they_name
                 any_position_is_a_place
             }

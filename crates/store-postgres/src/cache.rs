@@ -145,6 +145,10 @@ impl AccountCache {
         for account in &written.changes.accounts {
             let user = account.user_id;
             let cached = inner.accounts.remove(&user);
+            if account.seq == 0 {
+                // A row that was claimed, and is no account yet.
+                continue;
+            }
             let Some(version) = written.after.get(&user) else { continue };
             let cached = cached.filter(|cached| written.before.get(&user) == Some(&cached.version));
             let active = cached.map_or_else(

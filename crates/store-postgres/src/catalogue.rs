@@ -1,11 +1,14 @@
 //! The service catalogue. Changes take a lock on the whole table, which is small and rarely changed: so that
 //! they are judged on what is there, and a removal never meets a reservation in the making.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use balance_domain::{
     CatalogueError, Limit, Page, Removal, Service, ServiceId, ServiceName, ServiceStatus,
     ports::{RepoError, ServiceRepo},
 };
+use tokio::time::{Instant, sleep};
 
 use crate::{
     PostgresStore,
@@ -17,8 +20,13 @@ use crate::{
 /// Keeps other changes out and lets batches read.
 const BEGIN_CHANGE: &str = "BEGIN; LOCK TABLE services IN SHARE ROW EXCLUSIVE MODE";
 
-/// Waits for every batch that has read a service, and keeps new ones from reading.
-const BEGIN_REMOVAL: &str = "BEGIN; LOCK TABLE services IN ACCESS EXCLUSIVE MODE";
+/// Waits for every batch that has read a service, and keeps new ones from reading. Those that come wait behind it, so
+/// it gives way soon where somebody reads for long, such as `pg_dump`, and tries again.
+const BEGIN_REMOVAL: &str =
+    "BEGIN; SET LOCAL lock_timeout = '100ms'; LOCK TABLE services IN ACCESS EXCLUSIVE MODE";
+
+/// How long a removal gives way.
+const GIVES_WAY: Duration = Duration::from_millis(200);
 
 const ONE: &str = "SELECT id, name, retired FROM services WHERE id = $1";
 const PAGE: &str = "SELECT id, name, retired FROM services WHERE id > $1 ORDER BY id LIMIT $2";
@@ -30,6 +38,21 @@ const NAME_OWNER: &str = "SELECT id FROM services WHERE name = $1 AND id <> $2";
 const RENAME: &str = "UPDATE services SET name = $2 WHERE id = $1 RETURNING id, name, retired";
 const DELETE_UNUSED: &str = "DELETE FROM services WHERE id = $1 AND NOT used RETURNING id";
 const RETIRE: &str = "UPDATE services SET retired = true WHERE id = $1 RETURNING id";
+
+impl PostgresStore {
+    /// Begins once nobody reads the services, within the time of a call.
+    async fn begin_removal(&self) -> Result<Transaction, RepoError> {
+        let until = Instant::now() + self.options().deadline;
+        loop {
+            match self.begin(BEGIN_REMOVAL).await {
+                Err(RepoError::Unavailable(_)) if Instant::now() + GIVES_WAY < until => {
+                    sleep(GIVES_WAY).await;
+                }
+                begun => return begun,
+            }
+        }
+    }
+}
 
 #[async_trait]
 impl ServiceRepo for PostgresStore {
@@ -69,7 +92,7 @@ impl ServiceRepo for PostgresStore {
     }
 
     async fn remove_service(&self, id: ServiceId) -> Result<Result<Removal, CatalogueError>, RepoError> {
-        let removal = self.begin(BEGIN_REMOVAL).await?;
+        let removal = self.begin_removal().await?;
         let removed = remove(&removal, id).await;
         removal.finish(removed).await
     }

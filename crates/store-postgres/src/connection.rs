@@ -30,11 +30,13 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{PostgresOptions, error::Failure, statements::PLANNER, tls};
 
-/// Keeps the session at what it was found fit with, whatever the server's settings are changed to later. And has every
+/// Keeps the session at what it was found fit with, whatever the server's settings are changed to later, but never at
+/// `local`: it would not wait for a standby that is demanded later. And has every
 /// statement planned once, not for each set of values: with [`PLANNER`] the plans are the same, and planning costs more
 /// than running most of them. Not on Citus, which looks at values to find the shard.
 const PIN: &str = "\
-SELECT set_config('synchronous_commit', current_setting('synchronous_commit'), false), \
+SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'local' THEN 'on' \
+        ELSE current_setting('synchronous_commit') END, false), \
     CASE WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus')
     THEN set_config('plan_cache_mode', 'force_generic_plan', false) END";
 
@@ -47,7 +49,6 @@ SELECT coalesce(string_agg(s.name || ' ' || s.setting, ', '), '') FROM (
 ) AS s
 WHERE s.name = 'transaction_read_only' AND s.setting = 'on'
     OR s.name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND s.setting = 'off' AND NOT $1
-    OR s.name = 'synchronous_commit' AND s.setting = 'local' AND current_setting('synchronous_standby_names') <> ''
     OR s.name = 'client_min_messages' AND s.setting = 'error'";
 
 /// Makes connections, for pools or for one user.

@@ -180,7 +180,7 @@ fn is_final(error: &DbError) -> bool {
 }
 
 fn of_state(state: &SqlState, cause: Cause) -> Failure {
-    // A batch divides by zero where something is not as it was read.
+    // `WRITE_…` divides by zero if a version has changed: a single statement has no other way to abort itself.
     if [SqlState::UNIQUE_VIOLATION, SqlState::DIVISION_BY_ZERO].contains(state) {
         return Failure::Conflict(cause);
     }
@@ -205,8 +205,12 @@ fn of_state(state: &SqlState, cause: Cause) -> Failure {
         return Failure::Away(cause);
     }
     match state.code().get(..2) {
-        // Connection, authorisation, resources, operator intervention, system errors.
-        Some("08" | "28" | "53" | "57" | "58") => Failure::Away(cause),
+        // Connection: what became of the statement is not known. Authorisation, resources, operator intervention,
+        // system errors.
+        Some("08") => Failure::Lost(cause),
+        Some("28" | "53" | "57" | "58") => Failure::Away(cause),
+        // Nothing is executed on a connection that was left in a failed transaction; another one serves.
+        _ if *state == SqlState::IN_FAILED_SQL_TRANSACTION => Failure::Away(cause),
         _ if *state == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Failure::Away(cause),
         Some("22" | "23" | "54") => Failure::Data(cause),
         _ => Failure::Defect(cause),
@@ -228,19 +232,20 @@ mod tests {
             assert!(matches!(of(code), Failure::Contention(_)), "{code}");
         }
         for code in [
-            "08006", "25006", "25P03", "28P01", "3D000", "42501", "42P01", "42704", "53300", "57P01",
+            "25006", "25P02", "25P03", "28P01", "3D000", "42501", "42P01", "42704", "53300", "57P01",
             "57P02", "57P03", "58030",
         ] {
             assert!(matches!(of(code), Failure::Away(_)), "{code}");
         }
         assert!(matches!(of("53100"), Failure::Full(_)));
+        assert!(matches!(of("08006"), Failure::Lost(_)));
         for code in ["22021", "22003", "23514", "23502", "54000"] {
             assert!(matches!(of(code), Failure::Data(_)), "{code}");
         }
         for code in ["23505", "22012"] {
             assert!(matches!(of(code), Failure::Conflict(_)), "{code}");
         }
-        for code in ["42601", "XX000", "25P02"] {
+        for code in ["42601", "XX000"] {
             assert!(matches!(of(code), Failure::Defect(_)), "{code}");
         }
     }

@@ -1,8 +1,8 @@
 //! Batches: read, decide, write if unchanged; again until the outcome is certain or time is up.
 //!
-//! Whatever belongs to a user is written together with the row of their account, which gets another version. So a
-//! row of the version that was read proves that everything was as it was read, at the moment of the write, and no
-//! lock is held while anybody decides:
+//! Every write of a user's data also gives the account's row a new random version. The write succeeds only if each
+//! account still has the version that was read (optimistic concurrency), so no lock is held while the batch is
+//! decided:
 //!
 //! | Course | Round trips | Statements | Locks, until the commit |
 //! |---|---|---|---|
@@ -18,12 +18,11 @@
 //! reservation that is made, its primary key; for a service, a count under the lock that a removal waits for. A
 //! refusal, or the answer to a repeat, is not written, so it is never given out of the cache.
 //!
-//! A commit that was sent and not answered may have happened, or may yet happen. Then the same batch is attempted
-//! again on a snapshot. Either that shows what the first attempt has written: keys turn it into repeats. Or it
-//! shows the rows that the first attempt was decided on: what is written now takes their versions away from it. Or
-//! it shows something else, and then the first attempt finds it as well and writes nothing. What expires by the
-//! time of the second attempt is written, too. And what was found done already is answered for only after a commit
-//! that all standbys have confirmed which must.
+//! If a commit gets no answer, its outcome is unknown, and the batch is retried on a new snapshot. (1) The snapshot has
+//! the first attempt's write: the keys make it a replay. (2) It has the rows that the first attempt read: the retry
+//! changes their versions, so that the first attempt can no longer commit. (3) It has newer rows: the first attempt
+//! conflicts as well. What has expired by the time of the retry is written, too. Replays are acknowledged only after a
+//! commit that every synchronous standby has confirmed.
 //!
 //! An account that somebody else holds for long must not hold up the others: see `around`.
 
@@ -182,7 +181,7 @@ impl<'a> Batch<'a> {
             submissions: self.submissions,
             course,
             lock_timeout: self.bounds.lock_timeout,
-            is_repeat: !self.open.is_empty(),
+            is_retry: !self.open.is_empty(),
         };
         let mut progress = Progress::default();
         let running = Box::pin(attempt.run(&mut progress));

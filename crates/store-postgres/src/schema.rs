@@ -34,7 +34,8 @@ const LOCK_EVERY: Duration = Duration::from_millis(100);
 const MIGRATED_WITHIN: Duration = Duration::from_hours(12);
 
 impl PostgresStore {
-    /// Applies the migrations that are missing. Instances that start together wait for each other.
+    /// Applies the migrations that are missing. Instances that start together wait for each other. Where none is
+    /// missing, as at nearly every start, that is one look with the deadline of any other.
     ///
     /// On a connection of its own, closed afterwards: the lock goes with it, whatever happens.
     pub async fn migrate(&self) -> Result<(), RepoError> {
@@ -42,7 +43,12 @@ impl PostgresStore {
         while !self.is_first_to_lock(&client).await.map_err(Failure::into_error)? {
             sleep(LOCK_EVERY).await;
         }
-        // Those of a newer binary: `check_schema` finds whether this one can live with them.
+        // Nothing may be there yet.
+        let applied = timeout(self.options().deadline, client.query(APPLIED, &[])).await;
+        if applied.map_err(|_| Failure::late().into_error())?.is_ok_and(|rows| check(&rows).is_ok()) {
+            return Ok(());
+        }
+        // Those of a newer binary: `check` finds whether this one can live with them.
         let runner = embedded::migrations::runner().set_abort_missing(false);
         let migrated = timeout(MIGRATED_WITHIN, runner.run_async(&mut client)).await;
         migrated.map_err(|_| Failure::late().into_error())?.map_err(not_migrated)?;
@@ -59,22 +65,26 @@ impl PostgresStore {
 
     /// Whether the schema is the one that this binary was built with, or that one with additions.
     pub(crate) async fn check_schema(&self) -> Result<(), RepoError> {
-        let rows = self.probe(APPLIED).await?;
-        let applied = rows.iter().map(applied).collect::<Result<Vec<_>, _>>().map_err(Failure::into_error)?;
-        let known: Vec<(i64, String)> = embedded::migrations::runner()
-            .get_migrations()
-            .iter()
-            .map(|migration| (i64::from(migration.version()), migration.checksum().to_string()))
-            .collect();
-        let mut rest = applied.iter();
-        let has_all_known = known.iter().all(|known| rest.next().is_some_and(|applied| applied.is(known)));
-        if has_all_known && rest.all(|later| later.name.starts_with(ADDITIVE)) {
-            return Ok(());
-        }
-        let applied = applied.last().map_or(0, |last| last.version);
-        let known = known.last().map_or(0, |(version, _)| *version);
-        Err(RepoError::Unavailable(UnknownSchema { applied, known }.into()))
+        check(&self.probe(APPLIED).await?)
     }
+}
+
+/// Whether these are the migrations that this binary knows, with additions at most.
+fn check(rows: &[Row]) -> Result<(), RepoError> {
+    let applied = rows.iter().map(applied).collect::<Result<Vec<_>, _>>().map_err(Failure::into_error)?;
+    let known: Vec<(i64, String)> = embedded::migrations::runner()
+        .get_migrations()
+        .iter()
+        .map(|migration| (i64::from(migration.version()), migration.checksum().to_string()))
+        .collect();
+    let mut rest = applied.iter();
+    let has_all_known = known.iter().all(|known| rest.next().is_some_and(|applied| applied.is(known)));
+    if has_all_known && rest.all(|later| later.name.starts_with(ADDITIVE)) {
+        return Ok(());
+    }
+    let applied = applied.last().map_or(0, |last| last.version);
+    let known = known.last().map_or(0, |(version, _)| *version);
+    Err(RepoError::Unavailable(UnknownSchema { applied, known }.into()))
 }
 
 /// With the remedy where the server said what is wrong, for instance that the role may not create tables.

@@ -16,8 +16,8 @@ pub(crate) const PLANNER: &str = "SET enable_seqscan = off; SET enable_bitmapsca
 pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
 /// [`BEGIN`] for a batch that locks its rows first. `services` comes before any account, as it does in [`WRITE_ALL`],
-/// which has all of its table locks before its first row: otherwise a removal that waits between the two would close a
-/// circle.
+/// which has all of its table locks before its first row: otherwise a removal that waits between the two could
+/// deadlock.
 pub(crate) const BEGIN_LOCKED: &str =
     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; LOCK TABLE services IN ACCESS SHARE MODE";
 
@@ -185,9 +185,9 @@ SELECT array_agg(user_id), array_agg(ctid), 1 / (count(*) = $2)::integer FROM wr
 
 /// Writes any batch if everything that it was decided on is unchanged. Beside what [`WRITE_MOVEMENTS`] does:
 ///
-/// - `opened` (`$4`): accounts that have no row yet, in the canonical order, before any that has one is locked: the
-///   primary key refuses one that another batch has made meanwhile, having waited for the batch that has just made or
-///   written it. That one may wait for any other row, so waiting for it with rows locked could close a circle.
+/// - `opened` (`$4`): accounts that have no row yet, in the canonical order. They are inserted before any existing
+///   row is locked: an insert may wait for a batch that is writing the same account, and waiting with row locks held
+///   could deadlock. The primary key refuses an account that another batch has made meanwhile.
 /// - `kept` (`$5`): reservations that are known to exist, written over their rows. A row keeps the number of the
 ///   operation that made it, unless it starts over: 0 stands for none. It is an insert because that finds the rows
 ///   by the key whatever the planner believes.
@@ -196,7 +196,7 @@ SELECT array_agg(user_id), array_agg(ctid), 1 / (count(*) = $2)::integer FROM wr
 ///   SHARE lock on the table is taken before any row and lasts until the commit: a removal, which takes ACCESS
 ///   EXCLUSIVE, comes wholly before or wholly after this batch.
 ///
-/// A main query runs the writing parts that it reads, in its order, and the others after it.
+/// PostgreSQL runs the CTEs that the main query reads first, in its order: `opened` before `written`; then the others.
 pub(crate) const WRITE_ALL: &str = concat!(
     written!(),
     ", opened AS (
@@ -290,7 +290,7 @@ mod tests {
 
     /// The driver hides the tag by which the server tells that it rolled back instead.
     #[tokio::test]
-    async fn a_commit_of_an_aborted_transaction_is_an_error() {
+    async fn only_commit_alone_reports_an_aborted_transaction() {
         let (client, connection) = tokio_postgres::connect(&shared().url("postgres"), NoTls).await.unwrap();
         tokio::spawn(connection);
         let failed = "BEGIN; SELECT 1 / 0";

@@ -7,6 +7,10 @@ use secrecy::{ExposeSecret, SecretString};
 /// Stands for a secret. No value of a secret may contain it.
 pub(super) const HIDDEN: &str = "(hidden)";
 
+/// Otherwise a part of the password would be taken for the name of the server.
+const UNESCAPED: &str = "has a user or password with a character that ends it in a URL; write %40 for @, %2F for /, \
+                         %3F for ? and %23 for #";
+
 /// Where the money is. Its text is for people, without the password: `SQLite file /srv/balance.db`, `PostgreSQL
 /// balance@db.example:5432/balance`.
 #[derive(Clone, Debug)]
@@ -27,9 +31,9 @@ impl fmt::Display for Database {
             Self::Postgres(url) => {
                 let url = url.expose_secret();
                 let (_, rest) = url.split_once("://").unwrap_or(("", url));
+                let rest = rest.split('?').next().unwrap_or_default();
                 let (login, place) = rest.rsplit_once('@').unwrap_or(("", rest));
                 let user = login.split(':').next().filter(|user| !user.is_empty());
-                let place = place.split('?').next().unwrap_or_default();
                 f.write_str("PostgreSQL ")?;
                 user.map_or(Ok(()), |user| write!(f, "{user}@"))?;
                 f.write_str(place)
@@ -58,7 +62,12 @@ impl Database {
         if let Some(path) = url.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
             return Ok(Self::Sqlite(path.into()));
         }
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        if let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) {
+            let before_parameters = rest.split('?').next().unwrap_or_default();
+            let login = before_parameters.rsplit_once('@').map_or("", |(login, _)| login);
+            if login.contains(['@', '/']) {
+                return Err(UNESCAPED.into());
+            }
             return Ok(Self::Postgres(url.to_owned().into()));
         }
         Err("is neither sqlite:PATH nor postgres://USER:PASSWORD@HOST/DATABASE".into())
@@ -126,10 +135,13 @@ mod tests {
                 "balance@db.example:5433/money",
             ),
             ("postgres://u@h/d?password=secret", "u@h/d"),
-            ("postgres://u:se/cr@et@h/d", "u@h/d"),
+            ("postgres://u:se%2Fcr%40et@h/d?application_name=a@b", "u@h/d"),
             ("postgresql:///d?host=/run/postgresql", "/d"),
         ] {
             assert_eq!(Database::parse(url).unwrap().to_string(), format!("PostgreSQL {name}"));
+        }
+        for unescaped in ["postgres://u:s@t@h/d", "postgres://u:s/t@h/d"] {
+            assert_eq!(Database::parse(unescaped).unwrap_err(), UNESCAPED);
         }
         let file = Database::parse("sqlite:data/balance.db").unwrap().to_string();
         assert!(file.starts_with("SQLite file /") && file.ends_with("/data/balance.db"), "{file}");

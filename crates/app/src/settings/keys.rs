@@ -60,7 +60,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(
         "admin_listen",
         "",
-        "Address and port for /metrics, /health/*, /openapi.json and the Swagger page, which then are not on listen;\n\
+        "Address and port for /metrics, /health/*, /openapi.json, /docs and the Swagger page, which then are not on listen;\n\
          empty leaves them there. No API key is needed for them, and they answer when http.connections_max is reached.",
     ),
     key(
@@ -179,7 +179,7 @@ pub(crate) const KEYS: &[Key] = &[
         "Batches that are written side by side; 0 is 1 on SQLite and 2 on PostgreSQL.",
     ),
     key("group_commit.batch_commands_max", "2000", "Commands in one transaction."),
-    key("group_commit.queue_commands_max", "20000", "Commands that may wait in a lane before 503."),
+    key("group_commit.queue_commands_max", "20000", "Commands that may wait, per lane, before 503; one API key may fill half of the room that is left."),
     key(
         "group_commit.queue_age_ms_max",
         "2000",

@@ -110,7 +110,11 @@ fn a_database_that_cannot_be_used_is_named_with_its_reason() {
     says(&said, &["role \"nobody\" does not exist"]);
     assert!(!said.contains("secret"), "{said}");
     let world = world.with("BALANCE_DATABASE_URL", "postgres://u:secret@127.0.0.1:1/d");
-    says(&refused(&world, &["keys", "list"]), &["Connection refused"]);
+    says(&refused(&world, &["keys", "list"]), &["PostgreSQL u@127.0.0.1:1/d cannot", "Connection refused"]);
+    let world = world.with("BALANCE_DATABASE_URL", "postgres://u:se@cret@127.0.0.1:1/d");
+    let said = refused(&world, &["keys", "list"]);
+    says(&said, &["database_url (BALANCE_DATABASE_URL)", "write %40 for @"]);
+    assert!(!said.contains("cret"), "{said}");
 }
 
 /// A server that takes nobody's password, in PostgreSQL's protocol.

@@ -111,8 +111,7 @@ impl<O: Documented> Caller<O> {
         let shared = request.app_data::<Data<Shared>>().ok_or_else(missing)?.clone();
         let context = request.extensions().get::<Rc<Context>>().cloned().ok_or_else(missing)?;
         context.operation.set(Some(O::OPERATION));
-        let may_fail = || shared.failures.check(limits::Caller::of(None, context.peer), 1);
-        let key = shared.api.access.authenticate(request.headers(), may_fail).inspect_err(|_| {
+        let key = shared.api.access.authenticate(request.headers(), context.peer).inspect_err(|_| {
             // Set once, as below: there is one caller per request.
             let id = presented_id(request.headers());
             id.map(|id| context.refused_key_id.set(id.to_owned()).ok());

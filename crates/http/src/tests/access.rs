@@ -401,6 +401,14 @@ async fn failures_are_limited_and_do_not_lock_out_who_has_a_key() {
     assert_eq!(statuses[0], 401);
     assert!(statuses.iter().filter(|status| **status == 429).count() > 500, "{statuses:?}");
     assert_eq!(status(&app, get("/api/v1/services").insert_header(("x-api-key", text(&admin)))).await, 200);
+    // The console asks otherwise, about the same.
+    let access = &world.shared.api.access;
+    let log_in = |token| access.admit(token, None);
+    let limited = |denied| matches!(denied, Err(crate::Denied::RateLimited(1..)));
+    assert!((0..1_000).any(|_| limited(log_in(Some(&wrong)))));
+    let right = text(&admin);
+    assert!(log_in(Some(&right)).is_ok());
+    assert_eq!(log_in(None), Err(crate::Denied::Unauthenticated), "no token is no failure");
 }
 
 /// The key is judged when the request begins, and again once a body that took its time is there.

@@ -33,6 +33,13 @@ pub(crate) enum BatchMode {
     Atomic,
 }
 
+/// The scopes of all kinds of commands, each once.
+pub(crate) fn command_scopes() -> Vec<Scope> {
+    let mut scopes: Vec<Scope> = CommandKind::ALL.into_iter().map(CommandKind::scope).collect();
+    scopes.dedup();
+    scopes
+}
+
 /// What a command of a batch does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Apiv2Schema)]
 #[serde(rename_all = "snake_case")]
@@ -48,6 +55,17 @@ pub(crate) enum CommandKind {
 }
 
 impl CommandKind {
+    const ALL: [Self; 8] = [
+        Self::Deposit,
+        Self::Withdrawal,
+        Self::Transfer,
+        Self::Reserve,
+        Self::Capture,
+        Self::Release,
+        Self::Refund,
+        Self::Extend,
+    ];
+
     const NAMES: &'static str = "deposit, withdrawal, transfer, reserve, capture, release, refund, extend";
 
     /// The fields of this kind besides `kind` itself.

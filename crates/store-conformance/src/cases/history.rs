@@ -76,7 +76,7 @@ pub async fn a_full_last_page_has_no_next(teller: Teller) {
 }
 
 /// A user without operations has an empty history; users do not see each other's.
-pub async fn histories_are_apart(teller: Teller) {
+pub async fn a_history_holds_only_its_users_operations(teller: Teller) {
     some_history(&teller).await;
     assert!(teller.history(3).await.is_empty());
     assert!(teller.history(2).await.iter().all(|operation| operation.user_id == user(2)));

@@ -26,7 +26,7 @@ pub(super) struct Attempt<'a> {
     /// How long the server waits for a row, where that is not as usual.
     pub(super) lock_timeout: Option<Duration>,
     /// Whether an earlier attempt at the same may have been committed.
-    pub(super) is_repeat: bool,
+    pub(super) is_retry: bool,
 }
 
 /// How far an attempt has come, for when it fails or is cut off.
@@ -62,23 +62,29 @@ impl Attempt<'_> {
     ) -> Result<Vec<Reply>, Failure> {
         let mut read = self.sources();
         if self.course == Course::Locked {
-            progress.is_open = true;
-            self.lock(client, &read).await?;
+            self.lock(client, &read, progress).await?;
         }
         let Decided { replies, mut changes } = self.decide(client, &mut read).await?;
         progress.rests_on_cache = read.rests_on_cache();
-        if changes.accounts.is_empty() {
+        // A retry takes the versions away from the first attempt, also where it changes nothing itself: the clock may
+        // have moved between the two, so that the same rows do not prove that both decide the same.
+        let beside =
+            if self.is_retry { read.unwritten(&changes) } else { read.beside(self.submissions, &changes) };
+        if changes.accounts.is_empty() && beside.is_empty() {
             return self.answer(client, replies, progress).await;
         }
-        let beside = read.beside(self.submissions, &changes);
         if !beside.is_empty() {
             changes.accounts.extend(beside);
             changes.accounts.sort_unstable_by_key(|account| (account.user_id.bucket(), account.user_id));
         }
         let writing = Writing::new(&changes, &read)?;
         progress.sent = Some(replies);
+        // A single statement travels with its commit: from here on its outcome may be unknown.
         let warnings = self.store.connector().warnings();
         let after = if progress.is_open {
+            // Ready before the commit leaves: otherwise that would come first. Until then there is something to roll
+            // back.
+            writing.prepare(client).await?;
             progress.is_open = !writing.is_one_statement();
             writing.and_commit(client).await?
         } else if writing.is_one_statement() {
@@ -109,7 +115,12 @@ impl Attempt<'_> {
 
     /// Begins a transaction that holds the rows of all accounts, whether they exist or not. All statements leave at
     /// once.
-    async fn lock(&self, client: &ClientWrapper, read: &ReadSet) -> Result<(), Failure> {
+    async fn lock(
+        &self,
+        client: &ClientWrapper,
+        read: &ReadSet,
+        progress: &mut Progress,
+    ) -> Result<(), Failure> {
         let mut beginning = BEGIN_LOCKED.to_owned();
         if let Some(timeout) = self.lock_timeout {
             beginning = format!("{beginning}; SET LOCAL lock_timeout = {}", timeout.as_millis());
@@ -117,6 +128,7 @@ impl Attempt<'_> {
         let accounts = Records(read.users());
         client.prepare_cached(CLAIM_ACCOUNTS).await?;
         client.prepare_cached(LOCK_ACCOUNTS).await?;
+        progress.is_open = true;
         let (begun, claimed, locked) = join3(
             client.batch_execute(&beginning),
             query(client, CLAIM_ACCOUNTS, &[&accounts]),
@@ -128,7 +140,8 @@ impl Attempt<'_> {
         locked.map(drop)
     }
 
-    /// Decides, having read what is not cached, and what the decision turns out to need confirmed.
+    /// Decides on cached rows where possible. Submissions that the write would not confirm (refusals, replays) are
+    /// decided again on a snapshot; a second time, everything is read.
     async fn decide(&self, client: &ClientWrapper, read: &mut ReadSet) -> Result<Decided, Failure> {
         let mut wanted = read.missing();
         let mut has_read = false;
@@ -159,7 +172,7 @@ impl Attempt<'_> {
         progress: &mut Progress,
     ) -> Result<Vec<Reply>, Failure> {
         let is_replay = |reply: &Reply| reply.as_ref().is_ok_and(|all| all.iter().any(|one| one.is_replay));
-        if self.is_repeat || replies.iter().any(is_replay) {
+        if self.is_retry || replies.iter().any(is_replay) {
             progress.sent = Some(replies.clone());
             let warnings = self.store.connector().warnings();
             query(client, CONFIRM, &[]).await?;

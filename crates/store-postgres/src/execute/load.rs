@@ -127,8 +127,8 @@ impl ReadSet {
         self.cached.keys().any(|user| !self.is_fresh(*user))
     }
 
-    /// Whom the snapshot must be extended by: submissions that rest on cached rows, which nothing that is written
-    /// confirms.
+    /// Users to read from the database: their submission was decided on cached rows, but writes nothing that would
+    /// confirm those rows.
     pub(super) fn unproven(
         &self,
         submissions: &[Submission],
@@ -153,8 +153,8 @@ impl ReadSet {
         Some(unproven)
     }
 
-    /// Accounts that are to be written as they are, so that their versions are confirmed: those of submissions that
-    /// touch written accounts beside them. All that such a submission was decided on is then one snapshot.
+    /// Accounts that a submission read but does not change, while it changes others. They are written unchanged, so
+    /// that their versions are checked too, and all that the submission was decided on is one snapshot.
     pub(super) fn beside(&self, submissions: &[Submission], changes: &Changes) -> Vec<Account> {
         let written: HashSet<UserId> = changes.accounts.iter().map(|account| account.user_id).collect();
         let mut beside = HashSet::new();
@@ -164,6 +164,16 @@ impl ReadSet {
             }
         }
         beside.into_iter().filter_map(|user| self.account(user)).collect()
+    }
+
+    /// All accounts that have a row and are not written.
+    pub(super) fn unwritten(&self, changes: &Changes) -> Vec<Account> {
+        let written: HashSet<UserId> = changes.accounts.iter().map(|account| account.user_id).collect();
+        self.users()
+            .iter()
+            .filter(|user| !written.contains(user))
+            .filter_map(|user| self.account(*user))
+            .collect()
     }
 
     /// Which version the account was read in; `None` if it has no row.
@@ -216,7 +226,8 @@ impl ReadSet {
 impl Snapshot {
     fn rows(&self) -> Rows {
         Rows {
-            accounts: self.accounts.values().map(|(account, _)| *account).collect(),
+            // A row that was only claimed is no account.
+            accounts: self.accounts.values().map(|(account, _)| *account).filter(|a| a.seq > 0).collect(),
             keyed_operations: self.keyed_operations.clone(),
             reservations: self.reservations.values().copied().collect(),
             services: self.services.clone(),

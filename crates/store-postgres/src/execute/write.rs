@@ -69,12 +69,16 @@ impl<'a> Writing<'a> {
         self.write(client).await
     }
 
-    /// Writes, and ends the transaction that is open. Both leave at once where it is one statement: if that fails,
-    /// the server calls the commit a rollback.
+    /// Has the statement ready, so that nothing is between it and what is sent behind it.
+    pub(super) async fn prepare(&self, client: &ClientWrapper) -> Result<(), Failure> {
+        client.prepare_cached(self.sql()).await?;
+        Ok(())
+    }
+
+    /// Writes, and ends the transaction that is open. Both leave at once where it is one statement, which is prepared:
+    /// if that fails, the server calls the commit a rollback.
     pub(super) async fn and_commit(&self, client: &ClientWrapper) -> Result<Versions, Failure> {
         if self.is_one_statement() {
-            // Ready before the commit leaves: otherwise that would come first.
-            client.prepare_cached(self.sql()).await?;
             let (written, committed) = join(self.write(client), client.batch_execute(COMMIT)).await;
             let written = written?;
             committed?;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod cached;
+mod claims;
 mod contention;
 mod database;
 mod doubt;
