@@ -12,6 +12,8 @@
 mod deadlines;
 mod framing;
 mod gate;
+#[cfg(test)]
+mod tests;
 
 use std::{
     io,
@@ -121,6 +123,8 @@ pub(crate) struct Connection {
     searched: usize,
     /// Bytes of a refused caller that were thrown away.
     lingered: usize,
+    /// A piece of a body was passed on, which the decoder has to look at before it gets the next.
+    has_passed_piece: bool,
 }
 
 /// Where in a request the bytes are that come next.
@@ -146,6 +150,7 @@ impl Connection {
             passing: 0,
             searched: 0,
             lingered: 0,
+            has_passed_piece: false,
         };
         (connection, gate)
     }
@@ -177,6 +182,7 @@ impl Connection {
                 self.gate.request_is_whole();
             } else {
                 self.gate.wait_for_body();
+                self.has_passed_piece = passed > 0;
             }
         }
         passed
@@ -232,6 +238,11 @@ impl AsyncRead for Connection {
         let this = &mut *self;
         if this.gate.take_overdue() {
             this.refuse(HEAD_TIMEOUT, "head_timeout");
+        }
+        if std::mem::take(&mut this.has_passed_piece) && this.passing == 0 {
+            // The dispatcher reads until nothing comes, 128 KiB at most, before it looks at any of it.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         loop {
             if this.passing > 0 {
