@@ -142,6 +142,15 @@ CREATE INDEX operations_by_service_amount ON operations (bucket, user_id, servic
 CREATE INDEX operations_revenue ON operations (created_at) INCLUDE (service_id, kind, amount)
     WHERE kind IN ('capture', 'refund');
 
+-- Nothing is dated before this. One row. Every batch reads it in the statement that writes; to move it on, the table is
+-- locked against all batches first.
+CREATE TABLE books (
+    only_row     boolean     NOT NULL CONSTRAINT books_pkey PRIMARY KEY CONSTRAINT books_are_one CHECK (only_row),
+    closed_until timestamptz NOT NULL
+);
+
+INSERT INTO books (only_row, closed_until) VALUES (true, '0001-01-01T00:00:00Z');
+
 -- Reports as they were built: a final one can be published again for ever.
 CREATE TABLE reports (
     month    text        COLLATE "C" NOT NULL CONSTRAINT reports_pkey PRIMARY KEY,
@@ -237,6 +246,7 @@ DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus') THEN
         PERFORM create_reference_table('services');
+        PERFORM create_reference_table('books');
         PERFORM create_distributed_table('accounts', 'bucket');
         PERFORM create_distributed_table('reservations', 'bucket', colocate_with => 'accounts');
         PERFORM create_distributed_table('operations', 'bucket', colocate_with => 'accounts');

@@ -131,6 +131,14 @@ CREATE INDEX operations_by_order   ON operations (user_id, order_id, seq)   WHER
 CREATE INDEX operations_revenue ON operations (created_at, service_id, kind, amount)
     WHERE kind IN ('capture', 'refund');
 
+-- Nothing is dated before this. Every batch reads it in its own transaction.
+CREATE TABLE books (
+    only_row     INTEGER PRIMARY KEY CHECK (only_row = 1),
+    closed_until INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO books (only_row, closed_until) VALUES (1, -62135596800000000);
+
 CREATE TABLE reports (
     month    TEXT    PRIMARY KEY,
     is_final INTEGER NOT NULL CHECK (is_final IN (0, 1)),

@@ -7,22 +7,24 @@ use std::{
     time::Duration,
 };
 
-use balance_domain::{
-    Audit, AuditSummary,
-    ports::{BalanceRepo, LedgerSink},
-};
+use balance_domain::{Audit, AuditSummary, ports::LedgerSink};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::{cli::Output, output::print_json};
+use crate::{cli::Output, output::print_json, stores::Stores};
 
-/// Scans the whole ledger. Progress goes to stderr if that is a terminal, the summary to stdout.
-pub(crate) async fn run(repo: &dyn BalanceRepo, output: Output) -> anyhow::Result<ExitCode> {
-    let audit = Arc::new(Audit::default());
+/// Scans the whole ledger and recounts its final months, in the ledger's own zone. Progress goes to stderr if that is a
+/// terminal, the summary to stdout.
+pub(crate) async fn run(stores: &Stores, output: Output) -> anyhow::Result<ExitCode> {
+    let audit = Arc::new(match stores.identity.ledger().await? {
+        Some(ledger) => Audit::new(ledger.identity.zone, stores.reports.final_reports().await?),
+        // Nobody has started to use it.
+        None => Audit::default(),
+    });
     let bar = ProgressBar::no_length()
         .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} accounts, {eta} left")?);
     let watching = tokio::spawn(watch(Arc::clone(&audit), bar.clone()));
-    let scanned = repo.scan(Arc::clone(&audit) as Arc<dyn LedgerSink>).await;
+    let scanned = stores.balances.scan(Arc::clone(&audit) as Arc<dyn LedgerSink>).await;
     watching.abort();
     bar.finish_and_clear();
     scanned?;
@@ -54,6 +56,9 @@ fn report(summary: &AuditSummary, out: &mut impl Write) -> io::Result<()> {
     if unlisted > 0 {
         writeln!(out, "… and {unlisted} more")?;
     }
+    for difference in &summary.month_differences {
+        writeln!(out, "{difference}")?;
+    }
     writeln!(out, "accounts      {}", summary.accounts)?;
     writeln!(out, "operations    {}", summary.operations)?;
     writeln!(out, "reservations  {}", summary.reservations)?;
@@ -62,6 +67,12 @@ fn report(summary: &AuditSummary, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "revenue       {} (captures minus refunds)", summary.revenue)?;
     writeln!(out, "missing       {} (paid in minus held minus revenue)", summary.missing)?;
     writeln!(out, "in transfer   {} (sent minus received)", summary.transfers_open)?;
+    writeln!(
+        out,
+        "final months  {} (recounted, {} sums differ)",
+        summary.months,
+        summary.month_differences.len()
+    )?;
     writeln!(out, "differences   {}", summary.differences_total)?;
     writeln!(out, "{}", if summary.is_clean() { "clean: everything adds up" } else { "NOT CLEAN" })
 }
@@ -70,6 +81,7 @@ fn report(summary: &AuditSummary, out: &mut impl Write) -> io::Result<()> {
 fn as_json(summary: &AuditSummary) -> Value {
     let sum = |sum: i128| i64::try_from(sum).map_or_else(|_| Value::from(sum.to_string()), Value::from);
     let differences: Vec<_> = summary.differences.iter().map(ToString::to_string).collect();
+    let month_differences: Vec<_> = summary.month_differences.iter().map(ToString::to_string).collect();
     json!({
         "clean": summary.is_clean(),
         "accounts": summary.accounts,
@@ -80,6 +92,8 @@ fn as_json(summary: &AuditSummary) -> Value {
         "revenue": sum(summary.revenue),
         "missing": sum(summary.missing),
         "transfers_open": sum(summary.transfers_open),
+        "final_months": summary.months,
+        "month_differences": month_differences,
         "differences": differences,
         "differences_total": summary.differences_total,
     })

@@ -111,7 +111,7 @@ async fn run_once(command: Command, settings: &Settings) -> anyhow::Result<ExitC
     }
     let stores = Stores::open(settings, Arc::new(SystemClock))?;
     match command {
-        Command::Audit { output } => return audit::run(stores.balances.as_ref(), output).await,
+        Command::Audit { output } => return audit::run(&stores, output).await,
         Command::Report { month, output } => report::run(month, settings, &stores, output).await?,
         Command::Keys { command } => keys::run(command, stores.api_keys.as_ref()).await?,
         _ => {}

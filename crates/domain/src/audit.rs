@@ -1,6 +1,8 @@
 //! Proves a ledger: folds every operation again and compares with the balances and reservations that the
 //! store keeps beside them.
 //!
+//! Final reports are recounted the same way: see [`Audit::new`].
+//!
 //! The fold does not use the rules of [`decide`](crate::decide()), only which way each kind of operation moves
 //! money, so that a mistake in a rule shows as a difference instead of being repeated here.
 //!
@@ -10,6 +12,7 @@
 //! account.
 
 mod folded;
+mod months;
 mod request;
 
 use std::{
@@ -19,10 +22,12 @@ use std::{
 };
 
 use crate::{
-    Account, AccountStatus, IdempotencyKey, Operation, OperationKind, RecordedOperation, Reservation,
-    ReservationKey, ReservationState, Timestamp, UserId, amount::BALANCE_MAX, ports::LedgerSink,
+    Account, AccountStatus, AccountingZone, IdempotencyKey, Month, Operation, OperationKind,
+    RecordedOperation, Reservation, ReservationKey, ReservationState, RevenueReport, ServiceId, Timestamp,
+    UserId, amount::BALANCE_MAX, ports::LedgerSink,
 };
 use folded::Folded;
+use months::Months;
 
 /// One thing that is not as the operations say.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +37,24 @@ pub struct Difference {
     pub user_id: UserId,
     /// What differs.
     pub what: String,
+}
+
+/// A final report that is not what the books say. Sums in minor units, captured and refunded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "month {month}, service {service_id}: the final report says captured {}, refunded {}; the books say captured {}, \
+     refunded {}",
+    .reported.0, .reported.1, .in_books.0, .in_books.1
+)]
+pub struct MonthDifference {
+    /// The month.
+    pub month: Month,
+    /// The service.
+    pub service_id: ServiceId,
+    /// What the final report says.
+    pub reported: (i128, i128),
+    /// What the operations say.
+    pub in_books: (i128, i128),
 }
 
 /// What an audit found, amounts in minor units.
@@ -49,6 +72,10 @@ pub struct AuditSummary {
     pub held: i128,
     /// Captures minus refunds.
     pub revenue: i128,
+    /// Final reports that were recounted.
+    pub months: u64,
+    /// Final reports that differ from the books, by month and service.
+    pub month_differences: Vec<MonthDifference>,
     /// What differs, at most [`Audit::DIFFERENCES_MAX`] of them.
     pub differences: Vec<Difference>,
     /// How many differences there are in all.
@@ -65,6 +92,7 @@ impl AuditSummary {
     /// Whether everything adds up.
     pub const fn is_clean(&self) -> bool {
         self.differences_total == 0
+            && self.month_differences.is_empty()
             && self.missing == 0
             && self.transfers_open == 0
             && !self.transfers_unpaired
@@ -78,6 +106,12 @@ pub struct Audit {
 }
 
 impl Audit {
+    /// An audit that recounts these final reports, too: months of this zone. They must have been read before the scan
+    /// begins.
+    pub fn new(zone: AccountingZone, final_reports: Vec<RevenueReport>) -> Self {
+        Self { books: Mutex::new(Books { months: Months::of(zone, final_reports), ..Books::default() }) }
+    }
+
     /// How many differences are kept in words; all are counted.
     pub const DIFFERENCES_MAX: usize = 1_000;
 
@@ -94,6 +128,8 @@ impl Audit {
         let mut summary = books.summary.clone();
         summary.transfers_unpaired = books.transfers != 0;
         summary.missing = summary.paid_in - summary.held - summary.revenue;
+        summary.months = books.months.len();
+        summary.month_differences = books.months.differences();
         summary
     }
 
@@ -137,6 +173,7 @@ struct Books {
     announced: u64,
     summary: AuditSummary,
     current: Option<Current>,
+    months: Months,
     /// The sum of a hash of each transfer sent, minus that of each received.
     transfers: u64,
 }
@@ -177,8 +214,9 @@ impl Books {
             OperationKind::Refund => self.summary.revenue -= amount,
             OperationKind::Reserve | OperationKind::Release | OperationKind::Expire => {}
         }
+        self.months.count(operation);
         let Some(current) = &mut self.current else { return };
-        let found = current.fold(recorded);
+        let found = current.fold(recorded, &self.months);
         let user_id = operation.user_id;
         for what in found {
             self.differ(user_id, format!("operation {}: {what}", operation.seq));
@@ -224,7 +262,7 @@ impl Current {
     }
 
     /// Adds one operation and says what is wrong with it.
-    fn fold(&mut self, recorded: &RecordedOperation) -> Vec<String> {
+    fn fold(&mut self, recorded: &RecordedOperation, months: &Months) -> Vec<String> {
         let operation = &recorded.operation;
         let mut found: Vec<String> =
             request::faults(recorded, &self.account).into_iter().map(String::from).collect();
@@ -250,7 +288,7 @@ impl Current {
         if operation.created_at < self.last_at {
             found.push("is earlier than the one before it".into());
         }
-        found.extend(self.fold_reservation(recorded));
+        found.extend(self.fold_reservation(recorded, months));
         self.last_at = operation.created_at;
         if let Some(key) = &operation.idempotency_key
             && !self.keys.insert(key.clone())
@@ -260,7 +298,7 @@ impl Current {
         found
     }
 
-    fn fold_reservation(&mut self, recorded: &RecordedOperation) -> Vec<String> {
+    fn fold_reservation(&mut self, recorded: &RecordedOperation, months: &Months) -> Vec<String> {
         let operation = &recorded.operation;
         let mut found = Vec::new();
         let key = operation.service_id.zip(operation.order_id).map(|(service_id, order_id)| ReservationKey {
@@ -285,8 +323,10 @@ impl Current {
         if after.key != key || !expected.matches(&after) {
             found.push(format!("left {after:?}, the operations say {expected:?}"));
         }
+        let earliest = after.expires_at.max(self.last_at);
         if operation.kind == OperationKind::Expire
-            && operation.created_at != after.expires_at.max(self.last_at)
+            && operation.created_at != earliest
+            && !months.is_moved_on(earliest, operation.created_at)
         {
             found.push("is not of the time of the deadline".into());
         }

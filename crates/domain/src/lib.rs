@@ -36,7 +36,7 @@ pub use access::{ApiKey, ApiKeyId, Scope, SecretHash, split_token};
 pub use account::{Account, AccountAsOf, AccountStatus};
 pub use actor::Actor;
 pub use amount::{Amount, BALANCE_MAX};
-pub use audit::{Audit, AuditSummary, Difference};
+pub use audit::{Audit, AuditSummary, Difference, MonthDifference};
 pub use catalogue::{CatalogueError, Removal, Service, ServiceStatus};
 pub use command::{Action, Command, Fingerprint, MoneyCommand, Submission, TimeLimit, Ttl};
 pub use currency::Currency;

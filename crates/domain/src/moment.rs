@@ -29,6 +29,11 @@ impl Moment {
         Self { closed_until, ..self }
     }
 
+    /// Up to when the books are closed: nothing is dated before this.
+    pub const fn open_from(self) -> Timestamp {
+        self.closed_until
+    }
+
     /// What the clock shows.
     pub const fn now(self) -> Timestamp {
         self.now

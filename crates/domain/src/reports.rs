@@ -12,10 +12,6 @@ use crate::{
     },
 };
 
-/// How long after its end a month becomes final, in microseconds: longer than any batch may take from being
-/// decided to being committed, so that no capture of the month can still appear (5 minutes).
-const SETTLING_MICROS: i64 = 5 * 60 * 1_000_000;
-
 /// Why there is no report.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReportError {
@@ -77,9 +73,10 @@ impl Reports {
         Self { repo, sink, clock, zone, preliminary: Arc::default() }
     }
 
-    /// Builds the month's report and publishes it. A final report is not built again.
+    /// Builds the month's report and publishes it. A month that is over is closed first, for good; a final report is
+    /// not built again.
     pub async fn build(&self, month: Month) -> Result<PublishedReport, ReportError> {
-        let now = self.clock.now();
+        let now = self.now()?;
         let period = self.zone.period(month);
         if now < period.start {
             return Err(ReportError::NotBegun(month));
@@ -118,7 +115,7 @@ impl Reports {
     }
 
     async fn shown(&self, month: Month) -> Result<RevenueReport, ReportError> {
-        let now = self.clock.now();
+        let now = self.now()?;
         if now < self.zone.period(month).start {
             return Err(ReportError::NotBegun(month));
         }
@@ -145,11 +142,22 @@ impl Reports {
         self.preliminary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Nothing is closed by a clock that cannot be trusted.
+    fn now(&self) -> Result<Timestamp, RepoError> {
+        Ok(self.clock.moment()?.now())
+    }
+
+    /// The figures of a month as of now. Those of a month that is over are final: they are read after the books were
+    /// closed up to its end, and nothing is dated into it from then on. Reading them while the books are being closed
+    /// would keep everyone from writing for as long as that takes.
     async fn compute(&self, month: Month, now: Timestamp) -> Result<RevenueReport, RepoError> {
         let period = self.zone.period(month);
+        let is_final = now >= period.end;
+        if is_final {
+            self.repo.close_books(period.end).await?;
+        }
         let mut lines = self.repo.revenue(period).await?;
         lines.sort_unstable_by(|a, b| (&a.service_name, a.service_id).cmp(&(&b.service_name, b.service_id)));
-        let is_final = now.micros() >= period.end.micros().saturating_add(SETTLING_MICROS);
         Ok(RevenueReport { month, is_final, built_at: now, lines })
     }
 

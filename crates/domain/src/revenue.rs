@@ -27,7 +27,7 @@ impl RevenueLine {
 pub struct RevenueReport {
     /// The month.
     pub month: Month,
-    /// The month was over when this was built; it will never change.
+    /// The month is closed: nothing is dated into it any more, and this will never change.
     pub is_final: bool,
     /// When it was built.
     pub built_at: Timestamp,

@@ -102,6 +102,7 @@ mod tests {
         let mut repo = MockReportRepo::new();
         repo.expect_report().returning(|_| Ok(None));
         let counted = Arc::clone(&looks);
+        repo.expect_close_books().returning(|_| Ok(()));
         repo.expect_revenue().returning(move |_| {
             counted.fetch_add(1, Ordering::Relaxed);
             Ok(Vec::new())

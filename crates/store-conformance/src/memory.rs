@@ -21,7 +21,7 @@ use std::{
 
 use balance_domain::{
     ApiKey, IdempotencyKey, LedgerIdentity, Moment, MoneyCommand, Month, Receipt, RevenueReport, Service,
-    ServiceId, UserId,
+    ServiceId, Timestamp, UserId,
     ports::{Clock, RepoError},
 };
 
@@ -51,8 +51,9 @@ impl MemoryStore {
         self.clock.clone()
     }
 
-    fn moment(&self) -> Result<Moment, RepoError> {
-        Ok(self.clock.moment()?)
+    fn moment(&self, world: &World) -> Result<Moment, RepoError> {
+        let moment = self.clock.moment()?;
+        Ok(world.closed_until.map_or(moment, |closed_until| moment.closed_until(closed_until)))
     }
 
     /// One lock for everything: every call is one moment.
@@ -73,6 +74,8 @@ struct World {
     reports: BTreeMap<Month, RevenueReport>,
     api_keys: Vec<ApiKey>,
     identity: Option<LedgerIdentity>,
+    /// Nothing is dated before this.
+    closed_until: Option<Timestamp>,
 }
 
 /// What a key was first used for, and what was answered.

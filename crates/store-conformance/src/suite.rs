@@ -133,6 +133,9 @@ macro_rules! conformance {
                 closing_an_account_keeps_its_revenue
                 a_report_comes_back_as_given
                 a_final_report_is_kept_for_ever
+                nothing_is_dated_into_a_closed_month
+                a_late_expiry_is_dated_behind_a_closed_month
+                an_earlier_month_opens_no_later_one
             }
             (store) dry_runs {
                 a_dry_run_answers_and_leaves_no_trace
@@ -191,6 +194,8 @@ macro_rules! conformance {
                 opposing_batches_at_every_instance_complete
                 instances_share_one_ledger
                 instances_find_the_same_ledger
+                a_month_is_closed_for_every_instance
+                final_sums_hold_while_instances_write
             }
         }
     };

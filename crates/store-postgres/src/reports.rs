@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use balance_domain::{
-    Month, Period, RevenueLine, RevenueReport, ServiceName,
+    Month, Period, RevenueLine, RevenueReport, ServiceName, Timestamp,
     ports::{RepoError, ReportRepo},
 };
 use tokio_postgres::Row;
@@ -38,6 +38,21 @@ FROM (
 ) AS t
 CROSS JOIN LATERAL (SELECT id, name FROM services WHERE id = t.service_id OFFSET 0) AS s";
 
+/// Waits for every batch that has read up to when the books are closed, and keeps new ones from reading: they wait as
+/// long, so this gives up soon.
+const BEGIN_CLOSING: &str = "\
+BEGIN; SET LOCAL lock_timeout = 1000; LOCK TABLE books IN ACCESS EXCLUSIVE MODE";
+
+const CLOSE: &str = "\
+UPDATE books SET closed_until = greatest(closed_until, $1) WHERE only_row RETURNING closed_until";
+
+/// All final reports, as [`REPORT`] reads one, and their months.
+const FINAL_REPORTS: &str = "\
+SELECT r.is_final, r.built_at, l.service_id, l.service_name, l.captured::text, l.refunded::text, r.month
+FROM reports r LEFT JOIN report_lines l ON l.month = r.month
+WHERE r.is_final
+ORDER BY r.month, l.position";
+
 /// The row of the month is the lock of its lines. Does nothing over a final report.
 const KEEP: &str = "\
 INSERT INTO reports (month, is_final, built_at) VALUES ($1, $2, $3)
@@ -68,6 +83,19 @@ impl ReportRepo for PostgresStore {
         reading.finish(lines).await
     }
 
+    async fn close_books(&self, until: Timestamp) -> Result<(), RepoError> {
+        let closing = self.begin(BEGIN_CLOSING).await?;
+        let closed = close(&closing, until).await;
+        let until = closing.finish(closed).await?;
+        self.note_closed(until);
+        Ok(())
+    }
+
+    async fn final_reports(&self) -> Result<Vec<RevenueReport>, RepoError> {
+        let rows = self.read_anywhere(FINAL_REPORTS).await?;
+        final_reports(&rows).map_err(Failure::into_error)
+    }
+
     async fn save_report(&self, report: RevenueReport) -> Result<RevenueReport, RepoError> {
         let saving = self.begin("BEGIN").await?;
         let saved = save(&saving, report).await;
@@ -78,6 +106,25 @@ impl ReportRepo for PostgresStore {
         let rows = self.read(REPORT, &[&month.to_string()]).await?;
         report_of(month, &rows).map_err(Failure::into_error)
     }
+}
+
+fn final_reports(rows: &[Row]) -> Result<Vec<RevenueReport>, Failure> {
+    let month = |row: &Row| column::<&str>(row, 6)?.parse::<Month>().map_err(Failure::damaged);
+    let months = rows.iter().map(month).collect::<Result<Vec<_>, _>>()?;
+    let mut reports = Vec::new();
+    let mut start = 0;
+    for same in months.chunk_by(|a, b| a == b) {
+        let end = start + same.len();
+        reports.extend(report_of(same[0], &rows[start..end])?);
+        start = end;
+    }
+    Ok(reports)
+}
+
+async fn close(closing: &Transaction, until: Timestamp) -> Result<Timestamp, Failure> {
+    let rows = closing.query(CLOSE, &[&At(until)]).await?;
+    let row = rows.first().ok_or_else(|| Failure::damaged("the row of the books is gone"))?;
+    Ok(column::<At>(row, 0)?.0)
 }
 
 async fn revenue(reading: &Transaction, period: Period) -> Result<Vec<RevenueLine>, Failure> {

@@ -50,6 +50,15 @@ impl PostgresStore {
         self.scan_once(sink).await.map_err(Failure::into_error)
     }
 
+    /// Rows of a statement that an audit reads before it scans: on a connection of its own, and on a standby, too.
+    pub(crate) async fn read_anywhere(&self, sql: &str) -> Result<Vec<Row>, RepoError> {
+        let reading = async {
+            let client = self.connector().separate_for_read().await?;
+            in_time(client.query(sql, &[])).await
+        };
+        reading.await.map_err(Failure::into_error)
+    }
+
     async fn scan_once(&self, sink: &dyn LedgerSink) -> Result<(), Failure> {
         let mut client = self.connector().separate_for_read().await?;
         let beginning =

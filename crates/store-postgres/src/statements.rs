@@ -15,11 +15,11 @@ pub(crate) const PLANNER: &str = "SET enable_seqscan = off; SET enable_bitmapsca
 /// locks must see what the locks waited for.
 pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
-/// [`BEGIN`] for a batch that locks its rows first. `services` comes before any account, as it does in [`WRITE_ALL`],
-/// which has all of its table locks before its first row: otherwise a removal that waits between the two could
-/// deadlock.
+/// [`BEGIN`] for a batch that locks its rows first. `services` and `books` come before any account, as they do in
+/// [`WRITE_ALL`], which has all of its table locks before its first row: otherwise a removal, or a closing of the
+/// books, that waits between the two could deadlock.
 pub(crate) const BEGIN_LOCKED: &str =
-    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; LOCK TABLE services IN ACCESS SHARE MODE";
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; LOCK TABLE services, books IN ACCESS SHARE MODE";
 
 /// The end of a batch's transaction. In an aborted transaction the server calls it `ROLLBACK`, and the driver does not
 /// say so: it counts only where every statement before it has succeeded.
@@ -68,11 +68,12 @@ LEFT JOIN LATERAL (
 WHERE f.is_free IS NULL";
 
 /// What a batch is decided on, in one snapshot: accounts (`$1`) with their versions, what keys (`$2`) were answered,
-/// reservations that are named (`$3`) and those of the accounts that are past their deadline at `$4`, services (`$5`).
-/// A reservation may come twice. No lock but those of every reader.
+/// reservations that are named (`$3`) and those of the accounts that are past their deadline at `$4`, services (`$5`),
+/// and up to when the books are closed. A reservation may come twice. No lock but those of every reader.
 ///
 /// A row has the columns of one part, from 0, [`SNAPSHOT_OPERATION`], [`SNAPSHOT_RESERVATION`] or [`SNAPSHOT_SERVICE`]
-/// on, and NULLs elsewhere, the buckets of operations and reservations left unread.
+/// on, and NULLs elsewhere, the buckets of operations and reservations left unread. That of the books has nothing but
+/// [`SNAPSHOT_CLOSED_UNTIL`].
 pub(crate) const SNAPSHOT: &str = "\
 SELECT a.user_id, a.available, a.reserved, a.seq, a.last_at, a.closed, a.version, a.ctid, (NULL::operation_row).*, \
     (NULL::reservation_row).*, NULL::bigint, NULL::boolean, NULL::boolean
@@ -115,7 +116,14 @@ CROSS JOIN LATERAL (
 UNION ALL
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, (NULL::operation_row).*, (NULL::reservation_row).*, s.id, \
     s.retired, s.used
-FROM services s WHERE s.id = ANY ($5)";
+FROM services s WHERE s.id = ANY ($5)
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, b.closed_until, NULL, NULL, NULL, (NULL::operation_row).*, (NULL::reservation_row).*, \
+    NULL, NULL, NULL
+FROM books b WHERE b.only_row";
+
+/// The column of [`SNAPSHOT`] that says up to when the books are closed, in a row without a user.
+pub(crate) const SNAPSHOT_CLOSED_UNTIL: usize = 4;
 
 /// The first column of [`SNAPSHOT`] that an operation is read from.
 pub(crate) const SNAPSHOT_OPERATION: usize = 9;
@@ -171,8 +179,18 @@ macro_rules! insert_reservations {
     };
 }
 
-/// Writes a batch that only moves money between accounts that exist, if every one is unchanged: otherwise the division
-/// fails, and with it the statement, before anything but accounts was touched. Answers where the rows are now.
+/// Whether the books are closed up to the instant that the batch was decided with; `$until` is the parameter that has
+/// it. The ACCESS SHARE lock on the table is taken before any row and before the snapshot of the statement, and lasts
+/// until the commit: a closing, which takes ACCESS EXCLUSIVE, comes wholly before or wholly after this batch.
+macro_rules! books_are_as {
+    ($until:literal) => {
+        concat!("(SELECT closed_until FROM books WHERE only_row) IS NOT DISTINCT FROM ", $until)
+    };
+}
+
+/// Writes a batch that only moves money between accounts that exist, if every one is unchanged and the books are closed
+/// up to `$4`: otherwise the division fails, and with it the statement, before anything but accounts was touched.
+/// Answers where the rows are now.
 ///
 /// As a statement of its own it is its own transaction. It does not touch `services`, so that no removal holds it up.
 pub(crate) const WRITE_MOVEMENTS: &str = concat!(
@@ -180,7 +198,9 @@ pub(crate) const WRITE_MOVEMENTS: &str = concat!(
     ", ",
     appended!(),
     "
-SELECT array_agg(user_id), array_agg(ctid), 1 / (count(*) = $2)::integer FROM written"
+SELECT array_agg(user_id), array_agg(ctid), 1 / (count(*) = $2 AND ",
+    books_are_as!("$4"),
+    ")::integer FROM written"
 );
 
 /// Writes any batch if everything that it was decided on is unchanged. Beside what [`WRITE_MOVEMENTS`] does:
@@ -195,6 +215,7 @@ SELECT array_agg(user_id), array_agg(ctid), 1 / (count(*) = $2)::integer FROM wr
 /// - `$7`: services that money is set aside for; each must take reservations, and have been marked as used. The ACCESS
 ///   SHARE lock on the table is taken before any row and lasts until the commit: a removal, which takes ACCESS
 ///   EXCLUSIVE, comes wholly before or wholly after this batch.
+/// - `$8`: up to when the books are closed, as `$4` there.
 ///
 /// PostgreSQL runs the CTEs that the main query reads first, in its order: `opened` before `written`; then the others.
 pub(crate) const WRITE_ALL: &str = concat!(
@@ -223,6 +244,9 @@ pub(crate) const WRITE_ALL: &str = concat!(
 SELECT array_agg(user_id), array_agg(ctid), 1 / (
     count(*) = $2 + cardinality($4)
     AND (SELECT count(*) FROM services WHERE id = ANY ($7) AND used AND NOT retired) = cardinality($7)
+    AND ",
+    books_are_as!("$8"),
+    "
 )::integer
 FROM (SELECT user_id, ctid FROM opened UNION ALL SELECT user_id, ctid FROM written) AS accounts"
 );

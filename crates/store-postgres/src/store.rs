@@ -5,12 +5,15 @@
 //! must not depend on how busy it is.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
 use balance_domain::{
-    Moment,
+    Moment, Timestamp,
     ports::{Clock, ClockUnsafe, Connections, RepoError},
 };
 use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError};
@@ -43,6 +46,9 @@ struct Inner {
     cache: AccountCache,
     contention: Contention,
     clock: Arc<dyn Clock>,
+    /// Up to when the books are closed, as far as this instance knows, in microseconds. Whatever is written confirms
+    /// it.
+    closed_until: AtomicI64,
 }
 
 impl PostgresStore {
@@ -60,6 +66,7 @@ impl PostgresStore {
             cache: AccountCache::new(options.recent_accounts_max),
             contention: Contention::new(options.recent_rest_max),
             connector,
+            closed_until: AtomicI64::new(Timestamp::MIN.micros()),
             clock,
             options,
         })))
@@ -83,7 +90,13 @@ impl PostgresStore {
 
     /// The time for a decision that is made now.
     pub(crate) fn moment(&self) -> Result<Moment, ClockUnsafe> {
-        self.0.clock.moment()
+        let closed_until = Timestamp::from_micros(self.0.closed_until.load(Ordering::Relaxed));
+        Ok(self.0.clock.moment()?.closed_until(closed_until.unwrap_or(Timestamp::MIN)))
+    }
+
+    /// Takes note of up to when the books are closed.
+    pub(crate) fn note_closed(&self, until: Timestamp) {
+        self.0.closed_until.fetch_max(until.micros(), Ordering::Relaxed);
     }
 
     pub(crate) fn connector(&self) -> &Connector {

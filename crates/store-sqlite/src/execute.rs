@@ -16,6 +16,7 @@ use rusqlite::Connection;
 
 use crate::{
     error::repo_error,
+    reports,
     writer::{Session, Verdict},
 };
 
@@ -52,7 +53,8 @@ fn attempt(session: &mut Session, submissions: &[Submission]) -> Result<Vec<Repl
     let (recent, clock) = (session.recent(), session.clock());
     let mut written = None;
     let replies = session.transaction(|connection| {
-        let moment = clock.moment()?;
+        let closed_until = reports::closed_until(connection).map_err(repo_error)?;
+        let moment = clock.moment()?.closed_until(closed_until);
         let rows = load::rows(connection, &needs, moment).map_err(repo_error)?;
         let Decided { replies, changes } = decided(rows, submissions, moment)?;
         if changes == Changes::default() {
@@ -74,6 +76,7 @@ pub(crate) fn dry_run(
     submissions: &[Submission],
     moment: Moment,
 ) -> rusqlite::Result<DryRun> {
+    let moment = moment.closed_until(reports::closed_until(connection)?);
     let rows = load::rows(connection, &Needs::of(submissions), moment)?;
     Ok(balance_domain::dry_run(rows, submissions, moment))
 }

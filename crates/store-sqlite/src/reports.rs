@@ -29,6 +29,20 @@ impl ReportRepo for SqliteStore {
         self.readers().read(move |connection| revenue(connection, period)).await
     }
 
+    async fn close_books(&self, until: Timestamp) -> Result<(), RepoError> {
+        self.writer()
+            .run(move |session| {
+                session.transaction(|connection| {
+                    close(connection, until).map(Verdict::Commit).map_err(repo_error)
+                })
+            })
+            .await
+    }
+
+    async fn final_reports(&self) -> Result<Vec<RevenueReport>, RepoError> {
+        self.readers().read(final_reports).await
+    }
+
     async fn save_report(&self, report: RevenueReport) -> Result<RevenueReport, RepoError> {
         self.writer()
             .run(move |session| {
@@ -48,6 +62,28 @@ impl ReportRepo for SqliteStore {
     async fn report(&self, month: Month) -> Result<Option<RevenueReport>, RepoError> {
         self.readers().read(move |connection| find(connection, month)).await
     }
+}
+
+/// In the one transaction that may write: no batch is between its times and its commit.
+fn close(connection: &Connection, until: Timestamp) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE books SET closed_until = max(closed_until, ?1)")?
+        .execute([until.micros()])
+        .map(drop)
+}
+
+/// Up to when the books are closed.
+pub(crate) fn closed_until(connection: &Connection) -> rusqlite::Result<Timestamp> {
+    let mut statement = connection.prepare_cached("SELECT closed_until FROM books WHERE only_row = 1")?;
+    statement.query_row([], |row| value(row, 0, Timestamp::from_micros))
+}
+
+fn final_reports(connection: &Connection) -> rusqlite::Result<Vec<RevenueReport>> {
+    let months = connection
+        .prepare_cached("SELECT month FROM reports WHERE is_final = 1 ORDER BY month")?
+        .query_map([], |row| text(row, 0, str::parse::<Month>))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    months.into_iter().filter_map(|month| find(connection, month).transpose()).collect()
 }
 
 /// Captures and refunds of one service, in minor units.

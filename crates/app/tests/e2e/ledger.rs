@@ -98,6 +98,30 @@ async fn files_follow_the_decimals_of_the_currency(world: World) {
     assert!(opened.contains("12.345"), "{opened}");
 }
 
+/// A final report that is not what the books say is found, and named with its sums.
+#[tokio::test]
+async fn an_audit_recounts_final_months() {
+    let world = World::new(Store::Postgres);
+    let server = world.start();
+    server.api.until_ready(200).await;
+    server.api.add_services(&[(7, "Taxi")]).await;
+    let built = server.api.post("/reports/revenue", json!({"month": "2026-01"})).await.expect(201);
+    assert_eq!(built["final"], true);
+    assert!(server.stop().success());
+    assert!(world.audit().contains("final months  1 (recounted, 0 sums differ)"));
+    let url = world.variable("BALANCE_DATABASE_URL");
+    crate::harness::run_sql(url, "INSERT INTO report_lines VALUES ('2026-01', 0, 7, 'Taxi', 5, 1)");
+    let output = world.run(&["audit"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let difference = "month 2026-01, service 7: the final report says captured 5, refunded 1; the books say captured 0, \
+                      refunded 0";
+    assert!(said.contains(difference) && said.ends_with("NOT CLEAN\n"), "{said}");
+    let json = world.run(&["audit", "--json"]);
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json["clean"], &json["month_differences"]), (&json!(false), &json!([difference])));
+}
+
 /// A database that comes up late and holds another ledger ends the service as one that was there at once.
 #[tokio::test]
 async fn another_ledger_that_appears_later_ends_the_service() {

@@ -8,7 +8,7 @@ use crate::{
     Accepted, Account, AccountAsOf, CatalogueError, DryRun, IdempotencyKey, Limit, Month, Operation,
     OperationPosition, OperationQuery, Page, Period, RecordedOperation, Rejection, Removal, Reservation,
     ReservationKey, ReservationPosition, ReservationQuery, ReservationSearch, RevenueLine, RevenueReport,
-    SearchPosition, Service, ServiceId, ServiceName, Submission, UserId, ports::RepoError,
+    SearchPosition, Service, ServiceId, ServiceName, Submission, Timestamp, UserId, ports::RepoError,
 };
 
 /// The answer to one submission: one receipt per command in order, or why there is none.
@@ -161,6 +161,15 @@ pub trait ServiceRepo: Send + Sync + 'static {
 pub trait ReportRepo: Send + Sync + 'static {
     /// Captures and refunds per service whose `created_at` lies in the period, in any order. One moment.
     async fn revenue(&self, period: Period) -> Result<Vec<RevenueLine>, RepoError>;
+
+    /// Closes the books up to an instant, for good. Once this is confirmed, no batch of any instance dates anything
+    /// before it: each confirms in its own transaction up to when the books are closed. So whatever is read from then
+    /// on of the time before is all there will ever be. [`RepoError::Unavailable`] while batches that are under way
+    /// do not end.
+    async fn close_books(&self, until: Timestamp) -> Result<(), RepoError>;
+
+    /// All final reports, by month.
+    async fn final_reports(&self) -> Result<Vec<RevenueReport>, RepoError>;
 
     /// Stores a report, which replaces an earlier one of its month unless that one is final. Returns the one that
     /// is stored. Lines keep their order.

@@ -6,11 +6,11 @@ use balance_domain::{
     AccountingZone, Month, ReportError, Reports, RevenueLine, RevenueReport, ServiceId, ServiceName,
     Timestamp,
     ports::{
-        MockClock, MockReportDraft, MockReportRepo, MockReportSink, Published, RepoError, ReportDraft,
-        SinkError,
+        ClockUnsafe, MockClock, MockReportDraft, MockReportRepo, MockReportSink, Published, RepoError,
+        ReportDraft, SinkError,
     },
 };
-use mockall::predicate::eq;
+use mockall::{Sequence, predicate::eq};
 
 /// Lines in the order in which they were published.
 type Lines = Arc<Mutex<Vec<RevenueLine>>>;
@@ -31,8 +31,6 @@ fn november_start() -> i64 {
 fn november_end() -> i64 {
     zone().period(november()).end.micros()
 }
-
-const SETTLING: i64 = 5 * 60 * 1_000_000;
 
 fn line(id: i64, name: &str, captured: i128) -> RevenueLine {
     let (service_id, service_name) = (ServiceId::new(id).unwrap(), ServiceName::new(name).unwrap());
@@ -64,8 +62,7 @@ fn sink(lines: &Lines) -> MockReportSink {
 }
 
 fn reports(repo: MockReportRepo, sink: MockReportSink, now: i64) -> Reports {
-    let mut clock = MockClock::new();
-    clock.expect_now().return_const(Timestamp::from_micros(now).unwrap());
+    let clock = Timestamp::from_micros(now).unwrap();
     Reports::new(Arc::new(repo), Arc::new(sink), Arc::new(clock), zone())
 }
 
@@ -74,6 +71,7 @@ fn repo(kept: Option<RevenueReport>, lines: Vec<RevenueLine>) -> MockReportRepo 
     let mut repo = MockReportRepo::new();
     repo.expect_report().with(eq(november())).returning(move |_| Ok(kept.clone()));
     repo.expect_revenue().with(eq(zone().period(november()))).returning(move |_| Ok(lines.clone()));
+    repo.expect_close_books().with(eq(zone().period(november()).end)).returning(|_| Ok(()));
     repo.expect_save_report().returning(Ok);
     repo
 }
@@ -90,14 +88,10 @@ async fn a_month_that_has_not_begun_has_no_report() {
 }
 
 #[tokio::test]
-async fn a_report_is_final_once_the_month_is_over_and_settled() {
-    for (now, is_final) in [
-        (november_end() - 1, false),
-        (november_end(), false),
-        (november_end() + SETTLING - 1, false),
-        (november_end() + SETTLING, true),
-        (november_end() + 1_000 * SETTLING, true),
-    ] {
+async fn a_month_that_is_over_is_closed_by_its_report() {
+    for (now, is_final) in
+        [(november_end() - 1, false), (november_end(), true), (november_end() + 1_000_000, true)]
+    {
         let lines = vec![line(1, "a", 5)];
         let built = reports(repo(None, lines.clone()), sink(&Lines::default()), now).build(november()).await;
         assert_eq!(built.unwrap().report, report(is_final, now, lines), "{now}");
@@ -106,14 +100,14 @@ async fn a_report_is_final_once_the_month_is_over_and_settled() {
 
 #[tokio::test]
 async fn a_final_report_is_published_again_and_never_computed_again() {
-    let kept = report(true, november_end() + SETTLING, vec![line(1, "a", 5)]);
+    let kept = report(true, november_end(), vec![line(1, "a", 5)]);
     let mut repo = MockReportRepo::new();
     let answer = kept.clone();
     repo.expect_report().returning(move |_| Ok(Some(answer.clone())));
     repo.expect_revenue().never();
     repo.expect_save_report().never();
     let lines = Lines::default();
-    let built = reports(repo, sink(&lines), november_end() + 9 * SETTLING).build(november()).await.unwrap();
+    let built = reports(repo, sink(&lines), november_end() + 9).build(november()).await.unwrap();
     assert_eq!((built.report, built.file), (kept.clone(), file()));
     assert_eq!(*lines.lock().unwrap(), kept.lines);
 }
@@ -121,7 +115,7 @@ async fn a_final_report_is_published_again_and_never_computed_again() {
 #[tokio::test]
 async fn a_provisional_report_is_computed_again() {
     let kept = report(false, november_start(), vec![line(1, "a", 5)]);
-    let now = november_end() + SETTLING;
+    let now = november_end();
     let fresh = vec![line(1, "a", 7), line(2, "b", 1)];
     let built =
         reports(repo(Some(kept), fresh.clone()), sink(&Lines::default()), now).build(november()).await;
@@ -148,23 +142,25 @@ async fn lines_are_sorted_by_the_bytes_of_the_name_then_by_id() {
 
 #[tokio::test]
 async fn a_save_that_lost_the_race_publishes_the_report_that_is_kept() {
-    let winner = report(true, november_end() + SETTLING, vec![line(1, "a", 5)]);
+    let winner = report(true, november_end(), vec![line(1, "a", 5)]);
     let mut repo = MockReportRepo::new();
     repo.expect_report().returning(|_| Ok(None));
+    repo.expect_close_books().returning(|_| Ok(()));
     repo.expect_revenue().returning(|_| Ok(vec![line(2, "renamed", 5)]));
     let kept = winner.clone();
     repo.expect_save_report().once().returning(move |_| Ok(kept.clone()));
     let lines = Lines::default();
-    let built = reports(repo, sink(&lines), november_end() + SETTLING).build(november()).await.unwrap();
+    let built = reports(repo, sink(&lines), november_end()).build(november()).await.unwrap();
     assert_eq!(built.report, winner);
     assert_eq!(*lines.lock().unwrap(), winner.lines);
 }
 
 #[tokio::test]
 async fn a_failed_store_publishes_nothing() {
-    for failing in 0..3 {
+    for failing in 0..4 {
         let away = || RepoError::Unavailable("connection refused".into());
         let mut repo = MockReportRepo::new();
+        repo.expect_close_books().returning(move |_| if failing == 3 { Err(away()) } else { Ok(()) });
         repo.expect_report().returning(move |_| if failing == 0 { Err(away()) } else { Ok(None) });
         repo.expect_revenue().returning(move |_| if failing == 1 { Err(away()) } else { Ok(Vec::new()) });
         repo.expect_save_report().returning(move |_| Err(away()));
@@ -173,6 +169,36 @@ async fn a_failed_store_publishes_nothing() {
         let answer = reports(repo, sink, november_end()).build(november()).await;
         assert!(matches!(answer, Err(ReportError::Repo(RepoError::Unavailable(_)))), "{answer:?}");
     }
+}
+
+/// What is read before the books are closed could miss what is still under way.
+#[tokio::test]
+async fn the_books_are_closed_before_a_final_sum_is_taken() {
+    let mut order = Sequence::new();
+    let mut repo = MockReportRepo::new();
+    repo.expect_report().returning(|_| Ok(None));
+    let end = zone().period(november()).end;
+    repo.expect_close_books().once().with(eq(end)).in_sequence(&mut order).returning(|_| Ok(()));
+    repo.expect_revenue().once().in_sequence(&mut order).returning(|_| Ok(Vec::new()));
+    repo.expect_save_report().once().in_sequence(&mut order).returning(Ok);
+    let built = reports(repo, sink(&Lines::default()), november_end()).build(november()).await.unwrap();
+    assert!(built.report.is_final);
+}
+
+#[tokio::test]
+async fn a_clock_that_cannot_be_trusted_closes_nothing() {
+    let mut repo = MockReportRepo::new();
+    repo.expect_report().returning(|_| Ok(None));
+    repo.expect_close_books().never();
+    let mut clock = MockClock::new();
+    clock
+        .expect_moment()
+        .returning(|| Err(ClockUnsafe { offset_micros: 3_600_000_000, reference: "itself" }));
+    let reports = Reports::new(Arc::new(repo), Arc::new(MockReportSink::new()), Arc::new(clock), zone());
+    let refused = reports.build(november()).await;
+    assert!(matches!(refused, Err(ReportError::Repo(RepoError::ClockUnsafe(_)))), "{refused:?}");
+    let refused = reports.months(&[november()]).await;
+    assert!(matches!(refused, Err(ReportError::Repo(RepoError::ClockUnsafe(_)))), "{refused:?}");
 }
 
 fn full_disk() -> SinkError {

@@ -127,6 +127,8 @@ pass_on! { ServiceRepo of Grouped, to memory {
 
 pass_on! { ReportRepo of Grouped, to memory {
     revenue(period: Period) -> Vec<RevenueLine>;
+    close_books(until: Timestamp) -> ();
+    final_reports() -> Vec<RevenueReport>;
     save_report(report: RevenueReport) -> RevenueReport;
     report(month: Month) -> Option<RevenueReport>;
 }}

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use balance_domain::Submission;
+use balance_domain::{Period, Submission, Timestamp};
 
 use crate::{
     Harness,
     audited::audit,
     cases::identity::{identity, make, recorded},
-    teller::{Teller, deposit_of, transfer_of, under, withdrawal_of},
+    teller::{
+        Teller, at, at_micros, capture_of, deposit_of, failed, order, reserve_of, transfer_of, under,
+        withdrawal_of,
+    },
 };
 
 const INSTANCES: usize = 3;
@@ -107,4 +110,73 @@ pub async fn instances_find_the_same_ledger<H: Harness>(harness: H) {
     }
     let harness = harness.reopen().await;
     assert_eq!(recorded(harness.store().as_ref()).await, first);
+}
+
+/// What one instance closes is closed for those that have the accounts cached and a clock that is behind.
+pub async fn a_month_is_closed_for_every_instance<H: Harness>(harness: H) {
+    let tellers = tellers(&harness).await;
+    let end = at("2026-12-01T00:00:00Z");
+    tellers[0].set_now(at("2026-11-30T23:59:59Z"));
+    for (teller, user) in tellers.iter().zip(1..) {
+        teller.deposit(user, 100).await;
+        teller.deposit(user, 100).await;
+    }
+    tellers[0].store().close_books(end).await.unwrap_or_else(|error| failed(&error));
+    for (teller, user) in tellers.iter().zip(1..) {
+        assert_eq!(teller.deposit(user, 1).await.created_at, end);
+        assert_eq!(teller.transfer(user, 9, 1).await.created_at, end);
+    }
+    audit(tellers[0].store()).await;
+}
+
+/// While instances capture on both sides of the end of a month, another closes it: its sums, taken right after that,
+/// are those at every later time. Many rounds, since it is a race.
+pub async fn final_sums_hold_while_instances_write<H: Harness>(harness: H) {
+    const USERS: i64 = 4;
+    const ROUNDS: i64 = 12;
+    let tellers = tellers(&harness).await;
+    tellers[0].set_now(at("2026-11-01T00:00:00Z"));
+    tellers[0].add_services(&[7]).await;
+    for user in 1..=USERS {
+        tellers[0].deposit(user, 1_000_000).await;
+    }
+    let mut closed = Vec::new();
+    for round in 1..=ROUNDS {
+        // Periods of an hour: what is closed need not be a month of the calendar.
+        let start = tellers[0].now();
+        let end = at_micros(start.micros() + 3_600_000_000);
+        tellers[0].set_now(at_micros(end.micros() - 1));
+        let mut tasks = JoinSet::new();
+        for user in 1..=USERS {
+            let teller = Arc::clone(&tellers[usize::try_from(user).unwrap_or_default() % INSTANCES]);
+            tasks.spawn(async move {
+                for one in 0..8 {
+                    let key = order(user, 7, round * 100 + one);
+                    let name = |what: &str| format!("{what}-{round}-{one}");
+                    teller.accepted(under(&name("reserve"), reserve_of(key, 10, 86_400))).await;
+                    teller.accepted(under(&name("capture"), capture_of(key, None))).await;
+                }
+            });
+        }
+        let closing = Arc::clone(&tellers[0]);
+        let sums = tokio::spawn(async move {
+            // Some of the captures are done by then, some are under way, some come later.
+            tokio::task::yield_now().await;
+            closing.store().close_books(end).await.unwrap_or_else(|error| failed(&error));
+            closing.store().revenue(Period { start, end }).await.unwrap_or_else(|error| failed(&error))
+        });
+        tasks.join_all().await;
+        closed.push((Period { start, end }, sums.await.unwrap_or_default()));
+        tellers[0].set_now(end);
+        for (period, sums) in &closed {
+            let counted = tellers[1].store().revenue(*period).await.unwrap_or_else(|error| failed(&error));
+            assert_eq!(&counted, sums, "{period:?}");
+        }
+    }
+    let all: i128 = closed.iter().flat_map(|(_, sums)| sums).map(|line| line.captured).sum();
+    let after = Period { start: tellers[0].now(), end: Timestamp::MAX };
+    let rest = tellers[0].store().revenue(after).await.unwrap_or_else(|error| failed(&error));
+    let rest: i128 = rest.iter().map(|line| line.captured).sum();
+    assert_eq!(all + rest, i128::from(USERS * ROUNDS * 8 * 10), "nothing is lost on the way");
+    audit(tellers[0].store()).await;
 }

@@ -4,7 +4,10 @@ use balance_domain::{
     AccountingZone, BALANCE_MAX, Month, Period, RevenueLine, RevenueReport, ports::RepoError,
 };
 
-use crate::teller::{Teller, at, at_micros, failed, name, order, service};
+use crate::{
+    audited::audit,
+    teller::{Teller, at, at_micros, failed, name, order, service},
+};
 
 async fn revenue(teller: &Teller, period: Period) -> Vec<(i64, i128, i128)> {
     let lines = teller.store().revenue(period).await.unwrap_or_else(|error| failed(&error));
@@ -184,4 +187,62 @@ pub async fn a_final_report_is_kept_for_ever(teller: Teller) {
     assert_eq!(save(&teller, too_late).await, last, "the final one stays");
     assert_eq!(save(&teller, later).await, last);
     assert_eq!(kept(&teller, "2026-11").await, Some(last));
+}
+
+/// Closes November as the service does: the books first, then the sums.
+async fn close_november(teller: &Teller) -> RevenueReport {
+    teller.store().close_books(november().end).await.unwrap_or_else(|error| failed(&error));
+    let lines = teller.store().revenue(november()).await.unwrap_or_else(|error| failed(&error));
+    save(teller, RevenueReport { lines, ..report("2026-11", true, "2026-12-01T00:00:00Z", vec![]) }).await
+}
+
+/// What a final report says is what the books say, at every later time: a batch whose clock is behind is dated into the
+/// next month.
+pub async fn nothing_is_dated_into_a_closed_month(teller: Teller) {
+    teller.add_services(&[7]).await;
+    teller.set_now(at("2026-11-30T23:59:59Z"));
+    for id in [1, 2] {
+        teller.deposit(id, 100).await;
+        teller.reserve(order(id, 7, 1), 50, 86_400).await;
+    }
+    teller.capture(order(1, 7, 1), None).await;
+    teller.set_now(november().end);
+    let closed = close_november(&teller).await;
+    assert_eq!(closed.lines, [line(7, "service 7", 50, 0)]);
+    teller.set_now(at("2026-11-30T23:59:59.5Z"));
+    assert_eq!(teller.deposit(3, 1).await.created_at, november().end, "of an account that is new");
+    assert_eq!(teller.deposit(1, 1).await.created_at, november().end, "of one that is known");
+    teller.capture(order(2, 7, 1), None).await;
+    teller.refund(order(1, 7, 1), Some(5)).await;
+    for seconds in [0, 1, 40 * 86_400] {
+        teller.pass(seconds);
+        assert_eq!(revenue(&teller, november()).await, [(7, 50, 0)]);
+        assert_eq!(close_november(&teller).await, closed, "closed once");
+    }
+    let december = period("2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z");
+    assert_eq!(revenue(&teller, december).await, [(7, 50, 5)]);
+    let all = teller.store().final_reports().await.unwrap_or_else(|error| failed(&error));
+    assert_eq!(all, [closed]);
+    audit(teller.store()).await;
+}
+
+/// An expiry that is recorded after its month was closed does not enter it either.
+pub async fn a_late_expiry_is_dated_behind_a_closed_month(teller: Teller) {
+    teller.add_services(&[7]).await;
+    teller.set_now(at("2026-11-20T00:00:00Z"));
+    teller.deposit(1, 100).await;
+    teller.reserve(order(1, 7, 1), 50, 60).await;
+    teller.set_now(at("2026-12-02T00:00:00Z"));
+    close_november(&teller).await;
+    assert_eq!(teller.balance(1).await, (100, 0));
+    assert_eq!(teller.history(1).await[2].created_at, november().end);
+    audit(teller.store()).await;
+}
+
+/// The books stay closed, whatever is closed later.
+pub async fn an_earlier_month_opens_no_later_one(teller: Teller) {
+    teller.set_now(at("2026-11-24T00:00:00Z"));
+    close_november(&teller).await;
+    teller.store().close_books(november().start).await.unwrap_or_else(|error| failed(&error));
+    assert_eq!(teller.deposit(1, 1).await.created_at, november().end);
 }

@@ -19,7 +19,7 @@ use super::{Answer, MemoryStore, World, book::Book, expiry::users_of};
 impl BalanceRepo for MemoryStore {
     async fn execute(&self, submissions: Vec<Submission>) -> Result<Vec<Reply>, RepoError> {
         let mut world = self.world();
-        let moment = self.moment()?;
+        let moment = self.moment(&world)?;
         for user_id in users_of(&submissions) {
             world.expire(user_id, moment);
         }
@@ -28,7 +28,7 @@ impl BalanceRepo for MemoryStore {
 
     async fn accounts(&self, user_ids: Vec<UserId>) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
         let world = self.world();
-        let moment = self.moment()?;
+        let moment = self.moment(&world)?;
         Ok(user_ids.into_iter().map(|user_id| world.account_as_of(user_id, moment)).collect())
     }
 
@@ -53,7 +53,7 @@ impl BalanceRepo for MemoryStore {
     async fn dry_run(&self, submissions: Vec<Submission>) -> Result<DryRun, RepoError> {
         // A world of its own, in which everything happens.
         let mut world = self.world().clone();
-        let moment = self.moment()?;
+        let moment = self.moment(&world)?;
         let users: BTreeSet<UserId> =
             submissions.iter().flat_map(|one| &one.commands).flat_map(Command::user_ids).collect();
         for user_id in &users {
@@ -71,7 +71,8 @@ impl BalanceRepo for MemoryStore {
         &self,
         search: ReservationSearch,
     ) -> Result<Page<Reservation, SearchPosition>, RepoError> {
-        Ok(self.world().search(&search, self.moment()?.now()))
+        let world = self.world();
+        Ok(world.search(&search, self.moment(&world)?.now()))
     }
 
     async fn operation_by_key(
@@ -83,7 +84,8 @@ impl BalanceRepo for MemoryStore {
     }
 
     async fn due_users(&self, users_max: u32) -> Result<Vec<UserId>, RepoError> {
-        Ok(self.world().due_users(self.moment()?.now(), users_max))
+        let world = self.world();
+        Ok(world.due_users(self.moment(&world)?.now(), users_max))
     }
 
     async fn scan(&self, sink: Arc<dyn LedgerSink>) -> Result<(), RepoError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use balance_domain::{
-    Month, OperationKind, Period, RevenueLine, RevenueReport, ServiceId,
+    Month, OperationKind, Period, RevenueLine, RevenueReport, ServiceId, Timestamp,
     ports::{RepoError, ReportRepo},
 };
 
@@ -39,6 +39,16 @@ impl ReportRepo for MemoryStore {
             }
         }
         Ok(lines.into_values().collect())
+    }
+
+    async fn close_books(&self, until: Timestamp) -> Result<(), RepoError> {
+        let mut world = self.world();
+        world.closed_until = world.closed_until.max(Some(until));
+        Ok(())
+    }
+
+    async fn final_reports(&self) -> Result<Vec<RevenueReport>, RepoError> {
+        Ok(self.world().reports.values().filter(|report| report.is_final).cloned().collect())
     }
 
     async fn save_report(&self, report: RevenueReport) -> Result<RevenueReport, RepoError> {

@@ -69,7 +69,7 @@ impl BalanceRepo for DecidedStore {
         let mut tables = self.tables();
         let ahead = if submissions.len() > 1 { self.batches_ahead } else { 0 };
         let now = Timestamp::from_micros(self.clock.now().micros() + ahead).unwrap();
-        let moment = Moment::new(now, Moment::TOLERANCE);
+        let moment = tables.closed(Moment::new(now, Moment::TOLERANCE));
         let rows = tables.load(&Needs::of(&submissions), moment);
         let decided = decide_batch_by(self.decider, rows, &submissions, moment);
         tables.write(decided.changes);
@@ -147,7 +147,7 @@ impl BalanceRepo for DecidedStore {
     }
 
     async fn dry_run(&self, submissions: Vec<Submission>) -> Result<DryRun, RepoError> {
-        let moment = self.clock.moment()?;
+        let moment = self.tables().closed(self.clock.moment()?);
         Ok(dry_run(self.tables().load(&Needs::of(&submissions), moment), &submissions, moment))
     }
 

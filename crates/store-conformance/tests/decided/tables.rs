@@ -50,9 +50,15 @@ pub(crate) struct Tables {
     reports: BTreeMap<Month, RevenueReport>,
     api_keys: BTreeMap<(Timestamp, ApiKeyId), ApiKey>,
     identity: Option<LedgerIdentity>,
+    pub(crate) closed_until: Option<Timestamp>,
 }
 
 impl Tables {
+    /// The moment with what is known of closed months.
+    pub(crate) fn closed(&self, moment: Moment) -> Moment {
+        self.closed_until.map_or(moment, |until| moment.closed_until(until))
+    }
+
     /// The keys are ordered by user first.
     pub(crate) fn reservations_of(&self, user_id: UserId) -> impl Iterator<Item = &Reservation> {
         let (service_id, order_id) = (ServiceId::new(1).unwrap(), OrderId::new(1).unwrap());
@@ -157,6 +163,16 @@ impl ReportRepo for DecidedStore {
             RevenueLine { service_id, service_name, captured, refunded }
         };
         Ok(sums.into_iter().map(line).collect())
+    }
+
+    async fn close_books(&self, until: Timestamp) -> Result<(), RepoError> {
+        let mut tables = self.tables();
+        tables.closed_until = tables.closed_until.max(Some(until));
+        Ok(())
+    }
+
+    async fn final_reports(&self) -> Result<Vec<RevenueReport>, RepoError> {
+        Ok(self.tables().reports.values().filter(|report| report.is_final).cloned().collect())
     }
 
     async fn save_report(&self, report: RevenueReport) -> Result<RevenueReport, RepoError> {

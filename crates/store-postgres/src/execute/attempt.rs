@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use balance_domain::{Decided, Needs, Submission, decide_batch, ports::Reply};
+use balance_domain::{Decided, Moment, Needs, Submission, decide_batch, ports::Reply};
 use deadpool_postgres::ClientWrapper;
 use futures::future::join3;
 
@@ -64,7 +64,7 @@ impl Attempt<'_> {
         if self.course == Course::Locked {
             self.lock(client, &read, progress).await?;
         }
-        let Decided { replies, mut changes } = self.decide(client, &mut read).await?;
+        let (Decided { replies, mut changes }, moment) = self.decide(client, &mut read).await?;
         progress.rests_on_cache = read.rests_on_cache();
         // A retry takes the versions away from the first attempt, also where it changes nothing itself: the clock may
         // have moved between the two, so that the same rows do not prove that both decide the same.
@@ -77,7 +77,7 @@ impl Attempt<'_> {
             changes.accounts.extend(beside);
             changes.accounts.sort_unstable_by_key(|account| (account.user_id.bucket(), account.user_id));
         }
-        let writing = Writing::new(&changes, &read)?;
+        let writing = Writing::new(&changes, &read, moment)?;
         progress.sent = Some(replies);
         // A single statement travels with its commit: from here on its outcome may be unknown.
         let warnings = self.store.connector().warnings();
@@ -142,19 +142,23 @@ impl Attempt<'_> {
 
     /// Decides on cached rows where possible. Submissions that the write would not confirm (refusals, replays) are
     /// decided again on a snapshot; a second time, everything is read.
-    async fn decide(&self, client: &ClientWrapper, read: &mut ReadSet) -> Result<Decided, Failure> {
+    async fn decide(&self, client: &ClientWrapper, read: &mut ReadSet) -> Result<(Decided, Moment), Failure> {
         let mut wanted = read.missing();
         let mut has_read = false;
         loop {
-            let moment = self.store.moment()?;
+            let mut moment = self.store.moment()?;
             if let Some(users) = wanted {
                 read.read(client, users, moment).await?;
                 read.correct(self.store.cache());
+                if let Some(closed_until) = read.closed_until() {
+                    self.store.note_closed(closed_until);
+                    moment = moment.closed_until(closed_until);
+                }
             }
             let decided = decide_batch(read.rows(), self.submissions, moment);
             wanted = read.unproven(self.submissions, &decided.replies, &decided.changes);
             if wanted.is_none() {
-                return Ok(decided);
+                return Ok((decided, moment));
             }
             if has_read {
                 // Others move on while this looks: now everything, which leaves nothing unproven.

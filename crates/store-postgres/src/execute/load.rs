@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use balance_domain::{
     Account, Changes, Command, LoadedService, Moment, Needs, RecordedOperation, Reservation, ReservationKey,
-    ReservationState, Rows, ServiceId, ServiceStatus, Submission, UserId, ports::Reply,
+    ReservationState, Rows, ServiceId, ServiceStatus, Submission, Timestamp, UserId, ports::Reply,
 };
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
@@ -18,7 +18,9 @@ use crate::{
     error::Failure,
     records::Records,
     rows::{self, column},
-    statements::{SNAPSHOT, SNAPSHOT_OPERATION, SNAPSHOT_RESERVATION, SNAPSHOT_SERVICE},
+    statements::{
+        SNAPSHOT, SNAPSHOT_CLOSED_UNTIL, SNAPSHOT_OPERATION, SNAPSHOT_RESERVATION, SNAPSHOT_SERVICE,
+    },
     store::query,
     values::{At, RowVersion},
 };
@@ -41,6 +43,7 @@ struct Snapshot {
     reservations: HashMap<ReservationKey, Reservation>,
     keyed_operations: Vec<RecordedOperation>,
     services: Vec<LoadedService>,
+    closed_until: Option<Timestamp>,
 }
 
 impl ReadSet {
@@ -94,6 +97,11 @@ impl ReadSet {
         }
         self.snapshot = Some(snapshot);
         Ok(())
+    }
+
+    /// Up to when the books were closed in the snapshot, if there is one.
+    pub(super) fn closed_until(&self) -> Option<Timestamp> {
+        self.snapshot.as_ref()?.closed_until
     }
 
     /// Has the cache drop what was found to be otherwise.
@@ -246,8 +254,10 @@ impl Snapshot {
         } else if has(SNAPSHOT_RESERVATION)? {
             let reservation = rows::reservation(row, SNAPSHOT_RESERVATION)?;
             self.reservations.insert(reservation.key, reservation);
-        } else {
+        } else if has(SNAPSHOT_SERVICE)? {
             self.services.push(rows::loaded_service(row, SNAPSHOT_SERVICE)?);
+        } else {
+            self.closed_until = Some(column::<At>(row, SNAPSHOT_CLOSED_UNTIL)?.0);
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use balance_domain::{Account, Changes, OperationKind, RecordedOperation, ReservationKey, ServiceId, UserId};
+use balance_domain::{
+    Account, Changes, Moment, OperationKind, RecordedOperation, ReservationKey, ServiceId, UserId,
+};
 use deadpool_postgres::ClientWrapper;
 use futures::future::join;
 use tokio_postgres::{Row, types::ToSql};
@@ -14,7 +16,7 @@ use crate::{
     rows::column,
     statements::{BEGIN, COMMIT, ERASE_COMMENTS, MARK_SERVICES_USED, WRITE_ALL, WRITE_MOVEMENTS},
     store::query,
-    values::{RowPlace, RowVersion, bucket, fresh_version},
+    values::{At, RowPlace, RowVersion, bucket, fresh_version},
 };
 
 use super::load::ReadSet;
@@ -32,10 +34,12 @@ pub(super) struct Writing<'a> {
     /// Services to be marked as used: those that nothing was reserved for before.
     marked: Vec<i64>,
     closed: &'a [UserId],
+    /// Up to when the books were closed when this was decided.
+    closed_until: At,
 }
 
 impl<'a> Writing<'a> {
-    pub(super) fn new(changes: &'a Changes, read: &ReadSet) -> Result<Self, Failure> {
+    pub(super) fn new(changes: &'a Changes, read: &ReadSet, moment: Moment) -> Result<Self, Failure> {
         let number = fresh_version()?;
         let row =
             |account: &'a Account| AccountRow { account, number, expected: read.version(account.user_id) };
@@ -51,7 +55,8 @@ impl<'a> Writing<'a> {
         let services: HashSet<i64> = made_by.keys().map(|key| key.service_id.get()).collect();
         let services = services.into_iter().filter(|id| !marked.contains(id)).collect();
         let (appended, closed) = (changes.operations.as_slice(), changes.closed.as_slice());
-        Ok(Self { number, written, opened, kept, made, appended, services, marked, closed })
+        let closed_until = At(moment.open_from());
+        Ok(Self { number, written, opened, kept, made, appended, services, marked, closed, closed_until })
     }
 
     /// Whether all of it is one statement, which then is a transaction of its own.
@@ -108,9 +113,10 @@ impl<'a> Writing<'a> {
         let count = i64::try_from(self.written.len()).unwrap_or(i64::MAX);
         let (written, appended) = (Records(&self.written), Records(self.appended));
         let (opened, kept, made) = (Records(&self.opened), Records(&self.kept), Records(&self.made));
-        let all: [&(dyn ToSql + Sync); 7] =
-            [&written, &count, &appended, &opened, &kept, &made, &self.services];
-        let values = if self.moves_only() { &all[..3] } else { &all };
+        let all: [&(dyn ToSql + Sync); 8] =
+            [&written, &count, &appended, &opened, &kept, &made, &self.services, &self.closed_until];
+        let movements = [all[0], all[1], all[2], all[7]];
+        let values: &[_] = if self.moves_only() { &movements } else { &all };
         let answer = query(client, self.sql(), values).await?;
         self.versions(&answer)
     }

@@ -12,6 +12,7 @@ mod gate;
 mod history;
 mod links;
 mod mistakes;
+mod months;
 mod outage;
 mod poison;
 mod pooler;
