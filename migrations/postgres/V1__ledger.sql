@@ -84,12 +84,19 @@ CREATE INDEX reservations_listing ON reservations (bucket, user_id, created_at, 
 
 -- What happened, only ever appended. The reservation_* columns are the reservation as the whole request left
 -- it: with them a request is answered again word for word.
+--
+-- `batch` orders the feed: drawn inside the statement that writes the batch, under the locks of its accounts. Numbers
+-- become visible in another order than they are drawn in; crates/store-postgres/src/events.rs knows up to where they
+-- are complete. The default is for rows that are written by hand.
+CREATE SEQUENCE operation_batches;
+
 CREATE TABLE operations (
     user_id                bigint      NOT NULL,
     seq                    bigint      NOT NULL,
     amount                 bigint      NOT NULL,
     available_after        bigint      NOT NULL,
     reserved_after         bigint      NOT NULL,
+    batch                  bigint      NOT NULL DEFAULT nextval('operation_batches'),
     created_at             timestamptz NOT NULL,
     service_id             bigint,
     order_id               bigint,
@@ -151,6 +158,26 @@ CREATE TABLE books (
 
 INSERT INTO books (only_row, closed_until) VALUES (true, '0001-01-01T00:00:00Z');
 
+-- The feed. Duplicates are packed: a batch costs little more than an entry.
+CREATE INDEX operations_by_batch ON operations (batch);
+
+-- What happened and is no operation. `seq` is the account's last operation then: the fact stands behind it in the feed.
+-- `details` is a JSON object.
+CREATE TABLE facts (
+    id         bigint      GENERATED ALWAYS AS IDENTITY CONSTRAINT facts_pkey PRIMARY KEY,
+    batch      bigint      NOT NULL,
+    kind       text        COLLATE "C" NOT NULL,
+    subject    text        COLLATE "C" NOT NULL,
+    user_id    bigint,
+    seq        bigint      NOT NULL,
+    service_id bigint,
+    actor      text        COLLATE "C" NOT NULL,
+    created_at timestamptz NOT NULL,
+    details    text        NOT NULL
+);
+
+CREATE INDEX facts_by_batch ON facts (batch);
+
 -- Reports as they were built: a final one can be published again for ever.
 CREATE TABLE reports (
     month    text        COLLATE "C" NOT NULL CONSTRAINT reports_pkey PRIMARY KEY,
@@ -178,7 +205,8 @@ CREATE TABLE api_keys (
     expires_at  timestamptz,
     revoked_at  timestamptz,
     -- The key that a visit of the console was begun with.
-    parent_id   text        COLLATE "C"
+    parent_id   text        COLLATE "C",
+    last_used_at timestamptz
 );
 
 -- What the statements of batches and balances take: all rows of one kind are one array of one of these types. Fields
@@ -215,6 +243,16 @@ CREATE TYPE reservation_row AS (
     expires_at  timestamptz,
     state       text COLLATE "C",
     reserve_seq bigint
+);
+CREATE TYPE fact_row AS (
+    kind       text COLLATE "C",
+    subject    text COLLATE "C",
+    user_id    bigint,
+    seq        bigint,
+    service_id bigint,
+    actor      text COLLATE "C",
+    created_at timestamptz,
+    details    text
 );
 CREATE TYPE operation_row AS (
     bucket                 smallint,

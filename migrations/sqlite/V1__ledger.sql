@@ -139,6 +139,23 @@ CREATE TABLE books (
 
 INSERT INTO books (only_row, closed_until) VALUES (1, -62135596800000000);
 
+-- What happened and is no operation. A fact stands in the feed behind the operation that was the last one before it; of
+-- an account's own, the one that `seq` counts. `details` is a JSON object.
+CREATE TABLE facts (
+    id              INTEGER PRIMARY KEY,
+    after_operation INTEGER NOT NULL,
+    kind            TEXT    NOT NULL,
+    subject         TEXT    NOT NULL,
+    user_id         INTEGER,
+    seq             INTEGER NOT NULL,
+    service_id      INTEGER,
+    actor           TEXT    NOT NULL,
+    created_at      INTEGER NOT NULL,
+    details         TEXT    NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX facts_by_place ON facts (after_operation, id);
+
 CREATE TABLE reports (
     month    TEXT    PRIMARY KEY,
     is_final INTEGER NOT NULL CHECK (is_final IN (0, 1)),
@@ -166,5 +183,6 @@ CREATE TABLE api_keys (
     expires_at  INTEGER,
     revoked_at  INTEGER,
     -- The key that a visit of the console was begun with.
-    parent_id   TEXT
+    parent_id   TEXT,
+    last_used_at INTEGER
 ) STRICT, WITHOUT ROWID;

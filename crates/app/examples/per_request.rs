@@ -28,12 +28,12 @@ use balance_domain::{
     ReservationPosition, ReservationQuery, ReservationSearch, Rows, Scope, SearchPosition, SecretHash,
     Submission, Timestamp, Ttl, UserId, decide_batch,
     ports::{
-        ApiKeyRepo, BalanceRepo, Clock, LedgerSink, MockApiKeyRepo, MockIdentityRepo, MockReportRepo,
-        MockReportSink, MockServiceRepo, Reply, RepoError,
+        ApiKeyRepo, BalanceRepo, Clock, LedgerSink, MockApiKeyRepo, MockEventRepo, MockIdentityRepo,
+        MockReportRepo, MockReportSink, MockServiceRepo, Reply, RepoError,
     },
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
-use balance_http::{Access, Api, HttpSettings, ServerOptions};
+use balance_http::{Access, Api, Events, HttpSettings, ServerOptions};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 /// As in the service.
@@ -116,6 +116,7 @@ fn key() -> ApiKey {
         expires_at: None,
         parent_id: None,
         revoked_at: None,
+        last_used_at: None,
     }
 }
 
@@ -139,6 +140,7 @@ async fn api(is_grouped: bool) -> Api {
         reports: Reports::new(Arc::new(MockReportRepo::new()), Arc::new(MockReportSink::new()), clock, zone),
         access,
         refusals: balance_http::Refusals::default(),
+        events: Events::new(Arc::new(MockEventRepo::new()), Arc::new(MockIdentityRepo::new()), 1),
         settings: HttpSettings::new(Currency::RUB, "sqlite", Ttl::from_seconds(600).unwrap()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use balance_domain::{ApiKeyId, Month, Scope};
+use balance_domain::{ApiKeyId, Invalid, KeyDays, KeyName, Month, NewApiKey, Scope};
 use clap::{
     Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource,
 };
@@ -58,8 +58,8 @@ pub(crate) enum Command {
     },
     /// API keys: create, list, revoke
     ///
-    /// A running service on PostgreSQL notices changes within two seconds. With SQLite the file belongs to the running
-    /// service: stop it for these commands, or give it a first key as `admin_key` (`BALANCE_ADMIN_KEY`).
+    /// Beside a running service or without one; a running one takes notice within two seconds. The same over HTTP:
+    /// `POST`, `GET` and `DELETE /api/v1/keys`, with a key that has the scope `admin`.
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
@@ -137,16 +137,22 @@ pub(crate) enum KeysCommand {
 #[derive(Debug, Args)]
 pub(crate) struct NewKey {
     /// Who or what it is for
-    #[arg(long, value_parser = key_name)]
-    pub(crate) name: String,
+    #[arg(long, value_parser = |name: &str| KeyName::new(name))]
+    pub(crate) name: KeyName,
     /// What it may be used for; may be given more than once
     #[arg(long = "scope", required = true, value_delimiter = ',', value_parser = scope, long_help = scopes_help())]
     pub(crate) scopes: Vec<Scope>,
     /// Until when; for ever if left out
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
-    pub(crate) expires_in_days: Option<u32>,
+    #[arg(long, value_name = "DAYS", value_parser = key_days)]
+    pub(crate) expires_in_days: Option<KeyDays>,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+impl From<NewKey> for NewApiKey {
+    fn from(NewKey { name, scopes, expires_in_days, output: _ }: NewKey) -> Self {
+        Self { name, scopes, expires_in_days }
+    }
 }
 
 /// What the command line says about settings, by key.
@@ -209,6 +215,11 @@ fn filter_of(verbose: u8) -> Option<&'static str> {
     }
 }
 
+fn key_days(days: &str) -> Result<KeyDays, String> {
+    let days: u16 = days.parse().map_err(|_| Invalid::KeyDays.to_string())?;
+    KeyDays::new(days).map_err(|invalid| invalid.to_string())
+}
+
 fn scope(name: &str) -> Result<Scope, String> {
     name.parse().map_err(|_| format!("the scopes are {}", scope_names()))
 }
@@ -219,11 +230,6 @@ fn scope_names() -> String {
 
 fn scopes_help() -> String {
     format!("What it may be used for; may be given more than once: {}", scope_names())
-}
-
-fn key_name(name: &str) -> Result<String, &'static str> {
-    let is_fine = (1..=255).contains(&name.len()) && !name.chars().any(char::is_control);
-    if is_fine { Ok(name.to_owned()) } else { Err("a name is 1 to 255 bytes without control characters") }
 }
 
 #[cfg(test)]

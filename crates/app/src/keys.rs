@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::{Context as _, bail};
 use balance_domain::{
-    ApiKey, ApiKeyId, Scope, SecretHash, Timestamp,
+    Actor, ApiKey, ApiKeyId, KeyName, NewApiKey, Scope, SecretHash, Timestamp,
     ports::{ApiKeyRepo, Clock},
     split_token,
 };
@@ -15,8 +15,6 @@ use crate::{
     clock::SystemClock,
     output::{print, print_json},
 };
-
-const MICROS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// A key that is given by configuration instead of being kept in the store. Only the hash of its secret stays
 /// in memory.
@@ -46,6 +44,7 @@ impl AdminKey {
             expires_at: None,
             parent_id: None,
             revoked_at: None,
+            last_used_at: None,
         }
     }
 }
@@ -64,7 +63,7 @@ pub(crate) async fn run(command: KeysCommand, keys: &dyn ApiKeyRepo) -> anyhow::
             }
             read.faults.iter().for_each(|fault| eprintln!("{fault}"));
         }
-        KeysCommand::Revoke { id, output } => match keys.revoke_api_key(id, now).await? {
+        KeysCommand::Revoke { id, output } => match keys.revoke_api_key(id, Actor::CommandLine, now).await? {
             Some(key) => show(&key, now, output)?,
             None => bail!("there is no key {id}"),
         },
@@ -74,8 +73,8 @@ pub(crate) async fn run(command: KeysCommand, keys: &dyn ApiKeyRepo) -> anyhow::
 
 async fn create(new: NewKey, keys: &dyn ApiKeyRepo, now: Timestamp) -> anyhow::Result<()> {
     let output = new.output;
-    let (key, token) = mint(new, now)?;
-    keys.add_api_key(key.clone()).await?;
+    let (key, token) = mint(new.into(), now)?;
+    keys.add_api_key(key.clone(), Actor::CommandLine).await?;
     if output.json {
         let mut shown = as_json(&key, now);
         shown["token"] = token.into();
@@ -97,46 +96,16 @@ pub(crate) fn child_of(
     now: Timestamp,
     expires_at: Timestamp,
 ) -> anyhow::Result<(ApiKey, String)> {
-    let new = NewKey {
-        name: parent.name.clone(),
-        scopes: parent.scopes.clone(),
-        expires_in_days: None,
-        output: Output { json: false },
-    };
+    let name = KeyName::new(parent.name.as_str())?;
+    let new = NewApiKey { name, scopes: parent.scopes.clone(), expires_in_days: None };
     let (key, token) = mint(new, now)?;
     Ok((ApiKey { parent_id: Some(parent.id), expires_at: Some(expires_at), ..key }, token))
 }
 
-/// A new key and the token to send, which is not kept.
-fn mint(new: NewKey, now: Timestamp) -> anyhow::Result<(ApiKey, String)> {
-    let (id, secret) = (hex::<6>()?, hex::<32>()?);
-    let token = format!("bal_{id}_{secret}");
-    let expires_at = new.expires_in_days.map(|days| {
-        let micros = now.micros().saturating_add(i64::from(days) * MICROS_PER_DAY);
-        Timestamp::from_micros(micros).unwrap_or(Timestamp::MAX)
-    });
-    let mut scopes = new.scopes;
-    scopes.sort_unstable();
-    scopes.dedup();
-    let key = ApiKey {
-        id: ApiKeyId::new(id)?,
-        name: new.name,
-        scopes,
-        secret_hash: SecretHash::of(&secret),
-        created_at: now,
-        expires_at,
-        parent_id: None,
-        revoked_at: None,
-    };
-    Ok((key, token))
-}
-
-/// `N` bytes of the operating system's randomness.
-fn hex<const N: usize>() -> anyhow::Result<String> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).context("the operating system gives no random numbers")?;
-    let digits = bytes.into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    Ok(digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect())
+fn mint(new: NewApiKey, now: Timestamp) -> anyhow::Result<(ApiKey, String)> {
+    let mut random = [0; NewApiKey::RANDOM_BYTES];
+    getrandom::fill(&mut random).context("the operating system gives no random numbers")?;
+    Ok(new.mint(random, now))
 }
 
 fn state(key: &ApiKey, now: Timestamp) -> &'static str {
@@ -157,6 +126,7 @@ fn as_json(key: &ApiKey, now: Timestamp) -> Value {
         "created_at": key.created_at.to_string(),
         "expires_at": key.expires_at.map(|at| at.to_string()),
         "revoked_at": key.revoked_at.map(|at| at.to_string()),
+        "last_used_at": key.last_used_at.map(|at| at.to_string()),
     })
 }
 
@@ -181,23 +151,25 @@ impl fmt::Display for Table<'_> {
 
 #[cfg(test)]
 mod tests {
+    use balance_domain::KeyDays;
+
     use super::*;
 
-    fn new(scopes: Vec<Scope>, expires_in_days: Option<u32>) -> NewKey {
-        NewKey { name: "billing".into(), scopes, expires_in_days, output: Output { json: false } }
+    fn new(scopes: Vec<Scope>, expires_in_days: Option<KeyDays>) -> NewApiKey {
+        NewApiKey { name: KeyName::new("billing").unwrap(), scopes, expires_in_days }
     }
 
     #[test]
-    fn a_token_opens_what_is_kept_of_it_and_is_never_the_same() {
+    fn a_token_opens_what_is_kept_of_it() {
         let now = SystemClock.now();
         let (key, token) =
-            mint(new(vec![Scope::Report, Scope::Deposit, Scope::Report], Some(1)), now).unwrap();
+            new(vec![Scope::Report, Scope::Deposit, Scope::Report], KeyDays::new(1).ok()).mint([7; 38], now);
         let opened = AdminKey::parse(&token).unwrap();
         assert_eq!((&opened.id, opened.secret_hash), (&key.id, key.secret_hash));
         assert_eq!(key.scopes, [Scope::Deposit, Scope::Report]);
         assert_eq!(key.expires_at.unwrap().micros() - now.micros(), 86_400_000_000);
         assert!(!Table(&[key], now).to_string().contains(&token[17..]));
-        assert_ne!(mint(new(vec![Scope::Admin], None), now).unwrap().1, token);
+        assert_ne!(new(vec![Scope::Admin], None).mint([8; 38], now).1, token);
     }
 
     #[test]

@@ -109,11 +109,14 @@ async fn run_once(command: Command, settings: &Settings) -> anyhow::Result<ExitC
     if let Command::Doctor { output } = command {
         return doctor::run(settings, output).await;
     }
+    if let Command::Keys { command } = command {
+        keys::run(command, stores::keys(settings)?.as_ref()).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let stores = Stores::open(settings, Arc::new(SystemClock))?;
     match command {
         Command::Audit { output } => return audit::run(&stores, output).await,
         Command::Report { month, output } => report::run(month, settings, &stores, output).await?,
-        Command::Keys { command } => keys::run(command, stores.api_keys.as_ref()).await?,
         _ => {}
     }
     Ok(ExitCode::SUCCESS)

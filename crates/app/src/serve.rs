@@ -21,7 +21,9 @@ use balance_domain::{
     ports::{BalanceRepo, Clock},
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
-use balance_http::{Access, Api, Drain, HttpSettings, QueueSettings, Refusals, Server, ServerOptions};
+use balance_http::{
+    Access, Api, Drain, Events, HttpSettings, QueueSettings, Refusals, Server, ServerOptions,
+};
 use balance_report_csv::CsvReports;
 use tokio::{net::TcpSocket, task::JoinSet};
 
@@ -121,6 +123,7 @@ struct Parts {
     guard: Guard,
     drain: Drain,
     refusals: Refusals,
+    events: Events,
 }
 
 impl Parts {
@@ -147,6 +150,8 @@ impl Parts {
         let access = Access::new(Arc::clone(&keys) as _, clock);
         let accepted_until = settings.clock.accepted_until;
         let guard = Guard::new(guarded, Arc::clone(&stores.figures), accepted_until);
+        let events =
+            Events::new(Arc::clone(&stores.events), Arc::clone(&stores.identity), settings.followers_max);
         Ok(Self {
             stores,
             keys,
@@ -156,6 +161,7 @@ impl Parts {
             access,
             figures: Arc::default(),
             guard,
+            events,
             drain: Drain::default(),
             refusals: Refusals::default(),
         })
@@ -199,6 +205,7 @@ impl Parts {
             reports: self.reports.clone(),
             access: self.access.clone(),
             refusals: self.refusals.clone(),
+            events: self.events.clone(),
             settings: HttpSettings {
                 body_bytes_max: http.body_bytes_max,
                 batch_bytes_max: http.batch_bytes_max,
@@ -304,6 +311,7 @@ async fn run_until_stopped(
     tracing::info!(drain_seconds = drain.as_secs(), "stopping");
     supervision::stopping();
     parts.drain.begin();
+    parts.events.stop();
     let finish = async {
         tokio::time::sleep(drain).await;
         handle.stop(true).await;

@@ -179,6 +179,7 @@ pub(crate) struct Settings {
     pub(crate) log_file: Option<LogFile>,
     pub(crate) clock: ClockSettings,
     pub(crate) http: Http,
+    pub(crate) followers_max: usize,
     pub(crate) batching: Batching,
     pub(crate) pool: Pool,
     #[cfg_attr(not(feature = "otel"), expect(dead_code, reason = "always none in a binary that sends none"))]
@@ -259,6 +260,7 @@ impl Settings {
                 }),
             },
             http: parse_http(parser),
+            followers_max: parser.count("events.followers_max", 1, 10_000),
             traces: parse_traces(parser),
             shown: Shown::of(parser.given()),
         }

@@ -4,10 +4,10 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use balance_domain::ports::{
-    ApiKeyRepo, BalanceRepo, Clock, IdentityRepo, RepoError, ReportRepo, ServiceRepo, StoreFigures,
+    ApiKeyRepo, BalanceRepo, Clock, EventRepo, IdentityRepo, RepoError, ReportRepo, ServiceRepo, StoreFigures,
 };
 use balance_store_postgres::{PostgresOptions, PostgresStore};
-use balance_store_sqlite::{SqliteOptions, SqliteStore};
+use balance_store_sqlite::{SqliteKeys, SqliteOptions, SqliteStore};
 use secrecy::ExposeSecret;
 
 use crate::{
@@ -23,6 +23,7 @@ pub(crate) struct Stores {
     pub(crate) services: Arc<dyn ServiceRepo>,
     pub(crate) reports: Arc<dyn ReportRepo>,
     pub(crate) api_keys: Arc<dyn ApiKeyRepo>,
+    pub(crate) events: Arc<dyn EventRepo>,
     pub(crate) figures: Arc<dyn StoreFigures>,
     pub(crate) identity: Arc<dyn IdentityRepo>,
     /// The store, if it is a server rather than a file.
@@ -67,6 +68,7 @@ impl Stores {
             services: Arc::new(store.clone()),
             reports: Arc::new(store.clone()),
             api_keys: Arc::new(store.clone()),
+            events: Arc::new(store.clone()),
             figures: Arc::new(store.clone()),
             identity: Arc::new(store),
             server: None,
@@ -79,6 +81,7 @@ impl Stores {
             services: Arc::new(store.clone()),
             reports: Arc::new(store.clone()),
             api_keys: Arc::new(store.clone()),
+            events: Arc::new(store.clone()),
             figures: Arc::new(store.clone()),
             identity: Arc::new(store.clone()),
             server: Some(store),
@@ -92,6 +95,19 @@ pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
     let stores = Stores::open(&settings, Arc::new(SystemClock))?;
     stores.migrate().await?;
     identity::settle(stores.identity.as_ref(), &settings).await
+}
+
+/// The API keys alone, beside a running service or without one.
+pub(crate) fn keys(settings: &Settings) -> anyhow::Result<Arc<dyn ApiKeyRepo>> {
+    Ok(match &settings.database {
+        Database::Sqlite(path) => {
+            settings.check_place(path)?;
+            Arc::new(SqliteKeys::open(path, settings.migrate_on_start)?)
+        }
+        Database::Postgres(url) => {
+            Arc::new(open_postgres(settings, url.expose_secret(), Arc::new(SystemClock))?)
+        }
+    })
 }
 
 /// Writes a copy of the file, a consistent snapshot, beside a running service or without one.

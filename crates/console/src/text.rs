@@ -138,7 +138,6 @@ texts! {
     Key: "Key", "Ключ";
     Anybody: "no key", "без ключа";
     CommandLine: "the command line", "командная строка";
-    Webhooks: "webhooks", "вебхуки";
     TheDeadline: "the deadline", "срок";
     FromDay: "From the day", "С дня";
     ToDay: "To the day", "По день";

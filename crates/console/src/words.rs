@@ -178,7 +178,6 @@ pub(crate) fn actor(actor: Actor, gate: &dyn Gate, language: Language) -> String
         Actor::Anonymous => language.say(T::Anybody).to_owned(),
         Actor::Expiry => language.say(T::TheDeadline).to_owned(),
         Actor::CommandLine => language.say(T::CommandLine).to_owned(),
-        Actor::Webhooks => language.say(T::Webhooks).to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 
 use sha2::{Digest, Sha256};
 
-use crate::{Invalid, Timestamp};
+use crate::{ApiKeyId, Invalid, KeyName, Timestamp};
 
 /// One thing that a key may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,13 +34,15 @@ pub enum Scope {
     ServicesWrite,
     /// Closing accounts.
     UsersDelete,
+    /// The feed of events.
+    EventsRead,
     /// Everything.
     Admin,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::BalanceRead,
         Self::HistoryRead,
         Self::Deposit,
@@ -52,6 +54,7 @@ impl Scope {
         Self::Report,
         Self::ServicesWrite,
         Self::UsersDelete,
+        Self::EventsRead,
         Self::Admin,
     ];
 
@@ -69,6 +72,7 @@ impl Scope {
             Self::Report => "report",
             Self::ServicesWrite => "services:write",
             Self::UsersDelete => "users:delete",
+            Self::EventsRead => "events:read",
             Self::Admin => "admin",
         }
     }
@@ -79,36 +83,6 @@ impl FromStr for Scope {
 
     fn from_str(name: &str) -> Result<Self, Invalid> {
         Self::ALL.into_iter().find(|scope| scope.as_str() == name).ok_or(Invalid::Scope)
-    }
-}
-
-/// The public part of a key: 12 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ApiKeyId([u8; 12]);
-
-impl ApiKeyId {
-    /// Accepts 12 lower-case hexadecimal digits.
-    pub fn new(id: impl AsRef<str>) -> Result<Self, Invalid> {
-        let digits = <[u8; 12]>::try_from(id.as_ref().as_bytes()).map_err(|_| Invalid::ApiKeyId)?;
-        let is_hex = digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if is_hex { Ok(Self(digits)) } else { Err(Invalid::ApiKeyId) }
-    }
-
-    /// The digits.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for ApiKeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for ApiKeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiKeyId({self})")
     }
 }
 
@@ -156,6 +130,75 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// When it was taken back.
     pub revoked_at: Option<Timestamp>,
+    /// When it was used last, to the minute.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// A wish for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewApiKey {
+    /// Whom or what it is for.
+    pub name: KeyName,
+    /// What it may be used for.
+    pub scopes: Vec<Scope>,
+    /// After how many days it is worthless; never if `None`.
+    pub expires_in_days: Option<KeyDays>,
+}
+
+/// For how many days a key lives: `1 ..= 3650`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyDays(u16);
+
+impl KeyDays {
+    /// Ten years.
+    pub const MAX: u16 = 3_650;
+
+    /// Accepts `1 ..= 3650`.
+    pub const fn new(days: u16) -> Result<Self, Invalid> {
+        if days < 1 || days > Self::MAX { Err(Invalid::KeyDays) } else { Ok(Self(days)) }
+    }
+
+    /// The number of days.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl NewApiKey {
+    /// How much randomness a key takes.
+    pub const RANDOM_BYTES: usize = ApiKeyId::RANDOM_BYTES + 32;
+
+    /// The key, made at `now` of random bytes, and the token to send, of which only a hash is kept.
+    pub fn mint(self, random: [u8; Self::RANDOM_BYTES], now: Timestamp) -> (ApiKey, String) {
+        let (id, secret) = random.split_at(ApiKeyId::RANDOM_BYTES);
+        let id = ApiKeyId::of_random(id.try_into().unwrap_or_default());
+        let secret = hex(secret);
+        let token = format!("bal_{id}_{secret}");
+        let expires_at = self.expires_in_days.map(|days| {
+            let micros = now.micros().saturating_add(i64::from(days.get()) * 24 * 60 * 60 * 1_000_000);
+            Timestamp::from_micros(micros).unwrap_or(Timestamp::MAX)
+        });
+        let mut scopes = self.scopes;
+        scopes.sort_unstable();
+        scopes.dedup();
+        let key = ApiKey {
+            id,
+            name: self.name.as_str().to_owned(),
+            scopes,
+            secret_hash: SecretHash::of(&secret),
+            created_at: now,
+            expires_at,
+            parent_id: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        (key, token)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 impl ApiKey {

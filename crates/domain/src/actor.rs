@@ -15,8 +15,6 @@ pub enum Actor {
     Expiry,
     /// The command line, on the machine of the service.
     CommandLine,
-    /// The delivery of webhooks, which pauses those that fail for days.
-    Webhooks,
 }
 
 impl Actor {
@@ -25,14 +23,13 @@ impl Actor {
 
     const KEY: &str = "key:";
 
-    /// The text in the API and in the stores: `key:<id>`, `anonymous`, `expiry`, `command_line` or `webhooks`.
+    /// The text in the API and in the stores: `key:<id>`, `anonymous`, `expiry` or `command_line`.
     pub fn write_to(self, buffer: &mut [u8; Self::BYTES_MAX]) -> &str {
         let parts = match &self {
             Self::Key(id) => [Self::KEY, id.as_str()],
             Self::Anonymous => ["anonymous", ""],
             Self::Expiry => ["expiry", ""],
             Self::CommandLine => ["command_line", ""],
-            Self::Webhooks => ["webhooks", ""],
         };
         let mut length = 0;
         for part in parts {
@@ -57,7 +54,6 @@ impl FromStr for Actor {
             "anonymous" => Ok(Self::Anonymous),
             "expiry" => Ok(Self::Expiry),
             "command_line" => Ok(Self::CommandLine),
-            "webhooks" => Ok(Self::Webhooks),
             _ => text
                 .strip_prefix(Self::KEY)
                 .and_then(|id| ApiKeyId::new(id).ok())
@@ -79,7 +75,6 @@ mod tests {
             (Actor::Anonymous, "anonymous"),
             (Actor::Expiry, "expiry"),
             (Actor::CommandLine, "command_line"),
-            (Actor::Webhooks, "webhooks"),
         ] {
             assert_eq!((actor.to_string().as_str(), text.parse()), (text, Ok(actor)));
         }

@@ -18,9 +18,9 @@ pub use needs::Needs;
 pub use state::{Changes, EXPIRIES_MAX, LoadedService, Rows, State};
 
 use crate::{
-    Account, AccountStatus, Action, Actor, Amount, Command, Moment, MoneyCommand, Operation, OperationKind,
-    Rejection, Reservation, ReservationKey, ReservationState, ServiceStatus, TimeLimit, Timestamp, Ttl,
-    UserId,
+    Account, AccountStatus, Action, Actor, Amount, Command, Fact, Moment, MoneyCommand, Operation,
+    OperationKind, Rejection, Reservation, ReservationKey, ReservationState, ServiceStatus, TimeLimit,
+    Timestamp, Ttl, UserId,
 };
 use posting::Posting;
 
@@ -53,9 +53,9 @@ pub enum Decision {
 pub fn decide(state: &State, command: &Command, actor: Actor, moment: Moment) -> Result<Decision, Rejection> {
     match command {
         Command::Money(command) => money(state, command, actor, moment),
-        Command::Extend { reservation, ttl } => extend(state, *reservation, *ttl, moment),
+        Command::Extend { reservation, ttl } => extend(state, *reservation, *ttl, actor, moment),
         Command::Expire { user_id } => expire(state, *user_id),
-        Command::Close { user_id } => close(state, *user_id),
+        Command::Close { user_id } => close(state, *user_id, actor, moment),
     }
 }
 
@@ -193,13 +193,24 @@ fn refund(posting: &Posting<'_>, key: ReservationKey, amount: Option<Amount>) ->
 /// that the row's version tells whether anything did.
 ///
 /// A deadline never moves back: it needs no key, so a late repeat of an earlier call may come behind a later one.
-fn extend(state: &State, key: ReservationKey, ttl: Ttl, moment: Moment) -> Result<Decision, Rejection> {
+fn extend(
+    state: &State,
+    key: ReservationKey,
+    ttl: Ttl,
+    actor: Actor,
+    moment: Moment,
+) -> Result<Decision, Rejection> {
     let account = open_account(state, key.user_id)?;
     let at = moment.next(account.last_at);
     let mut reservation = active_reservation(state, key, at)?;
 
     reservation.expires_at = reservation.expires_at.max(at.after(ttl));
-    let changes = Changes { accounts: vec![account], reservations: vec![reservation], ..Changes::default() };
+    let changes = Changes {
+        accounts: vec![account],
+        reservations: vec![reservation],
+        facts: vec![Fact::reservation_extended(&account, &reservation, actor, at)],
+        ..Changes::default()
+    };
     Ok(Decision::Commit(changes, Receipt::Reservation { reservation, operation_seq: None }))
 }
 
@@ -209,7 +220,7 @@ fn expire(state: &State, user_id: UserId) -> Result<Decision, Rejection> {
     Ok(Decision::Commit(Changes::default(), Receipt::Account(account)))
 }
 
-fn close(state: &State, user_id: UserId) -> Result<Decision, Rejection> {
+fn close(state: &State, user_id: UserId, actor: Actor, moment: Moment) -> Result<Decision, Rejection> {
     let mut account = open_account(state, user_id)?;
     if account.total() != 0 {
         let Account { available, reserved, .. } = account;
@@ -217,7 +228,12 @@ fn close(state: &State, user_id: UserId) -> Result<Decision, Rejection> {
     }
 
     account.status = AccountStatus::Closed;
-    let changes = Changes { accounts: vec![account], closed: vec![user_id], ..Changes::default() };
+    let changes = Changes {
+        accounts: vec![account],
+        closed: vec![user_id],
+        facts: vec![Fact::account_closed(&account, actor, moment.next(account.last_at))],
+        ..Changes::default()
+    };
     Ok(Decision::Commit(changes, Receipt::Account(account)))
 }
 

@@ -1,4 +1,4 @@
-//! Ids that the calling services choose: integers `1 ..= 2^63-1`.
+//! Ids: integers `1 ..= 2^63-1` that the calling services choose, and random ones of our own.
 
 use std::fmt;
 
@@ -51,6 +51,48 @@ id!(
     OrderId
 );
 
+/// The public part of an API key: 12 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApiKeyId([u8; 12]);
+
+impl ApiKeyId {
+    /// How much randomness one takes.
+    pub const RANDOM_BYTES: usize = 6;
+
+    /// Accepts 12 lower-case hexadecimal digits.
+    pub fn new(id: impl AsRef<str>) -> Result<Self, Invalid> {
+        let digits = <[u8; 12]>::try_from(id.as_ref().as_bytes()).map_err(|_| Invalid::ApiKeyId)?;
+        let is_hex = digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if is_hex { Ok(Self(digits)) } else { Err(Invalid::ApiKeyId) }
+    }
+
+    /// The id that these bytes make.
+    pub fn of_random(bytes: [u8; Self::RANDOM_BYTES]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        Self(std::array::from_fn(|at| {
+            let byte = bytes[at / 2];
+            DIGITS[usize::from(if at.is_multiple_of(2) { byte >> 4 } else { byte & 15 })]
+        }))
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for ApiKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for ApiKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiKeyId({self})")
+    }
+}
+
 impl UserId {
     /// The bucket of this user, `0 ..= 255`: a fixed hash of the id.
     ///
@@ -74,6 +116,15 @@ mod tests {
         assert_eq!(UserId::new(0), Err(Invalid::Id));
         assert_eq!(UserId::new(-7), Err(Invalid::Id));
         assert_eq!(UserId::new(i64::MAX).map(UserId::get), Ok(i64::MAX));
+    }
+
+    #[test]
+    fn random_ids_are_twelve_digits() {
+        let id = ApiKeyId::of_random([0x01, 0x23, 0x45, 0x67, 0x89, 0xab]);
+        assert_eq!((id.as_str(), ApiKeyId::new(id.as_str())), ("0123456789ab", Ok(id)));
+        for refused in ["", "0123456789a", "0123456789abc", "0123456789AB", "0123456789ag"] {
+            assert_eq!(ApiKeyId::new(refused), Err(Invalid::ApiKeyId), "{refused}");
+        }
     }
 
     #[test]

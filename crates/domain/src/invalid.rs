@@ -50,8 +50,20 @@ pub enum Invalid {
     /// Not 12 lower-case hexadecimal digits.
     #[error("the id of an API key is 12 lower-case hexadecimal digits")]
     ApiKeyId,
+    /// Blank, longer than 255 bytes, with a control character, or with space at an end.
+    #[error("the name of a key is 1 to 255 bytes of UTF-8 without control characters or space at its ends")]
+    KeyName,
+    /// Not a number of days from 1 to 3650.
+    #[error("a key lives 1 to 3650 days")]
+    KeyDays,
+    /// Not the name of a type of event, or of a group of them.
+    #[error("there is no such type of event")]
+    EventType,
+    /// Not a page size from 1 to [`EVENTS_MAX`](crate::EVENTS_MAX).
+    #[error("a limit is an integer from 1 to 1000")]
+    EventLimit,
     /// Not the text of an [`Actor`](crate::Actor).
-    #[error("an actor is key:<id>, anonymous, expiry, command_line or webhooks")]
+    #[error("an actor is key:<id>, anonymous, expiry or command_line")]
     Actor,
 }
 
@@ -70,9 +82,12 @@ impl Invalid {
             Self::Currency => "invalid_currency",
             Self::LedgerId => "invalid_ledger_id",
             Self::Ttl => "invalid_expires_in_seconds",
-            Self::Limit => "invalid_limit",
+            Self::Limit | Self::EventLimit => "invalid_limit",
             Self::Scope => "invalid_scope",
             Self::ApiKeyId => "invalid_api_key_id",
+            Self::KeyName => "invalid_key_name",
+            Self::KeyDays => "invalid_expires_in_days",
+            Self::EventType => "invalid_event_type",
             Self::Actor => "invalid_actor",
         }
     }

@@ -16,6 +16,8 @@ mod catalogue;
 mod command;
 mod currency;
 mod decide;
+mod event;
+mod fact;
 mod identity;
 mod ids;
 mod invalid;
@@ -32,7 +34,7 @@ mod revenue;
 mod text;
 mod time;
 
-pub use access::{ApiKey, ApiKeyId, Scope, SecretHash, split_token};
+pub use access::{ApiKey, KeyDays, NewApiKey, Scope, SecretHash, split_token};
 pub use account::{Account, AccountAsOf, AccountStatus};
 pub use actor::Actor;
 pub use amount::{Amount, BALANCE_MAX};
@@ -44,8 +46,13 @@ pub use decide::{
     Accepted, Changes, Decided, Decision, DryRun, EXPIRIES_MAX, LoadedService, Needs, Receipt, Rows, State,
     decide, decide_batch, decide_batch_by, dry_run,
 };
+pub use event::{
+    EVENTS_DEFAULT, EVENTS_MAX, Event, EventFilter, EventLimit, EventPage, EventPosition, EventQuery,
+    EventType, Happening,
+};
+pub use fact::{Detail, Details, Fact, FactKind, RecordedFact};
 pub use identity::{Contradiction, LedgerId, LedgerIdentity};
-pub use ids::{OrderId, ServiceId, UserId};
+pub use ids::{ApiKeyId, OrderId, ServiceId, UserId};
 pub use invalid::Invalid;
 pub use known::{KnownAccount, reservations_of};
 pub use ledger::{Ledger, Swept};
@@ -59,5 +66,5 @@ pub use rejection::{Rejection, RejectionKind};
 pub use reports::{PublishedReport, ReportError, Reports};
 pub use reservation::{Reservation, ReservationKey, ReservationState};
 pub use revenue::{RevenueLine, RevenueReport};
-pub use text::{Comment, IdempotencyKey, ServiceName};
+pub use text::{Comment, IdempotencyKey, KeyName, ServiceName};
 pub use time::{AccountingZone, Month, Period, Timestamp, WallClock};

@@ -4,6 +4,7 @@
 mod access;
 mod clock;
 mod error;
+mod events;
 mod figures;
 mod identity;
 mod repo;
@@ -12,6 +13,7 @@ mod report;
 pub use access::{ApiKeyRepo, ApiKeys};
 pub use clock::{Clock, ClockUnsafe};
 pub use error::{Cause, RepoError};
+pub use events::{EventRepo, FeedError};
 pub use figures::{
     AccountReads, Connections, OperationTotal, OperationTotals, OptimisticBatches, StoreFigures, StoreTimes,
 };
@@ -23,6 +25,7 @@ pub use report::{Published, ReportDraft, ReportSink, SinkError, Spreadsheet, Spr
 pub use {
     access::MockApiKeyRepo,
     clock::MockClock,
+    events::MockEventRepo,
     figures::MockStoreFigures,
     identity::MockIdentityRepo,
     repo::{MockBalanceRepo, MockReportRepo, MockServiceRepo},

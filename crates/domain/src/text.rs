@@ -57,6 +57,13 @@ text!(
         && !text.chars().any(char::is_control)
 );
 
+text!(
+    /// What an API key is for: 1-255 bytes of UTF-8, no space at its ends.
+    KeyName,
+    Invalid::KeyName,
+    |text| ServiceName::new(text).is_ok()
+);
+
 impl IdempotencyKey {
     /// The longest key, in bytes.
     pub const BYTES_MAX: usize = 255;

@@ -15,7 +15,7 @@ use balance_faults::{
     pgproxy::{Fault, Proxy, Rule, Side, Trigger},
     report::RunReport,
     runs::{
-        Extent, RunOptions, all, commit_cuts, every_round_trip, kill_database, kill_service,
+        Extent, RunOptions, all, commit_cuts, every_round_trip, follow, kill_database, kill_service,
         opposing_transfers, silently, stalls,
     },
     sabotage::{Proof, prove_all},
@@ -80,6 +80,13 @@ enum Command {
         instances: usize,
         #[arg(long, default_value_t = 30)]
         kills: u64,
+    },
+    /// Follow the feed while the service and the database are killed and others hold transactions open
+    Follow {
+        #[arg(long, value_enum, default_value = "postgres")]
+        store: Store,
+        #[arg(long, default_value_t = 50)]
+        rounds: u64,
     },
     /// Cut connections right before or after COMMIT, and let COMMITs land late
     CommitCuts {
@@ -184,6 +191,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<bool> {
             kill_service(&options()?, store, instances, kills).await?
         }
         Command::KillDatabase { instances, kills } => kill_database(&options()?, instances, kills).await?,
+        Command::Follow { store, rounds } => follow(&options()?, store, rounds).await?,
         Command::CommitCuts { instances, cuts } => commit_cuts(&options()?, instances, cuts).await?,
         Command::EveryRoundTrip { shapes } => every_round_trip(&options()?, shapes).await?,
         Command::OpposingTransfers { transfers } => opposing_transfers(&options()?, transfers).await?,

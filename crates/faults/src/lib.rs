@@ -6,6 +6,7 @@
 
 pub mod checker;
 pub mod final_state;
+pub mod follower;
 pub mod history;
 pub mod load;
 pub mod pgproxy;

@@ -2,6 +2,7 @@
 
 mod all;
 mod cuts;
+mod follow;
 mod kills;
 mod round;
 mod round_trips;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 pub use all::{Extent, all, sabotage, silently};
 pub use cuts::commit_cuts;
+pub use follow::follow;
 pub use kills::{kill_database, kill_service};
 pub use round_trips::every_round_trip;
 pub use stalls::stalls;

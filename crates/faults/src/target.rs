@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::history::{BalanceView, Call, MoneyCall, OperationView, Outcome, ReportView, ReservationView};
 
-pub use http::HttpTarget;
+pub use http::{Feed, FeedPage, HttpTarget};
 pub use ledger::{Bookkeeping, LedgerTarget, usual_zone};
 
 /// Something that keeps balances.

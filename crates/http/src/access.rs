@@ -22,11 +22,15 @@ use balance_domain::{
 };
 use subtle::ConstantTimeEq;
 
+use self::uses::{Known, Refusals};
 use crate::{
     limits::{self, RateLimit},
     problem::{Code, Problem},
     wire::command_scopes,
 };
+
+mod keys;
+mod uses;
 
 /// The header that can carry a key instead of `Authorization`.
 pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -79,13 +83,20 @@ struct State {
     failures: RateLimit,
     /// What the log has of rows that cannot be read.
     faults: Mutex<Vec<String>>,
+    refusals: Refusals,
 }
 
 /// The keys, by id.
 pub(crate) struct Snapshot {
-    keys: HashMap<String, Arc<ApiKey>>,
+    keys: HashMap<ApiKeyId, Arc<Known>>,
     read_at: Instant,
     is_open: bool,
+}
+
+impl Snapshot {
+    fn get(&self, id: &str) -> Option<&Arc<Known>> {
+        self.keys.get(&ApiKeyId::new(id).ok()?)
+    }
 }
 
 impl Access {
@@ -98,6 +109,7 @@ impl Access {
             rate_limit: OnceLock::new(),
             failures: RateLimit::of_failures(),
             faults: Mutex::default(),
+            refusals: Refusals::default(),
         };
         Self { repo, clock, state: Arc::new(state) }
     }
@@ -110,14 +122,22 @@ impl Access {
         self.log_faults(read.faults);
         let has_seen_keys =
             self.state.has_seen_keys.fetch_or(read.had_keys, Ordering::Relaxed) || read.had_keys;
-        if has_seen_keys && !read.had_keys && self.current().is_some_and(|before| !before.keys.is_empty()) {
+        let mut snapshot = self.state.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        let before = snapshot.clone();
+        if before.as_ref().is_some_and(|before| before.read_at > read_at) {
+            return Ok(());
+        }
+        if has_seen_keys && !read.had_keys && before.as_ref().is_some_and(|before| !before.keys.is_empty()) {
             tracing::error!(
                 "every API key is gone from the store; nobody is let in until there is one again"
             );
         }
-        let keys = read.keys.into_iter().map(|key| (key.id.as_str().to_owned(), Arc::new(key))).collect();
-        let snapshot = Snapshot { keys, read_at, is_open: !has_seen_keys };
-        *self.state.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(snapshot));
+        let known = |key: ApiKey| {
+            let earlier = before.as_ref().and_then(|before| before.keys.get(&key.id));
+            (key.id, Arc::new(Known::new(key, earlier.map(Arc::as_ref))))
+        };
+        let keys = read.keys.into_iter().map(known).collect();
+        *snapshot = Some(Arc::new(Snapshot { keys, read_at, is_open: !has_seen_keys }));
         self.state.is_open.store(!has_seen_keys, Ordering::Relaxed);
         Ok(())
     }
@@ -208,18 +228,25 @@ impl Access {
             count_failure()?;
             return Err(refused());
         };
-        let Some(key) = snapshot.keys.get(id) else {
+        let Some(known) = snapshot.get(id) else {
             count_failure()?;
             // An unknown id costs the same work as a wrong secret.
             std::hint::black_box(SecretHash::of(secret).0.ct_eq(&[0; 32]));
             return Err(refused());
         };
-        let is_secret = bool::from(SecretHash::of(secret).0.ct_eq(&key.secret_hash.0));
-        let live = if is_secret { self.liveness(snapshot, key) } else { Err(refused()) };
-        live.map(|()| Arc::clone(key)).or_else(|problem| {
-            count_failure()?;
-            Err(problem)
-        })
+        let is_secret = bool::from(SecretHash::of(secret).0.ct_eq(&known.key.secret_hash.0));
+        let live = if is_secret { self.liveness(snapshot, &known.key) } else { Err(refused()) };
+        match live {
+            Ok(()) => {
+                known.note_use(self.clock.now());
+                Ok(Arc::clone(&known.key))
+            }
+            Err(problem) => {
+                count_failure()?;
+                self.state.refusals.note(known.key.id, None);
+                Err(problem)
+            }
+        }
     }
 
     /// The live key of a token, counted against its quota; `None` while access is open. For pages, which carry the
@@ -241,7 +268,7 @@ impl Access {
 
     /// What the key of this id is called, alive or not.
     pub fn key_name(&self, id: ApiKeyId) -> Option<String> {
-        self.current()?.keys.get(id.as_str()).map(|key| key.name.clone())
+        self.current()?.keys.get(&id).map(|known| known.key.name.clone())
     }
 
     /// Sets the quota of each caller, once.
@@ -267,19 +294,47 @@ impl Access {
         let now = self.clock.now();
         liveness(key, now)?;
         let Some(parent) = key.parent_id else { return Ok(()) };
-        match snapshot.keys.get(parent.as_str()) {
-            Some(parent) => liveness(parent, now),
+        match snapshot.keys.get(&parent) {
+            Some(parent) => liveness(&parent.key, now),
             None => Err(Problem::new(Code::KeyRevoked)),
         }
     }
 
-    /// Whether the key would still be let in, for requests that took their time.
-    pub(crate) fn check_again(&self, key: &ApiKey) -> Result<(), Problem> {
+    /// Whether a caller would still be let in, for requests that take their time.
+    pub(crate) fn check_again(&self, key: Option<&ApiKey>) -> Result<(), Problem> {
         let snapshot = self.known()?;
-        let known = snapshot.keys.get(key.id.as_str()).filter(|known| known.secret_hash == key.secret_hash);
-        let known = known.ok_or_else(|| Problem::new(Code::Unauthenticated))?;
+        let refused = || Problem::new(Code::Unauthenticated);
+        let Some(key) = key else { return if snapshot.is_open { Ok(()) } else { Err(refused()) } };
+        let known = snapshot.keys.get(&key.id).map(|known| &known.key);
+        let known = known.filter(|known| known.secret_hash == key.secret_hash).ok_or_else(refused)?;
         self.liveness(&snapshot, known)?;
         if known.scopes == key.scopes { Ok(()) } else { Err(Problem::new(Code::Forbidden)) }
+    }
+
+    /// Refuses a key that lacks the scope.
+    pub(crate) fn authorise(&self, key: Option<&ApiKey>, scope: Scope) -> Result<(), Problem> {
+        match key {
+            Some(key) if !key.allows(scope) => {
+                self.state.refusals.note(key.id, Some(scope));
+                let detail = format!("the key lacks the scope {}", scope.as_str());
+                Err(Problem::with_detail(Code::Forbidden, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a key that no command could be sent with.
+    pub(crate) fn authorise_any_command(&self, key: Option<&ApiKey>) -> Result<(), Problem> {
+        let scopes = command_scopes();
+        match key {
+            Some(key) if !scopes.iter().any(|scope| key.allows(*scope)) => {
+                self.state.refusals.note(key.id, Some(Scope::Deposit));
+                let names = scopes.into_iter().map(Scope::as_str).collect::<Vec<_>>().join(", ");
+                let detail = format!("the key has none of the scopes {names}");
+                Err(Problem::with_detail(Code::Forbidden, detail))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -293,26 +348,6 @@ fn liveness(key: &ApiKey, now: Timestamp) -> Result<(), Problem> {
     }
     let at = key.expires_at.unwrap_or(now);
     Err(Problem::with_detail(Code::KeyExpired, format!("the key expired at {at}")))
-}
-
-/// Refuses a key that lacks the scope.
-pub(crate) fn authorise(key: Option<&ApiKey>, scope: Scope) -> Result<(), Problem> {
-    match key {
-        Some(key) if !key.allows(scope) => {
-            Err(Problem::with_detail(Code::Forbidden, format!("the key lacks the scope {}", scope.as_str())))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Refuses a key that no command could be sent with.
-pub(crate) fn authorise_any_command(key: Option<&ApiKey>) -> Result<(), Problem> {
-    let scopes = command_scopes();
-    if key.is_some_and(|key| !scopes.iter().any(|scope| key.allows(*scope))) {
-        let names = scopes.into_iter().map(Scope::as_str).collect::<Vec<_>>().join(", ");
-        return Err(Problem::with_detail(Code::Forbidden, format!("the key has none of the scopes {names}")));
-    }
-    Ok(())
 }
 
 /// The id of the key that the headers carry, for the log: real or not, but an id by its looks.

@@ -11,6 +11,7 @@ use crate::{
     access::Access,
     bodies::Bodies,
     drain::Drain,
+    events::Events,
     fairness::{Fairness, QueueSettings},
     readiness::Readiness,
     refusals::Refusals,
@@ -28,6 +29,8 @@ pub struct Api {
     pub services: Arc<dyn ServiceRepo>,
     /// The revenue reports.
     pub reports: Reports,
+    /// The feed.
+    pub events: Events,
     /// Who may do what.
     pub access: Access,
     /// Refused requests that the log has no line for yet.

@@ -5,7 +5,7 @@
 //! in it is secret and a forged one reads nothing that its forger could not request, so it is not signed.
 
 use balance_domain::{
-    Amount, OperationFilter, OperationPosition, OperationSort, OrderId, ReservationPosition,
+    Amount, EventPosition, OperationFilter, OperationPosition, OperationSort, OrderId, ReservationPosition,
     ReservationSearch, ReservationState, SearchPosition, ServiceId, Timestamp, UserId,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -61,6 +61,12 @@ impl List {
         Self::of(&[3])
     }
 
+    /// The feed of a ledger.
+    pub(crate) fn events(source: &str) -> Self {
+        let numbers: Vec<i64> = [5].into_iter().chain(source.bytes().map(i64::from)).collect();
+        Self::of(&numbers)
+    }
+
     /// FNV-1a over the numbers: stable between instances and versions, which is all it is for.
     fn of(numbers: &[i64]) -> Self {
         let bytes = numbers.iter().flat_map(|number| number.to_be_bytes());
@@ -107,6 +113,23 @@ impl Position for ReservationPosition {
                 service_id: ServiceId::new(service_id).ok()?,
                 order_id: OrderId::new(order_id).ok()?,
             }),
+            _ => None,
+        }
+    }
+}
+
+impl Position for EventPosition {
+    const NUMBERS: usize = 4;
+
+    fn numbers(&self) -> Vec<i64> {
+        vec![self.batch, self.user_id, self.seq, self.fact]
+    }
+
+    fn from_numbers(numbers: &[i64]) -> Option<Self> {
+        match *numbers {
+            [batch, user_id, seq, fact] if numbers.iter().all(|number| *number >= 0) => {
+                Some(Self { batch, user_id, seq, fact })
+            }
             _ => None,
         }
     }

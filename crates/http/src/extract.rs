@@ -4,6 +4,7 @@
 //! Arguments are taken in order, so every handler begins with the [`Caller`]: who may not do a thing learns
 //! nothing about it.
 
+mod accepts;
 mod body;
 mod caller;
 mod header;
@@ -11,6 +12,7 @@ mod json;
 mod path;
 mod query;
 
+pub(crate) use accepts::Accepts;
 pub(crate) use body::Body;
 pub(crate) use caller::Caller;
 pub(crate) use caller::SCHEME;
@@ -18,5 +20,5 @@ pub(crate) use header::Key;
 pub(crate) use json::{
     Faults, Field, Fields, ITEMS_MAX, Items, Request, check_items, check_object, optional, required,
 };
-pub(crate) use path::{KeyInPath, MonthInPath, ServiceInPath, UserInPath};
+pub(crate) use path::{ApiKeyInPath, KeyInPath, MonthInPath, ServiceInPath, UserInPath};
 pub(crate) use query::{NoQuery, Pairs, Query, QueryParameters, invalid_cursor};

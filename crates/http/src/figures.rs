@@ -4,14 +4,22 @@
 use std::{cell::RefCell, ptr, time::Duration};
 
 use actix_web::http::{Method, StatusCode};
-use metrics::{Counter, Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 /// Registers the help texts of the metrics of this crate with the installed recorder.
 pub(crate) fn describe() {
     describe_counter!("balance_http_requests_total", Unit::Count, "Answered requests.");
     describe_histogram!("balance_http_request_duration_seconds", Unit::Seconds, "Time of requests.");
     describe_counter!("balance_dry_runs_total", Unit::Count, "Calls that only asked what would happen.");
+    describe_gauge!("balance_events_followers", Unit::Count, "Callers that wait for events.");
+    describe_counter!("balance_events_read_total", Unit::Count, "Events that were shown.");
     describe_counter!("balance_rejections_total", Unit::Count, "Commands that a rule refused, by code.");
+    // Shown before anybody asks or follows.
+    counter!("balance_dry_runs_total").increment(0);
+    gauge!("balance_events_followers").set(0.0);
+    counter!("balance_events_read_total").increment(0);
 }
 
 /// The figures that one worker has counted so far: one per method, route and status, all closed sets, so a short list.

@@ -62,6 +62,7 @@ macro_rules! operations {
 
 const BALANCE_READ: Needs = Needs::Scope(Scope::BalanceRead);
 const HISTORY_READ: Needs = Needs::Scope(Scope::HistoryRead);
+const ADMIN: Needs = Needs::Scope(Scope::Admin);
 const RESERVE: Needs = Needs::Scope(Scope::Reserve);
 const REPORT: Needs = Needs::Scope(Scope::Report);
 const SERVICES_WRITE: Needs = Needs::Scope(Scope::ServicesWrite);
@@ -115,6 +116,11 @@ operations! {
         HISTORY_READ, [OperationNotFound];
     CloseAccount: DELETE "/api/v1/users/{user_id}", "closeAccount", Accounts, Needs::Scope(Scope::UsersDelete),
         [AccountNotFound, AccountClosed, AccountNotEmpty];
+    ListEvents: GET "/api/v1/events", "listEvents", Events, Needs::Scope(Scope::EventsRead),
+        [CursorAhead, EventsUnordered, TooManyFollowers];
+    PostKey: POST "/api/v1/keys", "createKey", Keys, ADMIN, [];
+    ListKeys: GET "/api/v1/keys", "listKeys", Keys, ADMIN, [];
+    RevokeKey: DELETE "/api/v1/keys/{key_id}", "revokeKey", Keys, ADMIN, [KeyNotFound];
     ListRevenue: GET "/api/v1/reports/revenue", "listRevenue", Reports, REPORT, [MonthNotBegun];
     BuildReport: POST "/api/v1/reports/revenue", "buildRevenueReport", Reports, REPORT,
         [MonthNotBegun, ReportNotPublished];

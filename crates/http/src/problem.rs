@@ -13,7 +13,7 @@ use actix_web::{
 };
 use balance_domain::{
     CatalogueError, Invalid, Rejection, ReportError,
-    ports::{Cause, RepoError, SubmitError},
+    ports::{Cause, FeedError, RepoError, SubmitError},
 };
 use paperclip::{
     actix::{Apiv2Schema, OperationModifier},
@@ -271,6 +271,16 @@ impl Apiv2Errors for Problem {
 
     fn update_definitions(map: &mut BTreeMap<String, DefaultSchemaRaw>) {
         <ProblemBody<'_> as OperationModifier>::update_definitions(map);
+    }
+}
+
+impl From<FeedError> for Problem {
+    fn from(error: FeedError) -> Self {
+        match error {
+            FeedError::Ahead => Self::new(Code::CursorAhead),
+            FeedError::NoOrder(why) => Self::with_detail(Code::EventsUnordered, why),
+            FeedError::Failed(error) => error.into(),
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 
 mod balances;
 mod batches;
+mod events;
 mod health;
+mod keys;
 mod ledger;
 mod operations;
 mod reports;
@@ -17,9 +19,9 @@ use paperclip::actix::web::{self, ServiceConfig};
 
 use crate::operations::{
     AddServices, BuildReport, CaptureReservation, CloseAccount, Documented, ExtendReservation, GetBalance,
-    GetLedger, GetOperationByKey, GetReport, GetReportFile, GetReservation, GetService, ListOperations,
-    ListReservations, PostBatch, PostDeposit, PostTransfer, PostWithdrawal, RefundReservation,
-    ReleaseReservation, SearchReservations,
+    GetLedger, GetOperationByKey, GetReport, GetReportFile, GetReservation, GetService, ListEvents,
+    ListOperations, ListReservations, PostBatch, PostDeposit, PostKey, PostTransfer, PostWithdrawal,
+    RefundReservation, ReleaseReservation, RevokeKey, SearchReservations,
 };
 
 pub(crate) use health::mount as mount_health;
@@ -58,6 +60,11 @@ pub(crate) fn mount(app: &mut ServiceConfig<'_>) {
                 .route(web::patch().to(services::rename))
                 .route(web::delete().to(services::remove)),
         )
+        .service(
+            path(PostKey::OPERATION).route(web::post().to(keys::create)).route(web::get().to(keys::list)),
+        )
+        .service(path(RevokeKey::OPERATION).route(web::delete().to(keys::revoke)))
+        .service(path(ListEvents::OPERATION).route(web::get().to(events::list)))
         .service(
             path(BuildReport::OPERATION)
                 .route(web::post().to(reports::build))

@@ -4,6 +4,8 @@
 mod account;
 mod batch;
 mod commands;
+mod event;
+mod key;
 mod ledger;
 mod operation;
 mod report;
@@ -17,6 +19,8 @@ pub(crate) use commands::{
     CaptureRequest, DepositRequest, DryRunParameter, ExtendRequest, RefundRequest, ReleaseRequest,
     ReserveRequest, TransferRequest, WithdrawalRequest,
 };
+pub(crate) use event::{EventBody, EventPageBody, EventParameters, cursor_of, place_of};
+pub(crate) use key::{CreateKeyRequest, CreatedKeyBody, KeyBody, KeyList};
 pub(crate) use ledger::LedgerBody;
 pub(crate) use operation::{OperationBody, OperationPage, OperationParameters};
 pub(crate) use report::{
@@ -26,7 +30,7 @@ pub(crate) use reservation::{
     ReservationBody, ReservationPage, ReservationParameters, ReservationsParameters, SearchBody,
     SearchParameters, reservation_location,
 };
-pub(crate) use scalar::{Cursor, FileFor, Scalar, Wire, json, present};
+pub(crate) use scalar::{Cursor, EventTypes, FileFor, Scalar, Scopes, WaitSeconds, Wire, json, present};
 pub(crate) use service::{
     AddServicesRequest, RenameServiceRequest, ServiceBody, ServicePage, ServiceParameters, ServicesBody,
 };

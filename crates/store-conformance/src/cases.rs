@@ -7,6 +7,7 @@ pub mod captures;
 pub mod closing;
 pub mod concurrency;
 pub mod dry_runs;
+pub mod events;
 pub mod expiry;
 pub mod history;
 pub mod idempotency;

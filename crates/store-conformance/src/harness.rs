@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use balance_domain::ports::{ApiKeyRepo, BalanceRepo, IdentityRepo, ReportRepo, ServiceRepo};
+use balance_domain::ports::{ApiKeyRepo, BalanceRepo, EventRepo, IdentityRepo, ReportRepo, ServiceRepo};
 
 use crate::SetClock;
 
 /// Everything that one store crate implements.
-pub trait Store: BalanceRepo + ServiceRepo + ReportRepo + ApiKeyRepo + IdentityRepo {}
+pub trait Store: BalanceRepo + ServiceRepo + ReportRepo + ApiKeyRepo + EventRepo + IdentityRepo {}
 
-impl<S: BalanceRepo + ServiceRepo + ReportRepo + ApiKeyRepo + IdentityRepo> Store for S {}
+impl<S: BalanceRepo + ServiceRepo + ReportRepo + ApiKeyRepo + EventRepo + IdentityRepo> Store for S {}
 
 /// Gives the suite stores to work on. A store crate implements it in its test file; dropping the harness
 /// cleans up after it.

@@ -7,6 +7,7 @@ mod advice;
 mod api_keys;
 mod book;
 mod catalogue;
+mod events;
 mod expiry;
 mod identity;
 mod ledger;
@@ -20,13 +21,14 @@ use std::{
 };
 
 use balance_domain::{
-    ApiKey, IdempotencyKey, LedgerIdentity, Moment, MoneyCommand, Month, Receipt, RevenueReport, Service,
-    ServiceId, Timestamp, UserId,
+    ApiKey, Fact, IdempotencyKey, LedgerIdentity, Moment, MoneyCommand, Month, Receipt, RevenueReport,
+    Service, ServiceId, Timestamp, UserId,
     ports::{Clock, RepoError},
 };
 
 use crate::SetClock;
 use book::Book;
+use events::Entry;
 
 /// A ledger that lives as long as the last of its clones.
 #[derive(Clone, Default)]
@@ -76,6 +78,12 @@ struct World {
     identity: Option<LedgerIdentity>,
     /// Nothing is dated before this.
     closed_until: Option<Timestamp>,
+    /// Everything that happened, in order.
+    feed: Vec<Entry>,
+    /// How many operations of each account are in the feed.
+    listed: BTreeMap<UserId, usize>,
+    /// Facts about accounts that are not in the feed yet.
+    facts: Vec<Fact>,
 }
 
 /// What a key was first used for, and what was answered.

@@ -147,6 +147,18 @@ macro_rules! conformance {
                 keys_are_listed_in_order
                 a_revoked_key_keeps_its_time
                 an_id_is_kept_once
+                the_latest_use_of_a_key_is_kept
+            }
+            (store) events {
+                the_feed_shows_everything_in_order
+                any_place_of_the_feed_leads_on
+                what_comes_later_is_behind_every_place
+                the_head_is_behind_what_was_answered
+                filters_of_the_feed_leave_out
+                a_place_behind_the_head_is_refused
+                only_what_happened_is_in_the_feed
+                facts_say_who_did_what
+                a_follower_beside_writers_misses_nothing
             }
             (store) identity {
                 a_new_ledger_stays_what_it_became

@@ -6,6 +6,8 @@
     reason = "a store that only tests use; what it unwraps is a defect of the test"
 )]
 
+#[path = "decided/feed.rs"]
+mod feed;
 #[path = "decided/ledger.rs"]
 mod ledger;
 #[path = "decided/sabotage.rs"]

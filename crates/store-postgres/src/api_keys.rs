@@ -2,31 +2,38 @@
 
 use async_trait::async_trait;
 use balance_domain::{
-    ApiKey, ApiKeyId, Scope, SecretHash, Timestamp,
+    Actor, ApiKey, ApiKeyId, Fact, Scope, SecretHash, Timestamp,
     ports::{ApiKeyRepo, ApiKeys, RepoError},
 };
 use tokio_postgres::{Row, types::ToSql};
 
-use crate::{PostgresStore, error::Failure, rows::column, store::Transaction, values::At};
+use crate::{PostgresStore, error::Failure, facts, rows::column, store::Transaction, values::At};
 
 const ADD: &str = "\
-INSERT INTO api_keys (id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO api_keys (id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id, last_used_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 RETURNING id";
 
 const ALL: &str = "\
-SELECT id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id
+SELECT id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id, last_used_at
 FROM api_keys ORDER BY created_at, id";
 
+const ONE: &str = "\
+SELECT id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id, last_used_at
+FROM api_keys WHERE id = $1";
+
 const REVOKE: &str = "\
-UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1
-RETURNING id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id";
+UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL
+RETURNING id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id, last_used_at";
+
+const NOTE_USE: &str = "\
+UPDATE api_keys SET last_used_at = greatest(last_used_at, $2) WHERE id = $1 RETURNING id";
 
 #[async_trait]
 impl ApiKeyRepo for PostgresStore {
-    async fn add_api_key(&self, key: ApiKey) -> Result<(), RepoError> {
+    async fn add_api_key(&self, key: ApiKey, actor: Actor) -> Result<(), RepoError> {
         let adding = self.begin("BEGIN").await?;
-        let added = add(&adding, key).await;
+        let added = add(&adding, key, actor).await;
         adding.finish(added).await
     }
 
@@ -35,21 +42,44 @@ impl ApiKeyRepo for PostgresStore {
         Ok(read(&rows))
     }
 
-    async fn revoke_api_key(&self, id: ApiKeyId, now: Timestamp) -> Result<Option<ApiKey>, RepoError> {
+    async fn revoke_api_key(
+        &self,
+        id: ApiKeyId,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<Option<ApiKey>, RepoError> {
         let revoking = self.begin("BEGIN").await?;
-        let revoked = revoke(&revoking, &id, now).await;
+        let revoked = revoke(&revoking, id, actor, now).await;
         revoking.finish(revoked).await
+    }
+
+    async fn note_api_key_uses(&self, uses: Vec<(ApiKeyId, Timestamp)>) -> Result<(), RepoError> {
+        for (id, at) in uses {
+            // The later one stays, so this may be repeated like a read.
+            self.read(NOTE_USE, &[&id.as_str(), &At(at)]).await?;
+        }
+        Ok(())
     }
 }
 
-async fn revoke(revoking: &Transaction, id: &ApiKeyId, now: Timestamp) -> Result<Option<ApiKey>, Failure> {
+async fn revoke(
+    revoking: &Transaction,
+    id: ApiKeyId,
+    actor: Actor,
+    now: Timestamp,
+) -> Result<Option<ApiKey>, Failure> {
     let rows = revoking.query(REVOKE, &[&id.as_str(), &At(now)]).await?;
-    rows.first().map(api_key).transpose()
+    let revoked = rows.first().map(api_key).transpose()?;
+    if let Some(key) = &revoked {
+        facts::add(revoking, &[Fact::key_revoked(key, actor, now)]).await?;
+        return Ok(revoked);
+    }
+    revoking.query(ONE, &[&id.as_str()]).await?.first().map(api_key).transpose()
 }
 
-async fn add(adding: &Transaction, key: ApiKey) -> Result<(), Failure> {
+async fn add(adding: &Transaction, key: ApiKey, actor: Actor) -> Result<(), Failure> {
     let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
-    let values: [&(dyn ToSql + Sync); 8] = [
+    let values: [&(dyn ToSql + Sync); 9] = [
         &key.id.as_str(),
         &key.name,
         &scopes,
@@ -58,8 +88,10 @@ async fn add(adding: &Transaction, key: ApiKey) -> Result<(), Failure> {
         &key.expires_at.map(At),
         &key.revoked_at.map(At),
         &key.parent_id.as_ref().map(ApiKeyId::as_str),
+        &key.last_used_at.map(At),
     ];
-    adding.query(ADD, &values).await.map(drop)
+    adding.query(ADD, &values).await?;
+    facts::add(adding, &[Fact::key_created(&key, actor)]).await
 }
 
 /// A row that cannot be understood is left out; the others count.
@@ -94,5 +126,6 @@ fn api_key(row: &Row) -> Result<ApiKey, Failure> {
         created_at: column::<At>(row, 4)?.0,
         expires_at: column::<Option<At>>(row, 5)?.map(|at| at.0),
         revoked_at: column::<Option<At>>(row, 6)?.map(|at| at.0),
+        last_used_at: column::<Option<At>>(row, 8)?.map(|at| at.0),
     })
 }

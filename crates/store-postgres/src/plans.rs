@@ -8,12 +8,12 @@ use balance_domain::Timestamp;
 use balance_postgres_harness::{Options, Server};
 use tokio_postgres::{Client, NoTls, types::Type};
 
-use crate::{PostgresOptions, PostgresStore, history, reads, reports, statements::*};
+use crate::{PostgresOptions, PostgresStore, events, history, reads, reports, statements::*};
 
 /// Statements whose plan must not depend on statistics, with the indexes that they must use, sorted; `|` parts
 /// equally good ones.
 fn planned() -> Vec<(String, &'static [&'static str])> {
-    let fixed: [(&str, &'static [&'static str]); 12] = [
+    let fixed: [(&str, &'static [&'static str]); 14] = [
         (CLAIM_ACCOUNTS, &["accounts_pkey"]),
         (LOCK_ACCOUNTS, &["accounts_pkey"]),
         (LOCKED_BY_OTHERS, &["accounts_pkey"]),
@@ -36,6 +36,8 @@ fn planned() -> Vec<(String, &'static [&'static str])> {
         (OPERATION_BY_KEY, &["operations_by_key"]),
         (RESERVATION_BY_KEY, &["reservations_pkey"]),
         (DUE_USERS, &["reservations_sweep"]),
+        (events::OPERATIONS, &["operations_by_batch"]),
+        (events::FACTS, &["facts_by_batch"]),
     ];
     let revenue = (reports::REVENUE.to_owned(), ["operations_revenue", "services_pkey"].as_slice());
     let fixed = fixed.into_iter().map(|(sql, indexes)| (sql.to_owned(), indexes)).chain([revenue]);
@@ -94,7 +96,7 @@ fn sample(kind: &Type, count: i64) -> String {
         "_key_ref" => list(&|n| format!("\"({},{n},key-{n})\"", n % 256)),
         "_reservation_ref" => list(&|n| format!("\"({},{n},1,{n})\"", n % 256)),
         "_account_version" => list(&|n| format!("\"({},{n},{n},\\\"(0,1)\\\")\"", n % 256)),
-        "_account_row" | "_reservation_row" | "_operation_row" => list(&|_| "NULL".to_owned()),
+        "_account_row" | "_reservation_row" | "_operation_row" | "_fact_row" => list(&|_| "NULL".to_owned()),
         other => panic!("no sample of {other}"),
     }
 }

@@ -6,12 +6,13 @@
 use std::error::Error;
 
 use balance_domain::{
-    Account, AccountStatus, Actor, Comment, IdempotencyKey, OrderId, RecordedOperation, Reservation,
+    Account, AccountStatus, Actor, Comment, Fact, IdempotencyKey, OrderId, RecordedOperation, Reservation,
     ReservationKey, ServiceId, UserId,
 };
 use bytes::{BufMut, BytesMut};
 use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 
+use crate::facts;
 use crate::values::{At, RowVersion, bucket, state_name};
 
 /// Something that is written as a value of a composite type.
@@ -216,6 +217,22 @@ impl Record for ReservationRow<'_> {
         to.time(At(reservation.expires_at));
         to.text(state_name(reservation.state));
         to.bigint(self.reserve_seq.unwrap_or(0));
+    }
+}
+
+impl Record for Fact {
+    const TYPE: &'static str = "fact_row";
+    const FIELDS: i32 = 8;
+
+    fn write(&self, to: &mut Fields<'_>) {
+        to.text(self.kind.as_str());
+        to.text(self.subject.as_str());
+        to.bigint(self.user_id.map(UserId::get));
+        to.bigint(self.seq);
+        to.bigint(self.service_id.map(ServiceId::get));
+        to.text(self.actor.write_to(&mut [0; Actor::BYTES_MAX]));
+        to.time(At(self.at));
+        to.text(facts::to_json(&self.details).as_str());
     }
 }
 

@@ -101,6 +101,17 @@ pub(crate) fn operation(row: &Row, first: usize) -> Result<Operation, Failure> {
     })
 }
 
+/// What [`recorded`] reads, of `operations o`.
+macro_rules! recorded_columns {
+    () => {
+        "o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, o.service_id, o.order_id, \
+         o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at, o.actor, o.fingerprint, \
+         o.reservation_amount, o.reservation_captured, o.reservation_released, o.reservation_refunded, \
+         o.reservation_created_at, o.reservation_expires_at, o.reservation_state"
+    };
+}
+pub(crate) use recorded_columns;
+
 /// The columns of [`operation`], then `fingerprint` and the reservation as in [`reservation`], its key left out and
 /// each column named `reservation_…`.
 pub(crate) fn recorded(row: &Row, first: usize) -> Result<RecordedOperation, Failure> {

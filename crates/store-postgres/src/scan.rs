@@ -12,7 +12,7 @@ use tokio_postgres::{IsolationLevel, Portal, Row, Transaction};
 use crate::{
     PostgresStore,
     error::Failure,
-    rows::{self, column},
+    rows::{self, column, recorded_columns},
 };
 
 /// A statement that takes longer finds the server frozen. Most fetch a chunk; the count reads an index of all accounts.
@@ -32,12 +32,8 @@ const ACCOUNTS: &str = "\
 SELECT a.user_id, a.available, a.reserved, a.seq, a.last_at, a.closed
 FROM accounts a WHERE a.seq > 0 ORDER BY a.bucket, a.user_id";
 
-const OPERATIONS: &str = "\
-SELECT o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, o.service_id, o.order_id, \
-    o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at, o.actor, o.fingerprint, o.reservation_amount, \
-    o.reservation_captured, o.reservation_released, o.reservation_refunded, o.reservation_created_at, \
-    o.reservation_expires_at, o.reservation_state
-FROM operations o ORDER BY o.bucket, o.user_id, o.seq";
+const OPERATIONS: &str =
+    concat!("SELECT ", recorded_columns!(), " FROM operations o ORDER BY o.bucket, o.user_id, o.seq");
 
 const RESERVATIONS: &str = "\
 SELECT r.user_id, r.service_id, r.order_id, r.amount, r.captured, r.released, r.refunded, r.created_at, \

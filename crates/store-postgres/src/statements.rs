@@ -151,6 +151,15 @@ WITH written AS (
     };
 }
 
+/// Draws the number of the batch, once, when the first row that carries it is written: after the accounts are locked
+/// and confirmed, so that of two batches of one account the later one has the higher number
+/// ([`events`](crate::events)).
+macro_rules! numbered {
+    () => {
+        "number AS MATERIALIZED (SELECT nextval('operation_batches') AS batch)"
+    };
+}
+
 /// Appends operations (`$3`) in the order given. Their accounts are locked by then. The unique index refuses a key that
 /// was used before, which nobody may have looked up.
 macro_rules! appended {
@@ -160,8 +169,8 @@ appended AS (
     INSERT INTO operations (bucket, user_id, seq, kind, amount, available_after, reserved_after, service_id, \
         order_id, counterparty_user_id, comment, idempotency_key, created_at, actor, fingerprint, reservation_amount, \
         reservation_captured, reservation_released, reservation_refunded, reservation_created_at, \
-        reservation_expires_at, reservation_state)
-    SELECT * FROM unnest($3::operation_row[])
+        reservation_expires_at, reservation_state, batch)
+    SELECT n.*, (SELECT batch FROM number) FROM unnest($3::operation_row[]) AS n
 )"
     };
 }
@@ -196,6 +205,8 @@ macro_rules! books_are_as {
 pub(crate) const WRITE_MOVEMENTS: &str = concat!(
     written!(),
     ", ",
+    numbered!(),
+    ", ",
     appended!(),
     "
 SELECT array_agg(user_id), array_agg(ctid), 1 / (count(*) = $2 AND ",
@@ -216,6 +227,7 @@ SELECT array_agg(user_id), array_agg(ctid), 1 / (count(*) = $2 AND ",
 ///   SHARE lock on the table is taken before any row and lasts until the commit: a removal, which takes ACCESS
 ///   EXCLUSIVE, comes wholly before or wholly after this batch.
 /// - `$8`: up to when the books are closed, as `$4` there.
+/// - `$9`: facts of the batch, which share its number.
 ///
 /// PostgreSQL runs the CTEs that the main query reads first, in its order: `opened` before `written`; then the others.
 pub(crate) const WRITE_ALL: &str = concat!(
@@ -239,8 +251,13 @@ pub(crate) const WRITE_ALL: &str = concat!(
     insert_reservations!("$6"),
     "
 ), ",
+    numbered!(),
+    ", ",
     appended!(),
-    "
+    ", noted AS (
+    INSERT INTO facts (batch, kind, subject, user_id, seq, service_id, actor, created_at, details)
+    SELECT (SELECT batch FROM number), n.* FROM unnest($9::fact_row[]) AS n
+)
 SELECT array_agg(user_id), array_agg(ctid), 1 / (
     count(*) = $2 + cardinality($4)
     AND (SELECT count(*) FROM services WHERE id = ANY ($7) AND used AND NOT retired) = cardinality($7)

@@ -22,7 +22,7 @@ use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
     PostgresOptions, cache::AccountCache, connection::Connector, contention::Contention, error::Failure,
-    statements::COMMIT_ALONE,
+    events::Head, statements::COMMIT_ALONE,
 };
 
 /// How often a read is tried: connections that a restart of the server left behind break at first use.
@@ -49,6 +49,7 @@ struct Inner {
     /// Up to when the books are closed, as far as this instance knows, in microseconds. Whatever is written confirms
     /// it.
     closed_until: AtomicI64,
+    head: Head,
 }
 
 impl PostgresStore {
@@ -69,6 +70,7 @@ impl PostgresStore {
             closed_until: AtomicI64::new(Timestamp::MIN.micros()),
             clock,
             options,
+            head: Head::default(),
         })))
     }
 
@@ -106,6 +108,11 @@ impl PostgresStore {
     /// Accounts as this instance wrote them last.
     pub(crate) fn cache(&self) -> &AccountCache {
         &self.0.cache
+    }
+
+    /// How far the feed can be shown.
+    pub(crate) fn head(&self) -> &Head {
+        &self.0.head
     }
 
     /// Who was in the way of batches.

@@ -2,13 +2,14 @@
 
 use async_trait::async_trait;
 use balance_domain::{
-    ApiKey, ApiKeyId, Scope, SecretHash, Timestamp,
+    Actor, ApiKey, ApiKeyId, Fact, Scope, SecretHash, Timestamp,
     ports::{ApiKeyRepo, ApiKeys, RepoError},
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::{
     error::repo_error,
+    facts,
     rows::{optional, text, value},
     store::SqliteStore,
     writer::Verdict,
@@ -16,16 +17,25 @@ use crate::{
 
 #[async_trait]
 impl ApiKeyRepo for SqliteStore {
-    async fn add_api_key(&self, key: ApiKey) -> Result<(), RepoError> {
-        self.change_keys(move |connection| add(connection, &key)).await
+    async fn add_api_key(&self, key: ApiKey, actor: Actor) -> Result<(), RepoError> {
+        self.change_keys(move |connection| add(connection, &key, actor)).await
     }
 
     async fn api_keys(&self) -> Result<ApiKeys, RepoError> {
         self.readers().read(all).await
     }
 
-    async fn revoke_api_key(&self, id: ApiKeyId, now: Timestamp) -> Result<Option<ApiKey>, RepoError> {
-        self.change_keys(move |connection| revoke(connection, &id, now)).await
+    async fn revoke_api_key(
+        &self,
+        id: ApiKeyId,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<Option<ApiKey>, RepoError> {
+        self.change_keys(move |connection| revoke(connection, id, actor, now)).await
+    }
+
+    async fn note_api_key_uses(&self, uses: Vec<(ApiKeyId, Timestamp)>) -> Result<(), RepoError> {
+        self.change_keys(move |connection| note_uses(connection, &uses)).await
     }
 }
 
@@ -43,12 +53,12 @@ impl SqliteStore {
     }
 }
 
-fn add(connection: &Connection, key: &ApiKey) -> rusqlite::Result<()> {
+pub(crate) fn add(connection: &Connection, key: &ApiKey, actor: Actor) -> rusqlite::Result<()> {
     let scopes: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
     connection
         .prepare_cached(
-            "INSERT INTO api_keys (id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO api_keys (id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id, last_used_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute((
             key.id.as_str(),
@@ -59,14 +69,15 @@ fn add(connection: &Connection, key: &ApiKey) -> rusqlite::Result<()> {
             key.expires_at.map(Timestamp::micros),
             key.revoked_at.map(Timestamp::micros),
             key.parent_id.as_ref().map(ApiKeyId::as_str),
+            key.last_used_at.map(Timestamp::micros),
         ))?;
-    Ok(())
+    facts::add_alone(connection, &[Fact::key_created(key, actor)])
 }
 
 /// A row that cannot be understood is left out; the others count.
-fn all(connection: &Connection) -> rusqlite::Result<ApiKeys> {
+pub(crate) fn all(connection: &Connection) -> rusqlite::Result<ApiKeys> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id
+        "SELECT id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id, last_used_at
          FROM api_keys ORDER BY created_at, id",
     )?;
     let mut read = ApiKeys::default();
@@ -89,14 +100,33 @@ fn is_unknown(scope: &str) -> bool {
 }
 
 /// A key that is revoked already keeps its time.
-fn revoke(connection: &Connection, id: &ApiKeyId, now: Timestamp) -> rusqlite::Result<Option<ApiKey>> {
-    connection
+pub(crate) fn revoke(
+    connection: &Connection,
+    id: ApiKeyId,
+    actor: Actor,
+    now: Timestamp,
+) -> rusqlite::Result<Option<ApiKey>> {
+    let newly = connection
+        .prepare_cached("UPDATE api_keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL")?
+        .execute((id.as_str(), now.micros()))?;
+    let key = connection
         .prepare_cached(
-            "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1
-             RETURNING id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id",
+            "SELECT id, name, scopes, secret_hash, created_at, expires_at, revoked_at, parent_id, last_used_at
+             FROM api_keys WHERE id = ?1",
         )?
-        .query_row((id.as_str(), now.micros()), api_key)
-        .optional()
+        .query_row([id.as_str()], api_key)
+        .optional()?;
+    if let Some(key) = key.as_ref().filter(|_| newly > 0) {
+        facts::add_alone(connection, &[Fact::key_revoked(key, actor, now)])?;
+    }
+    Ok(key)
+}
+
+pub(crate) fn note_uses(connection: &Connection, uses: &[(ApiKeyId, Timestamp)]) -> rusqlite::Result<()> {
+    let mut note = connection.prepare_cached(
+        "UPDATE api_keys SET last_used_at = max(coalesce(last_used_at, ?2), ?2) WHERE id = ?1",
+    )?;
+    uses.iter().try_for_each(|(id, at)| note.execute((id.as_str(), at.micros())).map(drop))
 }
 
 fn api_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
@@ -109,6 +139,7 @@ fn api_key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
         created_at: value(row, 4, Timestamp::from_micros)?,
         expires_at: optional(row, 5, Timestamp::from_micros)?,
         revoked_at: optional(row, 6, Timestamp::from_micros)?,
+        last_used_at: optional(row, 8, Timestamp::from_micros)?,
     })
 }
 

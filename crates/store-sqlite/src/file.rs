@@ -199,6 +199,11 @@ fn lock(path: &Path, _data: &File) -> Result<Option<File>, RepoError> {
     locked(&path, lock.try_lock()).map(|()| Some(lock))
 }
 
+/// Whether another process has the file, by its lock. Only for a process that has no connection to the file.
+pub(crate) fn is_in_use(path: &Path) -> bool {
+    File::open(path).is_ok_and(|data| lock(path, &data).is_err())
+}
+
 fn locked(path: &Path, outcome: Result<(), TryLockError>) -> Result<(), RepoError> {
     match outcome {
         Ok(()) => Ok(()),

@@ -11,11 +11,14 @@
 //! on when there is space.
 
 mod api_keys;
+mod beside;
 mod catalogue;
 mod connection;
 mod early;
 mod error;
+mod events;
 mod execute;
+mod facts;
 mod file;
 mod history;
 mod identity;
@@ -30,4 +33,5 @@ mod schema;
 mod store;
 mod writer;
 
+pub use beside::SqliteKeys;
 pub use store::{SqliteOptions, SqliteStore};

@@ -160,7 +160,7 @@ fn kind_from_name(name: &str) -> Result<OperationKind, Unnamed> {
 /// A name that nothing has.
 #[derive(Debug, thiserror::Error)]
 #[error("no state or kind has this name")]
-struct Unnamed;
+pub(crate) struct Unnamed;
 
 /// A column as the value that `parse` makes of it.
 pub(crate) fn value<R: FromSql, T, E: Error + Send + Sync + 'static>(

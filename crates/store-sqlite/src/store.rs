@@ -115,7 +115,7 @@ impl SqliteStore {
 }
 
 /// Takes the file for this process, and makes durable what is found in it. The connection must close before the file.
-fn open_file(path: &Path) -> Result<(LedgerFile, Connection), RepoError> {
+pub(crate) fn open_file(path: &Path) -> Result<(LedgerFile, Connection), RepoError> {
     let mut file = LedgerFile::take(path)?;
     let connection = open_writer(file.path())?;
     recovery::settle(&connection, &file)?;

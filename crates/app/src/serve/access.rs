@@ -8,7 +8,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use balance_domain::{
-    ApiKey, ApiKeyId, Timestamp,
+    Actor, ApiKey, ApiKeyId, Timestamp,
     ports::{ApiKeyRepo, ApiKeys, RepoError},
 };
 
@@ -40,8 +40,8 @@ impl Keys {
 
 #[async_trait]
 impl ApiKeyRepo for Keys {
-    async fn add_api_key(&self, key: ApiKey) -> Result<(), RepoError> {
-        self.inner.add_api_key(key).await
+    async fn add_api_key(&self, key: ApiKey, actor: Actor) -> Result<(), RepoError> {
+        self.inner.add_api_key(key, actor).await
     }
 
     /// An error keeps [`balance_http::Access`] closed, or as it was.
@@ -54,7 +54,16 @@ impl ApiKeyRepo for Keys {
         if is_wide_open { Err(RepoError::Unavailable(WIDE_OPEN.into())) } else { Ok(read) }
     }
 
-    async fn revoke_api_key(&self, id: ApiKeyId, now: Timestamp) -> Result<Option<ApiKey>, RepoError> {
-        self.inner.revoke_api_key(id, now).await
+    async fn revoke_api_key(
+        &self,
+        id: ApiKeyId,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<Option<ApiKey>, RepoError> {
+        self.inner.revoke_api_key(id, actor, now).await
+    }
+
+    async fn note_api_key_uses(&self, uses: Vec<(ApiKeyId, Timestamp)>) -> Result<(), RepoError> {
+        self.inner.note_api_key_uses(uses).await
     }
 }

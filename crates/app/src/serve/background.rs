@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use balance_domain::ports::EventRepo;
 use balance_http::{Access, Refusals};
 use tokio::{
     sync::watch,
@@ -9,7 +10,7 @@ use tokio::{
     time::{Instant, interval, sleep, timeout},
 };
 
-use super::guard::Guard;
+use super::{figures, guard::Guard};
 use crate::{
     identity::{self, OtherLedger},
     output::reasons,
@@ -20,6 +21,8 @@ use crate::{
 
 /// How soon a key that was made or revoked elsewhere is noticed.
 const KEYS_EVERY: Duration = Duration::from_secs(2);
+/// After how many looks at the keys their uses are written down: half a minute.
+const SETTLE_ROUNDS: u64 = 15;
 /// The first and the longest pause between attempts to reach a database.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// How often it is said again that a database cannot be used.
@@ -72,7 +75,7 @@ impl Connection {
             }
             attempts.send_replace(Attempt::Connected);
             tracing::info!(ledger = %settings.database, "connected to the database");
-            refresh(&access).await;
+            refresh(&access, stores.events.as_ref()).await;
         });
         Self(attempt)
     }
@@ -143,20 +146,38 @@ async fn connect(stores: &Stores, access: &Access, guard: &Guard, settings: &Set
     Ok(access.refresh().await?)
 }
 
-/// Keeps the API keys fresh. While they cannot be read, the last known ones stay in force for half a minute.
-async fn refresh(access: &Access) {
+/// Keeps the API keys fresh, and writes down when they were used and whom they did not let in. While they cannot be
+/// read, the last known ones stay in force for half a minute.
+async fn refresh(access: &Access, events: &dyn EventRepo) {
     let mut ticks = interval(KEYS_EVERY);
     let mut is_failing = false;
-    loop {
+    for round in 0_u64.. {
         ticks.tick().await;
+        if round % SETTLE_ROUNDS == SETTLE_ROUNDS - 1 {
+            settle(access, events).await;
+        }
         match access.refresh().await {
-            Ok(()) => is_failing = false,
+            Ok(()) => {
+                is_failing = false;
+                figures::record_keys(access);
+            }
             Err(error) if !is_failing => {
                 is_failing = true;
                 tracing::warn!(%error, "the API keys cannot be read; those known stay in force for 30 seconds");
             }
             Err(_) => {}
         }
+    }
+}
+
+/// What cannot be written now is lost: figures for people, which no rule asks for.
+async fn settle(access: &Access, events: &dyn EventRepo) {
+    let settled = async {
+        let facts = access.settle().await?;
+        if facts.is_empty() { Ok(()) } else { events.add_facts(facts).await }
+    };
+    if let Err(error) = settled.await {
+        tracing::warn!(%error, "uses and refusals of API keys cannot be written down");
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use balance_console::{Gate, Live, LiveFigures, Refused, Session};
 use balance_domain::{
-    ApiKey, ApiKeyId, Timestamp,
+    Actor, ApiKey, ApiKeyId, Timestamp,
     ports::{ApiKeyRepo, Clock, RepoError},
 };
 use balance_http::{Access, Denied};
@@ -75,7 +75,7 @@ impl Gate for Keyring {
         let expires_at = parent.expires_at.map_or(latest, |ends| ends.min(latest));
         let child = child_of(&parent, now, expires_at);
         let (key, token) = child.map_err(|error| Refused::Failed(RepoError::Internal(error.into())))?;
-        self.keys.add_api_key(key).await?;
+        self.keys.add_api_key(key, Actor::Key(parent.id)).await?;
         self.access.refresh().await?;
         Ok(Session { token, seconds: (expires_at.micros() - now.micros()) / 1_000_000 })
     }
@@ -87,7 +87,7 @@ impl Gate for Keyring {
     async fn end(&self, key: &ApiKey) -> Result<(), RepoError> {
         // Only what was made for a visit ends with it.
         if key.parent_id.is_some() {
-            self.keys.revoke_api_key(key.id, SystemClock.now()).await?;
+            self.keys.revoke_api_key(key.id, Actor::Key(key.id), SystemClock.now()).await?;
             self.access.refresh().await?;
         }
         Ok(())

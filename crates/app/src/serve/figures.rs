@@ -23,6 +23,14 @@ const COUNT_MAX: u32 = 100_000;
 /// How often the room on disks is looked at.
 const ROOM_EVERY: Duration = Duration::from_secs(15);
 
+/// Shows how long each API key lives; one that was revoked has no figure.
+pub(super) fn record_keys(access: &Access) {
+    for (id, seconds) in access.lifetimes() {
+        gauge!("balance_api_key_expires_in_seconds", "key_id" => id.to_string())
+            .set(seconds.unwrap_or(f64::NAN));
+    }
+}
+
 /// Registers the help texts.
 pub(super) fn describe() {
     describe_gauge!("balance_build_info", "1, with the version, commit and store of this instance as labels");
@@ -32,6 +40,10 @@ pub(super) fn describe() {
         "Money that these operations moved, by kind, in minor units"
     );
     describe_gauge!("balance_disk_free_bytes", "Room left for the database, the reports and the logs");
+    describe_gauge!(
+        "balance_api_key_expires_in_seconds",
+        "Seconds until an API key expires, negative once it has"
+    );
     describe_gauge!("balance_store_connections", "Connections to the store, by what they do");
     describe_gauge!("balance_store_connections_max", "Connections to the store that there may be");
     describe_gauge!("balance_store_waiting", "Calls that wait for a connection to the store");

@@ -174,6 +174,11 @@ pub(crate) const KEYS: &[Key] = &[
          request counts as one. 0 is no limit.",
     ),
     key(
+        "events.followers_max",
+        "64",
+        "Callers that may wait for events at a time, 1 to 10000: streams, and GET /events with wait.",
+    ),
+    key(
         "group_commit.lanes",
         "0",
         "Batches that are written side by side; 0 is 1 on SQLite and 2 on PostgreSQL.",

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use balance_domain::{ApiKey, ApiKeyId, Scope, SecretHash, Timestamp, ports::ApiKeyRepo};
+use balance_domain::{Actor, ApiKey, ApiKeyId, Scope, SecretHash, Timestamp, ports::ApiKeyRepo};
 use balance_store_postgres::{PostgresOptions, PostgresStore};
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
 use reqwest::Method;
@@ -18,12 +18,13 @@ on_every_store!(
 
 /// What each call must need; nothing is any live key. A batch needs the scopes of its commands: here those of the
 /// document's example.
-const NEEDS: [(&str, &[Scope]); 26] = [
+const NEEDS: [(&str, &[Scope]); 30] = [
     ("addServices", &[Scope::ServicesWrite]),
     ("buildRevenueReport", &[Scope::Report]),
     ("captureReservation", &[Scope::Reserve]),
     ("closeAccount", &[Scope::UsersDelete]),
     ("createDeposit", &[Scope::Deposit]),
+    ("createKey", &[Scope::Admin]),
     ("createReservation", &[Scope::Reserve]),
     ("createTransfer", &[Scope::Transfer]),
     ("createWithdrawal", &[Scope::Withdraw]),
@@ -36,6 +37,8 @@ const NEEDS: [(&str, &[Scope]); 26] = [
     ("getRevenueReport", &[Scope::Report]),
     ("getRevenueReportFile", &[Scope::Report]),
     ("getService", &[Scope::BalanceRead]),
+    ("listEvents", &[Scope::EventsRead]),
+    ("listKeys", &[Scope::Admin]),
     ("listOperations", &[Scope::HistoryRead]),
     ("listReservations", &[Scope::BalanceRead]),
     ("listRevenue", &[Scope::Report]),
@@ -44,6 +47,7 @@ const NEEDS: [(&str, &[Scope]); 26] = [
     ("releaseReservation", &[Scope::Reserve]),
     ("removeService", &[Scope::ServicesWrite]),
     ("renameService", &[Scope::ServicesWrite]),
+    ("revokeKey", &[Scope::Admin]),
     ("searchReservations", &[Scope::Search]),
 ];
 
@@ -95,6 +99,7 @@ fn key(number: usize, scopes: Vec<Scope>) -> ApiKey {
         expires_at: None,
         parent_id: None,
         revoked_at: None,
+        last_used_at: None,
     }
 }
 
@@ -121,7 +126,7 @@ async fn keep(world: &World, keys: &[&ApiKey]) {
         }
     };
     for key in keys {
-        repo.add_api_key((*key).clone()).await.unwrap();
+        repo.add_api_key((*key).clone(), Actor::CommandLine).await.unwrap();
     }
 }
 
@@ -165,7 +170,7 @@ fn check_documented(id: &str, needs: &[Scope], documented: &Value) {
 
 fn filled(path: &str, id: &str) -> String {
     let path = path.replace("{user_id}", "42").replace("{service_id}", "7");
-    let path = path.replace("{month}", "2026-10").replace("{key}", "k");
+    let path = path.replace("{month}", "2026-10").replace("{key}", "k").replace("{key_id}", "0123456789ab");
     let query = if id == "getReservation" { "?user_id=42&service_id=7&order_id=1001" } else { "" };
     path + query
 }

@@ -1,12 +1,14 @@
 //! Starts, stops and kills the binary, and talks to it.
 
 mod api;
+mod follower;
 mod postgres;
 mod server;
 mod world;
 
 pub(crate) use self::{
     api::{Answer, Api, new_key},
+    follower::Follower,
     postgres::run_sql,
     server::Server,
     world::{Store, World},

@@ -1,5 +1,6 @@
 //! `kill -9` under load, again and again: every confirmed operation is there exactly once, and what was not
-//! answered is settled by asking again under the same key.
+//! answered is settled by asking again under the same key. A follower of the feed, whose place outlives the service,
+//! misses nothing.
 //!
 //! `BALANCE_KILLS` says how often (3 unless given).
 
@@ -9,12 +10,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Api, World, new_key, on_every_store};
+use crate::harness::{Answer, Api, Follower, World, new_key, on_every_store};
 
 on_every_store!(killed_under_load_nothing_confirmed_is_lost_or_doubled,);
 
@@ -109,6 +110,7 @@ async fn killed_under_load_nothing_confirmed_is_lost_or_doubled(world: World) {
         }
         server.kill();
     }
+    let mut follower = Follower::default();
     for round in 0..kills() as u64 {
         let server = world.start();
         let is_over = Arc::new(AtomicBool::new(false));
@@ -116,7 +118,11 @@ async fn killed_under_load_nothing_confirmed_is_lost_or_doubled(world: World) {
             .map(|caller| tokio::spawn(load(server.api.clone(), caller, round, Arc::clone(&is_over))))
             .collect();
         // Another moment each time: in the middle of a start's first batches, or deep in the run.
-        tokio::time::sleep(Duration::from_millis(120 + round * 211 % 700)).await;
+        let killed_at = Instant::now() + Duration::from_millis(120 + round * 211 % 700);
+        while Instant::now() < killed_at {
+            follower.step(&server.api, 0).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         server.kill();
         is_over.store(true, Ordering::Relaxed);
 
@@ -140,23 +146,28 @@ async fn killed_under_load_nothing_confirmed_is_lost_or_doubled(world: World) {
                 }
             }
         }
-        one_operation_per_key(&server.api).await;
+        let histories = one_operation_per_key(&server.api).await;
+        follower.catch_up(&server.api).await;
+        follower.insists_on(&histories);
         assert!(server.stop().success());
         let audit = world.audit();
         assert!(audit.contains(&format!("paid in       {paid_in} ")), "{paid_in} was paid in: {audit}");
     }
     eprintln!(
         "{:?}: {} kills, {confirmed} confirmed operations all there once; {unknown} unanswered, of which \
-         {unknown_done} had happened",
+         {unknown_done} had happened; {} events followed",
         world.store,
-        kills()
+        kills(),
+        follower.events.len()
     );
     assert!(confirmed > 0);
 }
 
-async fn one_operation_per_key(api: &Api) {
+async fn one_operation_per_key(api: &Api) -> Vec<(i64, Vec<Value>)> {
+    let mut histories = Vec::new();
     for user in 1..=USERS {
-        let history = api.history(i64::try_from(user).unwrap()).await;
+        let user = i64::try_from(user).unwrap();
+        let history = api.history(user).await;
         let mut keys = HashMap::new();
         for (position, operation) in (1..).zip(&history) {
             assert_eq!(operation["seq"], position, "a gap in the history of user {user}");
@@ -164,5 +175,7 @@ async fn one_operation_per_key(api: &Api) {
                 assert_eq!(keys.insert(key, position), None, "{key} happened twice");
             }
         }
+        histories.push((user, history));
     }
+    histories
 }

@@ -82,7 +82,16 @@ fn is_explained(name: &str, explained: &BTreeSet<String>) -> bool {
 async fn what_dashboard_and_alarms_ask_for_is_offered_and_explained(world: World) {
     let server = world.start();
     do_something(&server.api).await;
-    let text = server.api.get_raw("/metrics").await.text();
+    let mut text = server.api.get_raw("/metrics").await.text();
+    // Last: from here on calls need a key.
+    let key = ["keys", "create", "--name", "n", "--scope", "report", "--expires-in-days", "1"];
+    assert!(world.run(&key).status.success());
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while !text.contains("balance_api_key_expires_in_seconds") {
+        assert!(Instant::now() < deadline, "{text}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        text = server.api.get_raw("/metrics").await.text();
+    }
     let offered = names(&text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n"));
     let chapter = MANUAL.split("\n## ").find(|chapter| chapter.starts_with("Watching")).unwrap();
     let explained = names(chapter);

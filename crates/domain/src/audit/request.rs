@@ -28,7 +28,7 @@ pub(super) fn faults(recorded: &RecordedOperation, account: &Account) -> Vec<&'s
         found.push("has no key, or one that cannot be its own");
     }
     if (operation.actor == Actor::Expiry) != by_time {
-        found.push("was done by somebody else than its kind allows");
+        found.push("names an actor that its kind cannot have");
     }
     match (&operation.idempotency_key, fingerprint) {
         (None, None) => {}

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Account, Actor, Command, Decision, Moment, Receipt, RecordedOperation, Rejection, Reservation,
+    Account, Actor, Command, Decision, Fact, Moment, Receipt, RecordedOperation, Rejection, Reservation,
     ReservationKey, ServiceId, Submission, UserId,
     decide::{Changes, Needs, Rows, State, decide},
     ports::{Reply, RepoError, SubmitError},
@@ -152,6 +152,7 @@ struct Sum {
     operations: Vec<RecordedOperation>,
     services_used: Vec<ServiceId>,
     closed: Vec<UserId>,
+    facts: Vec<Fact>,
 }
 
 impl Sum {
@@ -166,6 +167,7 @@ impl Sum {
         self.operations.extend(changes.operations);
         self.services_used.extend(changes.services_used);
         self.closed.extend(changes.closed);
+        self.facts.extend(changes.facts);
     }
 
     fn into_changes(mut self) -> Changes {
@@ -176,6 +178,7 @@ impl Sum {
             operations: self.operations,
             services_used: self.services_used,
             closed: self.closed,
+            facts: self.facts,
         }
     }
 }

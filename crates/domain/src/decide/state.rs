@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::{
-    Account, Comment, Fingerprint, IdempotencyKey, Moment, MoneyCommand, Receipt, RecordedOperation,
+    Account, Comment, Fact, Fingerprint, IdempotencyKey, Moment, MoneyCommand, Receipt, RecordedOperation,
     Reservation, ReservationKey, ServiceId, ServiceStatus, UserId,
     decide::{Needs, posting},
 };
@@ -71,6 +71,8 @@ pub struct Changes {
     pub services_used: Vec<ServiceId>,
     /// Users whose free text is to be erased, operations of this very batch included.
     pub closed: Vec<UserId>,
+    /// What happened and is no operation, in order.
+    pub facts: Vec<Fact>,
 }
 
 /// The rows that decisions are made on.

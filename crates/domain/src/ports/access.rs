@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{ApiKey, ApiKeyId, Timestamp, ports::RepoError};
+use crate::{Actor, ApiKey, ApiKeyId, Timestamp, ports::RepoError};
 
 /// The API keys of an installation, as they were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,12 +20,21 @@ pub struct ApiKeys {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait ApiKeyRepo: Send + Sync + 'static {
-    /// Keeps a new key.
-    async fn add_api_key(&self, key: ApiKey) -> Result<(), RepoError>;
+    /// Keeps a new key, which `actor` made.
+    async fn add_api_key(&self, key: ApiKey, actor: Actor) -> Result<(), RepoError>;
 
     /// All keys ever made. What cannot be understood does not stop the others from being read.
     async fn api_keys(&self) -> Result<ApiKeys, RepoError>;
 
-    /// Revokes a key at `now`; a key that is revoked already keeps its time. `None` if there is no such key.
-    async fn revoke_api_key(&self, id: ApiKeyId, now: Timestamp) -> Result<Option<ApiKey>, RepoError>;
+    /// Revokes a key for `actor` at `now`; a key that is revoked already keeps its time. `None` if there is no such
+    /// key.
+    async fn revoke_api_key(
+        &self,
+        id: ApiKeyId,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<Option<ApiKey>, RepoError>;
+
+    /// Notes when keys were used last, unless something later is noted. Keys that are not known are passed over.
+    async fn note_api_key_uses(&self, uses: Vec<(ApiKeyId, Timestamp)>) -> Result<(), RepoError>;
 }

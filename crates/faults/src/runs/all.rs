@@ -7,7 +7,8 @@ use anyhow::Context;
 use crate::{
     report::{Reporter, RunReport},
     runs::{
-        RunOptions, commit_cuts, every_round_trip, kill_database, kill_service, opposing_transfers, stalls,
+        RunOptions, commit_cuts, every_round_trip, follow, kill_database, kill_service, opposing_transfers,
+        stalls,
     },
     sabotage::prove_all,
     supervisor::Store,
@@ -26,6 +27,8 @@ pub struct Extent {
     pub cuts: u64,
     /// Batch shapes of which every message is broken.
     pub shapes: usize,
+    /// Rounds of kills that are followed, on each store.
+    pub followed: u64,
     /// Transfers.
     pub transfers: u64,
     /// Stalls, and how long each.
@@ -44,6 +47,7 @@ impl Extent {
         kills_database: 3,
         cuts: 40,
         shapes: 1,
+        followed: 2,
         transfers: 5_000,
         stalls: 4,
         stall: Duration::from_secs(1),
@@ -57,6 +61,7 @@ impl Extent {
         kills_database: 30,
         cuts: 500,
         shapes: 3,
+        followed: 50,
         transfers: 200_000,
         stalls: 40,
         stall: Duration::from_secs(4),
@@ -87,6 +92,8 @@ pub async fn all(options: &RunOptions, extent: &Extent, mut done: impl FnMut(&Ru
     );
     add("kill-service", bounded(within, kill_service(options, Store::Sqlite, 1, extent.kills_sqlite)).await);
     add("kill-database", bounded(within, kill_database(options, 2, extent.kills_database)).await);
+    add("follow", bounded(within, follow(options, Store::Postgres, extent.followed)).await);
+    add("follow", bounded(within, follow(options, Store::Sqlite, extent.followed)).await);
     add("commit-cuts", bounded(within, commit_cuts(options, 2, extent.cuts)).await);
     add("every-round-trip", bounded(within, every_round_trip(options, extent.shapes)).await);
     add("opposing-transfers", bounded(within, opposing_transfers(options, extent.transfers)).await);

@@ -9,10 +9,11 @@ use tokio::task::JoinHandle;
 use crate::{
     checker::{Rules, Verdict, check},
     final_state::{FinalState, Scope},
+    follower::Follower,
     history::write_log,
     load::{Load, LoadOptions, Weights},
     report::Reporter,
-    supervisor::Stage,
+    supervisor::{Instance, Stage},
     target::usual_zone,
 };
 
@@ -51,6 +52,8 @@ impl Shape {
 /// A load that runs.
 pub(super) struct Round {
     pub(super) load: Load,
+    /// None where each message to the database counts.
+    follower: Option<Follower>,
     running: Option<JoinHandle<()>>,
     number: u64,
     scope: Scope,
@@ -80,15 +83,22 @@ impl Round {
             calls_max: shape.calls_max,
             pause: Duration::from_millis(5),
         };
-        Ok(Self { load: Load::new(targets, options), running: None, number, scope, shape })
+        Ok(Self { load: Load::new(targets, options), follower: None, running: None, number, scope, shape })
     }
 
-    /// Prepares a load and starts it.
+    /// Prepares a load and starts it, with a consumer of the feed beside it.
     pub(super) async fn start(stage: &Stage, number: u64, seed: u64, shape: Shape) -> anyhow::Result<Self> {
         let mut round = Self::prepare(stage, number, seed, shape).await?;
+        let followed = stage.instances.iter().map(Instance::target).collect::<anyhow::Result<_>>()?;
+        round.follower = Some(Follower::start(followed, seed.wrapping_add(number)).await?);
         let load = round.load.clone();
         round.running = Some(tokio::spawn(async move { load.run().await }));
         Ok(round)
+    }
+
+    /// How many events were followed so far.
+    pub(super) fn events(&self) -> u64 {
+        self.follower.as_ref().map_or(0, Follower::events)
     }
 
     /// The users of this round.
@@ -148,11 +158,18 @@ impl Round {
         Ok(())
     }
 
-    async fn judge(&self, stage: &Stage, reporter: &Reporter) -> anyhow::Result<Verdict> {
+    async fn judge(&self, stage: &Stage, reporter: &mut Reporter) -> anyhow::Result<Verdict> {
         let records = self.load.records();
         let Some(target) = stage.targets()?.into_iter().next() else { bail!("no instance runs") };
         let finals =
             FinalState::read(target.as_ref(), &records, &self.scope, self.shape.key_share_percent).await;
+        if let Some(follower) = &self.follower {
+            reporter.figure("events_followed", follower.events());
+            reporter.figure("pages_not_answered", follower.failures());
+            for what in follower.compare(&finals.operations).await {
+                reporter.problem(format!("the feed: {what}"));
+            }
+        }
         if let Some(folder) = stage.keep() {
             let stem = format!("{}-{}", reporter.file_stem(), self.number);
             std::fs::create_dir_all(folder)?;

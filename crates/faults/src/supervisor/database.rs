@@ -46,7 +46,7 @@ impl Database {
     }
 
     /// The URL for the service; through a proxy if a port is given.
-    pub(super) fn url(&self, port: Option<u16>) -> String {
+    pub fn url(&self, port: Option<u16>) -> String {
         match (self, port) {
             (Self::Postgres { name, .. }, Some(port)) => {
                 format!("postgres://postgres@127.0.0.1:{port}/{name}")

@@ -32,6 +32,40 @@ struct PageBody<T> {
     next_cursor: Option<String>,
 }
 
+/// What the feed answered.
+pub enum Feed {
+    /// A page.
+    Page(FeedPage),
+    /// No, for good.
+    Refused(String),
+}
+
+/// A page of the feed.
+pub struct FeedPage {
+    /// Account and number of each operation, in the order of the feed.
+    pub operations: Vec<(i64, i64)>,
+    /// Where the next page starts.
+    pub next_cursor: String,
+}
+
+#[derive(Deserialize)]
+struct FeedBody {
+    data: Vec<EventBody>,
+    next_cursor: String,
+}
+
+#[derive(Deserialize)]
+struct EventBody {
+    id: String,
+    data: EventData,
+}
+
+#[derive(Deserialize)]
+struct EventData {
+    user_id: i64,
+    seq: i64,
+}
+
 /// What a problem document says about the effect of the call.
 #[derive(Deserialize)]
 struct Problem {
@@ -65,6 +99,26 @@ impl HttpTarget {
         }
         ensure!(status.is_success(), "GET {path}: {status} {}", String::from_utf8_lossy(&body));
         Ok(Some(serde_json::from_slice(&body).with_context(|| format!("GET {path}"))?))
+    }
+
+    /// Operations behind a place of the feed. An error may be asked again.
+    pub async fn events(&self, cursor: &str, limit: u32, wait_seconds: u32) -> anyhow::Result<Feed> {
+        let path =
+            format!("/events?types=balance.operation.*&cursor={cursor}&limit={limit}&wait={wait_seconds}");
+        let response = self.request(Method::GET, &path).send().await?;
+        let status = response.status();
+        let body = response.bytes().await?;
+        if status.is_client_error() || status == StatusCode::NOT_IMPLEMENTED {
+            return Ok(Feed::Refused(format!("{status} {}", String::from_utf8_lossy(&body))));
+        }
+        ensure!(status.is_success(), "GET {path}: {status} {}", String::from_utf8_lossy(&body));
+        let page: FeedBody = serde_json::from_slice(&body).with_context(|| format!("GET {path}"))?;
+        let mut operations = Vec::new();
+        for EventBody { id, data: EventData { user_id, seq } } in page.data {
+            ensure!(id == format!("{user_id}-{seq}"), "the event {id} is operation {seq} of user {user_id}");
+            operations.push((user_id, seq));
+        }
+        Ok(Feed::Page(FeedPage { operations, next_cursor: page.next_cursor }))
     }
 
     async fn all<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Vec<T>> {

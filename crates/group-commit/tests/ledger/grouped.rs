@@ -7,13 +7,14 @@ use std::sync::{
 
 use async_trait::async_trait;
 use balance_domain::{
-    AccountAsOf, ApiKey, ApiKeyId, CatalogueError, DryRun, IdempotencyKey, LedgerIdentity, Limit, Month,
-    Operation, OperationPosition, OperationQuery, Page, Period, Removal, Reservation, ReservationKey,
-    ReservationPosition, ReservationQuery, ReservationSearch, RevenueLine, RevenueReport, SearchPosition,
-    Service, ServiceId, ServiceName, Submission, Timestamp, UserId,
+    AccountAsOf, Actor, ApiKey, ApiKeyId, CatalogueError, DryRun, EventPage, EventPosition, EventQuery, Fact,
+    IdempotencyKey, LedgerIdentity, Limit, Month, Operation, OperationPosition, OperationQuery, Page, Period,
+    Removal, Reservation, ReservationKey, ReservationPosition, ReservationQuery, ReservationSearch,
+    RevenueLine, RevenueReport, SearchPosition, Service, ServiceId, ServiceName, Submission, Timestamp,
+    UserId,
     ports::{
-        ApiKeyRepo, ApiKeys, BalanceRepo, IdentityRepo, LedgerRecord, LedgerSink, Reply, RepoError,
-        ReportRepo, ServiceRepo,
+        ApiKeyRepo, ApiKeys, BalanceRepo, EventRepo, FeedError, IdentityRepo, LedgerRecord, LedgerSink,
+        Reply, RepoError, ReportRepo, ServiceRepo,
     },
 };
 use balance_group_commit::{GroupCommit, GroupCommitOptions};
@@ -138,8 +139,24 @@ pass_on! { IdentityRepo of Grouped, to memory {
     make_ledger(identity: LedgerIdentity) -> ();
 }}
 
+#[async_trait::async_trait]
+impl EventRepo for Grouped {
+    async fn events(&self, query: EventQuery) -> Result<EventPage, FeedError> {
+        self.memory.events(query).await
+    }
+
+    async fn events_head(&self) -> Result<EventPosition, FeedError> {
+        self.memory.events_head().await
+    }
+
+    async fn add_facts(&self, facts: Vec<Fact>) -> Result<(), RepoError> {
+        self.memory.add_facts(facts).await
+    }
+}
+
 pass_on! { ApiKeyRepo of Grouped, to memory {
-    add_api_key(key: ApiKey) -> ();
+    add_api_key(key: ApiKey, actor: Actor) -> ();
     api_keys() -> ApiKeys;
-    revoke_api_key(id: ApiKeyId, now: Timestamp) -> Option<ApiKey>;
+    revoke_api_key(id: ApiKeyId, actor: Actor, now: Timestamp) -> Option<ApiKey>;
+    note_api_key_uses(uses: Vec<(ApiKeyId, Timestamp)>) -> ();
 }}

@@ -1,3 +1,5 @@
+//! The decoder, fed piece by piece.
+
 use std::future::poll_fn;
 
 use tokio::{

@@ -51,9 +51,9 @@ impl<T: Request + 'static> FromRequest for Body<T> {
             let bytes = tokio::time::timeout(shared.body_timeout, reading)
                 .await
                 .map_err(|_| Problem::new(Code::RequestTimeout))??;
-            if is_slow && let Some(key) = key {
-                // It may have been revoked meanwhile.
-                shared.api.access.check_again(key)?;
+            if is_slow {
+                // The key may have been revoked meanwhile.
+                shared.api.access.check_again(key.map(|key| &**key))?;
             }
             json::parse(&bytes, settings).map(Self)
         })

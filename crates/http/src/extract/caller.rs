@@ -19,9 +19,10 @@ use paperclip::{
 };
 
 use crate::{
-    access::{authorise, authorise_any_command, presented_id},
+    access::presented_id,
     api::{Api, Shared},
     context::Context,
+    events::Reader,
     fairness::Place,
     limits,
     operations::{Documented, Needs},
@@ -46,6 +47,12 @@ impl<O: Documented> Caller<O> {
     /// What the call works with.
     pub(crate) fn api(&self) -> &Api {
         &self.shared.api
+    }
+
+    /// The feed, and whether this caller may go on reading it.
+    pub(crate) async fn reader(&self) -> Result<Reader, Problem> {
+        let api = self.api();
+        Ok(Reader::new(api.events.clone(), api.access.clone(), self.key.clone()).await?)
     }
 
     /// Who asks, as it is written with what they do.
@@ -80,7 +87,7 @@ impl<O: Documented> Caller<O> {
 
     /// Refuses a caller without this scope, for calls that need what their body says.
     pub(crate) fn needs(&self, scope: Scope) -> Result<(), Problem> {
-        authorise(self.key.as_deref(), scope)
+        self.api().access.authorise(self.key.as_deref(), scope)
     }
 
     /// Where those wait who ask for reports.
@@ -122,9 +129,9 @@ impl<O: Documented> Caller<O> {
         let caller = Self { shared, context, key, operation: PhantomData };
         caller.count(1)?;
         match O::OPERATION.needs {
-            Needs::Scope(scope) => authorise(caller.key.as_deref(), scope)?,
+            Needs::Scope(scope) => caller.needs(scope)?,
             Needs::AnyKey => {}
-            Needs::ScopesOfCommands => authorise_any_command(caller.key.as_deref())?,
+            Needs::ScopesOfCommands => caller.api().access.authorise_any_command(caller.key.as_deref())?,
         }
         Ok(caller)
     }

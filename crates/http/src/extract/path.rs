@@ -3,7 +3,7 @@
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
-use balance_domain::{IdempotencyKey, Month, ServiceId, UserId};
+use balance_domain::{ApiKeyId, IdempotencyKey, Month, ServiceId, UserId};
 use paperclip::{
     actix::OperationModifier,
     v2::{models::DefaultOperationRaw, schema::Apiv2Schema},
@@ -45,6 +45,10 @@ in_path!(
 in_path!(
     /// `{service_id}`.
     ServiceInPath, ServiceId, "service_id"
+);
+in_path!(
+    /// `{key_id}`.
+    ApiKeyInPath, ApiKeyId, "key_id"
 );
 in_path!(
     /// `{month}`.

@@ -1,10 +1,12 @@
 //! Bounds, patterns and defaults, by the name of the field or parameter: one name means one thing in the whole
 //! contract. The figures are the domain's own constants.
 
-use balance_domain::{Amount, Comment, Currency, IdempotencyKey, LIMIT_DEFAULT, LIMIT_MAX, ServiceName, Ttl};
+use balance_domain::{
+    Amount, Comment, Currency, IdempotencyKey, KeyDays, LIMIT_DEFAULT, LIMIT_MAX, Scope, ServiceName, Ttl,
+};
 use serde_json::{Value, json};
 
-use crate::extract::ITEMS_MAX;
+use crate::{extract::ITEMS_MAX, wire::WaitSeconds};
 
 /// Visible ASCII.
 const KEY_PATTERN: &str = "^[!-~]+$";
@@ -48,7 +50,9 @@ pub(super) fn meant<'a>(name: &'a str, schema: &Value) -> &'a str {
 fn apply(name: &str, schema: &mut Value) {
     // Sums over accounts are wider than one account's figures of the same name.
     let is_wide = schema["type"] == "integer" && schema.get("format").is_none();
-    if is_wide {
+    // Ids of keys and events are texts.
+    let is_text_id = name == "id" && schema["type"] == "string";
+    if is_wide || is_text_id {
         return;
     }
     if let Value::Object(bounds) = bounds(name) {
@@ -81,6 +85,11 @@ fn bounds(name: &str) -> Value {
         "limit" => json!({ "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT }),
         "search_sort" => json!({ "default": "expires_at" }),
         "covers" => json!({ "enum": ["active"] }),
+        "expires_in_days" => json!({ "minimum": 1, "maximum": KeyDays::MAX }),
+        "scopes" => json!({ "minItems": 1, "maxItems": Scope::ALL.len() }),
+        "key_id" => json!({ "pattern": "^[0-9a-f]{12}$" }),
+        "token" => json!({ "pattern": "^bal_[0-9a-f]{12}_[0-9a-f]{64}$" }),
+        "wait" => json!({ "minimum": 0, "maximum": WaitSeconds::MAX, "default": 0 }),
         "sort" => json!({ "default": "-created_at" }),
         "Idempotency-Key" | "idempotency_key" | "key" => {
             json!({ "minLength": 1, "maxLength": IdempotencyKey::BYTES_MAX, "pattern": KEY_PATTERN })
@@ -104,6 +113,7 @@ fn described(name: &str) -> &'static str {
     match name {
         "user_id" => "The user.",
         "service_id" => "The service.",
+        "key_id" => "The id of the API key: the 12 hexadecimal digits after `bal_`.",
         "month" => "The month, `YYYY-MM`.",
         "key" => "The idempotency key, percent-encoded where a path needs it.",
         _ => "",

@@ -44,6 +44,8 @@ const CAPTURE: &str = "/api/v1/reservations/capture";
 const REFUND: &str = "/api/v1/reservations/refund";
 const HISTORY: &str = "/api/v1/users/42/operations";
 const SERVICES: &str = "/api/v1/services";
+const EVENTS: &str = "/api/v1/events";
+const KEYS: &str = "/api/v1/keys";
 const REPORT: &str = "/api/v1/reports/revenue";
 
 /// Where it is said, of what, and in which words. Calls that may be refused for the same reason share the example.
@@ -65,6 +67,13 @@ fn said(code: Code) -> (&'static str, &'static str, &'static str) {
         ),
         Code::InvalidServiceName => (SERVICES, "/services/0/name", code.title()),
         Code::InvalidExpiresInSeconds => (RESERVE, "/expires_in_seconds", code.title()),
+        Code::InvalidKeyName => (KEYS, "/name", code.title()),
+        Code::InvalidScope => (KEYS, "/scopes", code.title()),
+        Code::InvalidExpiresInDays => (KEYS, "/expires_in_days", code.title()),
+        Code::KeyNotFound => ("/api/v1/keys/0123456789ab", "", "there is no key 0123456789ab"),
+        Code::InvalidEventType => (EVENTS, "types", code.title()),
+        Code::InvalidWait => (EVENTS, "wait", code.title()),
+        Code::CursorAhead | Code::EventsUnordered | Code::TooManyFollowers => (EVENTS, "", code.title()),
         Code::InvalidMonth => (REPORT, "/month", code.title()),
         Code::InvalidTime => (HISTORY, "from", code.title()),
         Code::InvalidKind => (HISTORY, "kind", code.title()),
@@ -121,7 +130,11 @@ pub(super) fn codes_of(name: &str) -> &'static [Code] {
     match name {
         "amount" | "min_amount" | "max_amount" => &[Code::InvalidAmount],
         "comment" => &[Code::InvalidComment],
-        "name" => &[Code::InvalidServiceName],
+        "name" => &[Code::InvalidServiceName, Code::InvalidKeyName],
+        "scopes" => &[Code::InvalidScope],
+        "expires_in_days" => &[Code::InvalidExpiresInDays],
+        "types" => &[Code::InvalidEventType],
+        "wait" => &[Code::InvalidWait],
         "expires_in_seconds" => &[Code::InvalidExpiresInSeconds],
         "month" => &[Code::InvalidMonth],
         "from" | "to" | "expires_before" => &[Code::InvalidTime],

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use balance_domain::{EVENTS_DEFAULT, EVENTS_MAX};
 use serde_json::{Map, Value, json};
 
 use crate::{
     extract::SCHEME,
     openapi::{bounds, examples},
-    operations::{self, Documented, GetReportFile, Needs, Operation},
+    operations::{self, Documented, GetReportFile, ListEvents, Needs, Operation},
     problem::{Code, PROBLEM_JSON},
     wire::command_kinds,
 };
@@ -84,6 +85,9 @@ fn finish_operation(operation: &mut Value, types: &Value) {
         is_repeatable |= parameter["name"] == "Idempotency-Key";
         bounds::apply_to_parameter(parameter);
     }
+    if row.id == ListEvents::OPERATION.id {
+        finish_events(operation);
+    }
     finish_successes(operation, row, is_repeatable);
     document_refusals(operation, row, types);
 }
@@ -153,6 +157,24 @@ fn name_scopes(operation: &mut Value, row: &Operation) {
     operation["x-required-scopes"] = Value::Array(scopes);
     if let Some(operation) = operation.as_object_mut() {
         operation.remove("security");
+    }
+}
+
+/// Its pages are larger than others, its types are a list in one text, and it may be a stream.
+fn finish_events(operation: &mut Value) {
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        if parameter["name"] == "limit" {
+            parameter["schema"]["maximum"] = json!(EVENTS_MAX);
+            parameter["schema"]["default"] = json!(EVENTS_DEFAULT);
+        }
+        if parameter["name"] == "types" {
+            parameter["schema"] = json!({ "type": "array", "items": { "type": "string" } });
+            parameter["style"] = json!("form");
+            parameter["explode"] = json!(false);
+        }
+    }
+    if let Some(content) = operation.pointer_mut("/responses/200/content") {
+        content["text/event-stream"] = json!({ "schema": { "type": "string" } });
     }
 }
 

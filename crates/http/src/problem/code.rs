@@ -59,6 +59,12 @@ codes! {
         "Send 1 to 255 bytes of UTF-8 without control characters and without space at the ends.";
     InvalidExpiresInSeconds: 400 "invalid_expires_in_seconds", "A time limit is not valid",
         "Send whole seconds from 1 to 2592000 (30 days).";
+    InvalidKeyName: 400 "invalid_key_name", "The name of a key is not valid",
+        "Send 1 to 255 bytes of UTF-8 without control characters and without space at the ends.";
+    InvalidScope: 400 "invalid_scope", "A list of scopes is not valid",
+        "Send an array of 1 or more of the scopes that the description lists.";
+    InvalidExpiresInDays: 400 "invalid_expires_in_days", "A lifetime is not valid",
+        "Send whole days from 1 to 3650.";
     InvalidMonth: 400 "invalid_month", "A month is not valid",
         "Write the month as YYYY-MM.";
     InvalidTime: 400 "invalid_time", "A time is not valid",
@@ -76,7 +82,11 @@ codes! {
     InvalidItems: 400 "invalid_items", "A list is not valid",
         "Send an array of 1 to 1000 objects.";
     InvalidLimit: 400 "invalid_limit", "A page size is not valid",
-        "Send an integer from 1 to 200.";
+        "Send an integer from 1 to 200; of events up to 1000.";
+    InvalidEventType: 400 "invalid_event_type", "A type of event is not valid",
+        "Use the types that docs/api.md lists, or a group such as balance.operation.*.";
+    InvalidWait: 400 "invalid_wait", "A time to wait is not valid",
+        "Send whole seconds from 0 to 25.";
     InvalidCursor: 400 "invalid_cursor", "A cursor is not valid",
         "Send next_cursor of the page before, unchanged, with the same filters and sort order; start without a cursor otherwise.";
     UnknownParameter: 400 "unknown_parameter", "A query parameter is not known here",
@@ -109,6 +119,8 @@ codes! {
         "Check user, service and order together: all three identify a reservation.";
     OperationNotFound: 404 "operation_not_found", "No operation answers for this key",
         "The request with this key had no effect so far. It may be sent again with the same key.";
+    KeyNotFound: 404 "key_not_found", "There is no such API key",
+        "List the keys; a key of the configuration is changed there.";
     ReportNotFound: 404 "report_not_found", "No report was built for this month",
         "Build it with POST /api/v1/reports/revenue.";
     RouteNotFound: 404 "route_not_found", "There is nothing at this address",
@@ -131,6 +143,8 @@ codes! {
         "Read the reservation: captured and refunded tell what was done.";
     AccountNotEmpty: 409 "account_not_empty", "The account still holds money",
         "Withdraw what is available and end active reservations first.";
+    CursorAhead: 409 "cursor_ahead", "The cursor lies behind the end of the feed",
+        "A restore or a fail-over took back what you saw. Compare what you hold with the ledger, then start again from earliest.";
     ServiceExists: 409 "service_exists", "The service id is taken",
         "Choose another id, or rename the existing service. Nothing of the list was added.";
     ServiceNameTaken: 409 "service_name_taken", "The service name is taken",
@@ -159,6 +173,8 @@ codes! {
         "Wait for the seconds in Retry-After, then send the request again.";
     Internal: 500 "internal", "The service failed",
         "Tell the operator the request_id. With executed unknown, repeat a money request under the same key.";
+    EventsUnordered: 501 "events_unordered", "This store has no order of events",
+        "The feed needs SQLite or a plain PostgreSQL; on Citus read histories instead.";
     Unavailable: 503 "unavailable", "The store cannot be reached",
         "Send the request again after Retry-After, with the same key. Nothing was executed.";
     Overloaded: 503 "overloaded", "Too much work is queued",
@@ -167,6 +183,8 @@ codes! {
         "Send the request again after Retry-After, with the same key. Nothing was executed; tell the operator if it lasts.";
     OutcomeUnknown: 503 "outcome_unknown", "The outcome is unknown",
         "Send the same request with the same key until it is answered otherwise: the key makes that safe.";
+    TooManyFollowers: 503 "too_many_followers", "Too many callers wait for events",
+        "Try again after Retry-After, or ask without wait.";
     ReportNotPublished: 503 "report_not_published", "The report file could not be written",
         "Tell the operator; building the report again is safe.";
 }
@@ -182,7 +200,10 @@ impl From<Invalid> for Code {
             Invalid::Month => Self::InvalidMonth,
             Invalid::Timestamp => Self::InvalidTime,
             Invalid::Ttl => Self::InvalidExpiresInSeconds,
-            Invalid::Limit => Self::InvalidLimit,
+            Invalid::Limit | Invalid::EventLimit => Self::InvalidLimit,
+            Invalid::EventType => Self::InvalidEventType,
+            Invalid::KeyName => Self::InvalidKeyName,
+            Invalid::KeyDays => Self::InvalidExpiresInDays,
             // No request carries these.
             Invalid::Zone
             | Invalid::Currency

@@ -2,7 +2,7 @@
 
 use actix_web::{http::Method, test::TestRequest};
 use balance_domain::{
-    ApiKey, ApiKeyId, Scope, SecretHash, Timestamp,
+    Actor, ApiKey, ApiKeyId, Scope, SecretHash, Timestamp,
     ports::{ApiKeyRepo, ApiKeys, MockApiKeyRepo, RepoError},
 };
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ fn key(number: u8, scopes: &[Scope]) -> ApiKey {
         expires_at: None,
         parent_id: None,
         revoked_at: None,
+        last_used_at: None,
     }
 }
 
@@ -67,8 +68,13 @@ fn every_call() -> Vec<Documented> {
                 schema["example"].clone()
             });
             let mut path = path.clone();
-            for (name, value) in [("user_id", "42"), ("service_id", "7"), ("month", "2026-10"), ("key", "k")]
-            {
+            for (name, value) in [
+                ("user_id", "42"),
+                ("service_id", "7"),
+                ("month", "2026-10"),
+                ("key", "k"),
+                ("key_id", "0123456789ab"),
+            ] {
                 path = path.replace(&format!("{{{name}}}"), value);
             }
             if operation["operationId"] == "getReservation" {
@@ -98,7 +104,7 @@ fn every_call() -> Vec<Documented> {
 async fn world_with(keys: &[ApiKey]) -> World {
     let world = World::new().await;
     for key in keys {
-        world.store.add_api_key(key.clone()).await.unwrap();
+        world.store.add_api_key(key.clone(), Actor::CommandLine).await.unwrap();
     }
     world.shared.api.access.refresh().await.unwrap();
     world
@@ -112,7 +118,7 @@ async fn every_call_against_every_kind_of_key() {
     revoked.revoked_at = Some(Timestamp::from_micros(START - 1).unwrap());
     let admin = key(3, &[Scope::Admin]);
     let calls = every_call();
-    assert_eq!(calls.len(), 26, "a call was added or removed: look at this table again");
+    assert_eq!(calls.len(), 30, "a call was added or removed: look at this table again");
     for call_of_api in &calls {
         let right = key(4, &call_of_api.scopes);
         let others: Vec<Scope> = Scope::ALL
@@ -174,7 +180,7 @@ async fn a_child_key_ends_with_its_parent() {
     assert!(access.admit(Some(&text(&child)), None).is_ok());
     assert_eq!(access.admit(None, None), Err(crate::Denied::Unauthenticated));
     parent.revoked_at = Some(Timestamp::from_micros(START).unwrap());
-    world.store.revoke_api_key(parent.id, parent.revoked_at.unwrap()).await.unwrap();
+    world.store.revoke_api_key(parent.id, Actor::CommandLine, parent.revoked_at.unwrap()).await.unwrap();
     access.refresh().await.unwrap();
     assert_eq!(status(&child).await, 401);
     assert_eq!(access.admit(Some(&text(&child)), None), Err(crate::Denied::Unauthenticated));
@@ -215,7 +221,11 @@ async fn a_key_that_lost_its_scope_gets_no_answer_again() {
             .insert_header(("x-api-key", text(&owner)))
     };
     assert_eq!(call(&app, request()).await.status, 201);
-    world.store.revoke_api_key(owner.id, Timestamp::from_micros(START).unwrap()).await.unwrap();
+    world
+        .store
+        .revoke_api_key(owner.id, Actor::CommandLine, Timestamp::from_micros(START).unwrap())
+        .await
+        .unwrap();
     assert_eq!(call(&app, request()).await.status, 201, "until the keys are read again");
     world.shared.api.access.refresh().await.unwrap();
     assert_eq!(call(&app, request()).await.refusal(), (401, "key_revoked".to_owned()));
@@ -280,7 +290,7 @@ async fn each_key_has_a_rate_of_its_own() {
     let (one, two) = (key(1, &[Scope::Admin]), key(2, &[Scope::Admin]));
     let world = World::with(|_| {}, |settings| settings.commands_per_second = 3).await;
     for key in [&one, &two] {
-        world.store.add_api_key(key.clone()).await.unwrap();
+        world.store.add_api_key(key.clone(), Actor::CommandLine).await.unwrap();
     }
     world.shared.api.access.refresh().await.unwrap();
     let app = world.app().await;
@@ -350,7 +360,7 @@ async fn without_keys_only_this_machine_is_served() {
     }
     let absolute = get("http://evil.example/api/v1/services");
     assert_eq!(call(&app, absolute).await.status, 403);
-    world.store.add_api_key(key(1, &[Scope::Admin])).await.unwrap();
+    world.store.add_api_key(key(1, &[Scope::Admin]), Actor::CommandLine).await.unwrap();
     world.shared.api.access.refresh().await.unwrap();
     let named = get("/api/v1/services").insert_header(("x-api-key", text(&key(1, &[]))));
     assert_eq!(
@@ -417,8 +427,9 @@ async fn a_key_that_is_revoked_while_the_body_comes_is_refused() {
     let admin = key(1, &[Scope::Admin]);
     let world = world_with(std::slice::from_ref(&admin)).await;
     let access = world.shared.api.access.clone();
-    assert!(access.check_again(&admin).is_ok());
-    world.store.revoke_api_key(admin.id, Timestamp::from_micros(START).unwrap()).await.unwrap();
+    assert!(access.check_again(Some(&admin)).is_ok());
+    let now = Timestamp::from_micros(START).unwrap();
+    world.store.revoke_api_key(admin.id, Actor::CommandLine, now).await.unwrap();
     access.refresh().await.unwrap();
-    assert_eq!(access.check_again(&admin).unwrap_err().code().as_str(), "key_revoked");
+    assert_eq!(access.check_again(Some(&admin)).unwrap_err().code().as_str(), "key_revoked");
 }

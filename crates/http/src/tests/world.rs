@@ -22,7 +22,7 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use serde_json::Value;
 
 use crate::{
-    Access, Api, Drain, HttpSettings,
+    Access, Api, Drain, Events, HttpSettings,
     api::Shared,
     server::{app, mount_pages, shared},
 };
@@ -89,6 +89,19 @@ impl World {
         ports: impl FnOnce(&mut Ports),
         settings: impl FnOnce(&mut HttpSettings),
     ) -> Self {
+        Self::assembled(ports, settings, 64).await
+    }
+
+    /// Everything on the model, where at most `followers_max` may wait for events.
+    pub(super) async fn with_followers(followers_max: usize) -> Self {
+        Self::assembled(|_| {}, |_| {}, followers_max).await
+    }
+
+    async fn assembled(
+        ports: impl FnOnce(&mut Ports),
+        settings: impl FnOnce(&mut HttpSettings),
+        followers_max: usize,
+    ) -> Self {
         let store = MemoryStore::new();
         let service = (ServiceId::new(7).unwrap(), ServiceName::new("Delivery").unwrap());
         store.add_services(vec![service]).await.unwrap().unwrap();
@@ -117,6 +130,7 @@ impl World {
             reports: Reports::new(all.reports, all.sink, shared_clock, zone),
             access,
             refusals: crate::Refusals::default(),
+            events: Events::new(Arc::new(store.clone()), Arc::new(store.clone()), followers_max),
             settings: chosen,
         };
         Self { store, clock, shared: shared(api, std::time::Duration::from_millis(500), Drain::default()) }
@@ -147,10 +161,14 @@ impl World {
                     Err(error) => error.error_response(),
                 };
                 let (status, headers) = (response.status().as_u16(), response.headers().clone());
-                let BodySize::Sized(length) = response.body().size() else {
-                    panic!("a body without a length")
-                };
+                let is_stream = headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+                let size = response.body().size();
                 let bytes = to_bytes(response.into_body()).await.unwrap();
+                let length = match size {
+                    BodySize::Sized(length) => length,
+                    BodySize::Stream if is_stream => bytes.len() as u64,
+                    size => panic!("a body without a length: {size:?}"),
+                };
                 Reply { status, headers, length, text: String::from_utf8_lossy(&bytes).into_owned() }
             }
             .boxed_local()
@@ -212,6 +230,11 @@ pub(crate) async fn call_at(host: &'static str, app: &TestApp, request: TestRequ
 /// A GET.
 pub(crate) fn get(path: &str) -> TestRequest {
     TestRequest::get().uri(path)
+}
+
+/// A DELETE.
+pub(super) fn delete(path: &str) -> TestRequest {
+    TestRequest::delete().uri(path)
 }
 
 /// A POST with a body that is sent as it stands.

@@ -3,8 +3,9 @@
 use std::{fmt, marker::PhantomData};
 
 use balance_domain::{
-    Actor, Amount, Comment, IdempotencyKey, Invalid, Limit, Month, OperationKind, OperationSort, OrderId,
-    ReservationState, SearchSort, ServiceId, ServiceName, Timestamp, Ttl, UserId,
+    Actor, Amount, ApiKeyId, Comment, EventLimit, EventType, IdempotencyKey, Invalid, KeyDays, KeyName,
+    Limit, Month, OperationKind, OperationSort, OrderId, ReservationState, Scope, SearchSort, ServiceId,
+    ServiceName, Timestamp, Ttl, UserId,
 };
 use paperclip::v2::{
     models::{DataType, DataTypeFormat, DefaultSchemaRaw},
@@ -100,6 +101,10 @@ fn one_of(names: &[&str]) -> DefaultSchemaRaw {
     }
 }
 
+fn list_of(items: DefaultSchemaRaw) -> DefaultSchemaRaw {
+    DefaultSchemaRaw { items: Some(Box::new(items)), ..typed(DataType::Array, None) }
+}
+
 macro_rules! integer {
     ($($type:ty: $invalid:expr, $new:expr, $get:expr;)+) => {$(
         impl Scalar for $type {
@@ -133,6 +138,8 @@ macro_rules! integer {
 integer! {
     Amount: Invalid::Amount, |number| Self::new(number).ok(), |amount| amount.get();
     Ttl: Invalid::Ttl, |number| Self::from_seconds(u32::try_from(number).ok()?).ok(), |ttl| ttl.seconds().into();
+    KeyDays: Invalid::KeyDays, |number| Self::new(u16::try_from(number).ok()?).ok(), |days| days.get().into();
+    EventLimit: Invalid::EventLimit, |number| Self::new(u16::try_from(number).ok()?).ok(), |limit| limit.get().into();
     Limit: Invalid::Limit, |number| Self::new(u16::try_from(number).ok()?).ok(), |limit| limit.get().into();
 }
 
@@ -347,6 +354,8 @@ text! {
     Comment: invalid(Invalid::Comment), |text| Self::new(text).ok(), as_is, typed(DataType::String, None);
     IdempotencyKey: invalid(Invalid::IdempotencyKey), |text| Self::new(text).ok(), as_is,
         typed(DataType::String, None);
+    KeyName: invalid(Invalid::KeyName), |text| Self::new(text).ok(), as_is, typed(DataType::String, None);
+    ApiKeyId: invalid(Invalid::ApiKeyId), |text| Self::new(text).ok(), as_is, typed(DataType::String, None);
     ServiceName: invalid(Invalid::ServiceName), |text| Self::new(text).ok(), as_is, typed(DataType::String, None);
     Month: invalid(Invalid::Month), |text| text.parse().ok(), as_is, typed(DataType::String, None);
     Timestamp: invalid(Invalid::Timestamp), |text| text.parse().ok(), as_is,
@@ -360,6 +369,108 @@ text! {
     Cursor: (Code::InvalidCursor, Code::InvalidCursor.title().to_owned()),
         |text| (text.len() <= Self::BYTES_MAX).then(|| Self(text.to_owned())), |cursor: &Self| cursor.0.clone(),
         typed(DataType::String, None);
+}
+
+/// What a key may be used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scopes(pub(crate) Vec<Scope>);
+
+impl Scalar for Scopes {
+    fn from_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        let scopes: Result<Vec<Scope>, _> = names.iter().map(|name| name.parse()).collect();
+        match scopes {
+            Ok(scopes) if (1..=Scope::ALL.len()).contains(&scopes.len()) => Ok(Self(scopes)),
+            _ => Err(D::Error::custom("not valid here")),
+        }
+    }
+
+    fn from_text(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn to_json<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|scope| scope.as_str()))
+    }
+
+    fn fault() -> (Code, String) {
+        unlisted(Code::InvalidScope, &Scope::ALL.map(Scope::as_str))
+    }
+
+    fn schema() -> DefaultSchemaRaw {
+        list_of(one_of(&Scope::ALL.map(Scope::as_str)))
+    }
+}
+
+/// Types of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EventTypes(pub(crate) Vec<EventType>);
+
+impl EventTypes {
+    fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let groups: Vec<_> = names.into_iter().map(EventType::named).collect::<Result<_, _>>().ok()?;
+        let mut types = groups.concat();
+        types.sort_unstable();
+        types.dedup();
+        (!types.is_empty()).then_some(Self(types))
+    }
+}
+
+/// In a query string they are separated by commas.
+impl Scalar for EventTypes {
+    fn from_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        Self::of(names.iter().map(String::as_str)).ok_or_else(|| D::Error::custom("not valid here"))
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        Self::of(text.split(','))
+    }
+
+    fn to_json<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(ToString::to_string))
+    }
+
+    fn fault() -> (Code, String) {
+        invalid(Invalid::EventType)
+    }
+
+    fn schema() -> DefaultSchemaRaw {
+        list_of(typed(DataType::String, None))
+    }
+}
+
+/// How long to wait for an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WaitSeconds(pub(crate) u8);
+
+impl WaitSeconds {
+    /// Less than the half minute after which balancers give up.
+    pub(crate) const MAX: u8 = 25;
+}
+
+impl Scalar for WaitSeconds {
+    fn from_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let seconds = u8::deserialize(deserializer)?;
+        if seconds <= Self::MAX { Ok(Self(seconds)) } else { Err(D::Error::custom("not valid here")) }
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let seconds = u8::try_from(read_integer(text)?).ok()?;
+        (seconds <= Self::MAX).then_some(Self(seconds))
+    }
+
+    fn to_json<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(self.0)
+    }
+
+    fn fault() -> (Code, String) {
+        (Code::InvalidWait, "this must be a whole number of seconds from 0 to 25".to_owned())
+    }
+
+    fn schema() -> DefaultSchemaRaw {
+        typed(DataType::Integer, Some(DataTypeFormat::Int32))
+    }
 }
 
 impl Scalar for bool {

@@ -1,6 +1,6 @@
 //! API keys are kept, listed and revoked.
 
-use balance_domain::{ApiKey, ApiKeyId, Scope, SecretHash, Timestamp};
+use balance_domain::{Actor, ApiKey, ApiKeyId, Scope, SecretHash, Timestamp};
 
 use crate::teller::{Teller, at, failed};
 
@@ -18,6 +18,7 @@ fn api_key(text: &str, created_at: &str) -> ApiKey {
         expires_at: None,
         parent_id: None,
         revoked_at: None,
+        last_used_at: None,
     }
 }
 
@@ -29,11 +30,15 @@ async fn all(teller: &Teller) -> Vec<ApiKey> {
 }
 
 async fn add(teller: &Teller, key: ApiKey) {
-    teller.store().add_api_key(key).await.unwrap_or_else(|error| failed(&error));
+    teller.store().add_api_key(key, Actor::CommandLine).await.unwrap_or_else(|error| failed(&error));
 }
 
 async fn revoke(teller: &Teller, text: &str, now: Timestamp) -> Option<ApiKey> {
-    teller.store().revoke_api_key(id(text), now).await.unwrap_or_else(|error| failed(&error))
+    teller
+        .store()
+        .revoke_api_key(id(text), Actor::CommandLine, now)
+        .await
+        .unwrap_or_else(|error| failed(&error))
 }
 
 /// Keys come back whole, by the time they were made, then by id.
@@ -72,6 +77,18 @@ pub async fn an_id_is_kept_once(teller: Teller) {
     add(&teller, first.clone()).await;
     let mut other = api_key("000000000001", "2026-01-02T00:00:00Z");
     other.name = "intruder".into();
-    assert!(teller.store().add_api_key(other).await.is_err());
+    assert!(teller.store().add_api_key(other, Actor::CommandLine).await.is_err());
     assert_eq!(all(&teller).await, [first]);
+}
+
+/// What is noted later but is earlier changes nothing; a key that is not known is passed over.
+pub async fn the_latest_use_of_a_key_is_kept(teller: Teller) {
+    let [first, second] = ["000000000001", "000000000002"].map(|text| api_key(text, "2026-01-01T00:00:00Z"));
+    add(&teller, first.clone()).await;
+    add(&teller, second.clone()).await;
+    let (early, late) = (at("2026-02-01T00:01:00Z"), at("2026-02-01T00:02:00Z"));
+    for uses in [vec![(first.id, late)], vec![(first.id, early), (id("0000000000ff"), late)], vec![]] {
+        teller.store().note_api_key_uses(uses).await.unwrap_or_else(|error| failed(&error));
+    }
+    assert_eq!(all(&teller).await, [ApiKey { last_used_at: Some(late), ..first }, second]);
 }

@@ -1,7 +1,8 @@
 //! What was answered is there after the store was closed and opened again.
 
 use balance_domain::{
-    ApiKey, ApiKeyId, Command, Comment, MoneyCommand, Period, Receipt, RevenueReport, Scope, SecretHash,
+    Actor, ApiKey, ApiKeyId, Command, Comment, MoneyCommand, Period, Receipt, RevenueReport, Scope,
+    SecretHash,
 };
 
 use crate::{
@@ -103,9 +104,10 @@ pub async fn catalogue_reports_and_api_keys_survive<H: Harness>(harness: H) {
         expires_at: None,
         parent_id: None,
         revoked_at: None,
+        last_used_at: None,
     };
-    assert!(teller.store().add_api_key(api_key.clone()).await.is_ok());
-    let revoked = teller.store().revoke_api_key(id, teller.now()).await;
+    assert!(teller.store().add_api_key(api_key.clone(), Actor::CommandLine).await.is_ok());
+    let revoked = teller.store().revoke_api_key(id, Actor::CommandLine, teller.now()).await;
     let catalogue = catalogue(&teller).await;
 
     let (harness, teller) = reopened(harness, teller).await;

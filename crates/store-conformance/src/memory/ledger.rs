@@ -23,7 +23,9 @@ impl BalanceRepo for MemoryStore {
         for user_id in users_of(&submissions) {
             world.expire(user_id, moment);
         }
-        Ok(submissions.iter().map(|submission| world.submit(submission, moment)).collect())
+        let replies = submissions.iter().map(|submission| world.submit(submission, moment)).collect();
+        world.list(&users_of(&submissions));
+        Ok(replies)
     }
 
     async fn accounts(&self, user_ids: Vec<UserId>) -> Result<Vec<Option<AccountAsOf>>, RepoError> {
@@ -171,6 +173,7 @@ struct Before {
     books: Vec<(UserId, Option<Book>)>,
     answers: Vec<((UserId, IdempotencyKey), Answer)>,
     services: BTreeMap<ServiceId, (Service, bool)>,
+    facts: usize,
 }
 
 impl Before {
@@ -186,6 +189,7 @@ impl Before {
                 .map(|(scope, answer)| (scope.clone(), answer.clone()))
                 .collect(),
             services: world.services.clone(),
+            facts: world.facts.len(),
         }
     }
 
@@ -199,5 +203,6 @@ impl Before {
         }
         world.answers.extend(self.answers);
         world.services = self.services;
+        world.facts.truncate(self.facts);
     }
 }

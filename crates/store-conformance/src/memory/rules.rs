@@ -1,7 +1,7 @@
 //! The money rules, a second time: each command changes the books at once, after its last "no".
 
 use balance_domain::{
-    Action, Actor, Amount, BALANCE_MAX, Command, Comment, Moment, MoneyCommand, OperationKind, Receipt,
+    Action, Actor, Amount, BALANCE_MAX, Command, Comment, Fact, Moment, MoneyCommand, OperationKind, Receipt,
     Rejection, Reservation, ReservationKey, ReservationState, ServiceStatus, TimeLimit, Timestamp, Ttl,
     UserId,
 };
@@ -28,12 +28,14 @@ impl World {
     ) -> Result<(Receipt, bool), Rejection> {
         match command {
             Command::Money(command) => self.money(&Request { command, actor }, moment),
-            Command::Extend { reservation, ttl } => Ok((self.extend(*reservation, *ttl, moment)?, false)),
+            Command::Extend { reservation, ttl } => {
+                Ok((self.extend(*reservation, *ttl, actor, moment)?, false))
+            }
             Command::Expire { user_id } => {
                 let book = self.books.get(user_id).ok_or(Rejection::AccountNotFound(*user_id))?;
                 Ok((Receipt::Account(book.account()), false))
             }
-            Command::Close { user_id } => Ok((self.close(*user_id)?, false)),
+            Command::Close { user_id } => Ok((self.close(*user_id, actor, moment)?, false)),
         }
     }
 
@@ -260,16 +262,24 @@ impl World {
         Ok(Receipt::Reservation { reservation, operation_seq: Some(noted.operation.seq) })
     }
 
-    fn extend(&mut self, key: ReservationKey, ttl: Ttl, moment: Moment) -> Result<Receipt, Rejection> {
+    fn extend(
+        &mut self,
+        key: ReservationKey,
+        ttl: Ttl,
+        actor: Actor,
+        moment: Moment,
+    ) -> Result<Receipt, Rejection> {
         let mut reservation = self.active(key, moment)?;
         let book = self.open(key.user_id)?;
         reservation.expires_at = reservation.expires_at.max(deadline(book.next_at(moment), ttl));
         book.reservations.insert((key.service_id, key.order_id), reservation);
+        let fact = Fact::reservation_extended(&book.account(), &reservation, actor, book.next_at(moment));
+        self.facts.push(fact);
         Ok(Receipt::Reservation { reservation, operation_seq: None })
     }
 
     /// Free text goes at once, from history and from the answers that repeats are given.
-    fn close(&mut self, user_id: UserId) -> Result<Receipt, Rejection> {
+    fn close(&mut self, user_id: UserId, actor: Actor, moment: Moment) -> Result<Receipt, Rejection> {
         let book = self.open(user_id)?;
         if book.available != 0 || book.reserved != 0 {
             return Err(Rejection::AccountNotEmpty { available: book.available, reserved: book.reserved });
@@ -278,7 +288,8 @@ impl World {
         for recorded in &mut book.operations {
             recorded.operation.comment = None;
         }
-        let account = book.account();
+        let (account, at) = (book.account(), book.next_at(moment));
+        self.facts.push(Fact::account_closed(&account, actor, at));
         for ((owner, _), answer) in &mut self.answers {
             if *owner != user_id {
                 continue;

@@ -72,6 +72,7 @@ impl BalanceRepo for DecidedStore {
         let moment = tables.closed(Moment::new(now, Moment::TOLERANCE));
         let rows = tables.load(&Needs::of(&submissions), moment);
         let decided = decide_batch_by(self.decider, rows, &submissions, moment);
+        tables.list(&decided.changes);
         tables.write(decided.changes);
         Ok(decided.replies)
     }

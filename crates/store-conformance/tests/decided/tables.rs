@@ -15,6 +15,8 @@ use balance_domain::{
 };
 use balance_store_conformance::SetClock;
 
+use crate::feed::Entry;
+
 /// The decider, or a sabotaged one.
 pub(crate) type Decider = fn(&State, &Command, Actor, Moment) -> Result<Decision, Rejection>;
 
@@ -51,6 +53,8 @@ pub(crate) struct Tables {
     api_keys: BTreeMap<(Timestamp, ApiKeyId), ApiKey>,
     identity: Option<LedgerIdentity>,
     pub(crate) closed_until: Option<Timestamp>,
+    /// Everything that happened, in order.
+    pub(crate) feed: Vec<Entry>,
 }
 
 impl Tables {
@@ -202,7 +206,7 @@ impl IdentityRepo for DecidedStore {
 
 #[async_trait]
 impl ApiKeyRepo for DecidedStore {
-    async fn add_api_key(&self, key: ApiKey) -> Result<(), RepoError> {
+    async fn add_api_key(&self, key: ApiKey, _: Actor) -> Result<(), RepoError> {
         let mut tables = self.tables();
         if tables.api_keys.values().any(|kept| kept.id == key.id) {
             return Err(RepoError::Internal("the id is taken".into()));
@@ -217,12 +221,27 @@ impl ApiKeyRepo for DecidedStore {
         Ok(ApiKeys { keys, faults: Vec::new(), had_keys })
     }
 
-    async fn revoke_api_key(&self, id: ApiKeyId, now: Timestamp) -> Result<Option<ApiKey>, RepoError> {
+    async fn revoke_api_key(
+        &self,
+        id: ApiKeyId,
+        _: Actor,
+        now: Timestamp,
+    ) -> Result<Option<ApiKey>, RepoError> {
         let mut tables = self.tables();
         let found = tables.api_keys.values_mut().find(|key| key.id == id);
         Ok(found.map(|key| {
             key.revoked_at.get_or_insert(now);
             key.clone()
         }))
+    }
+
+    async fn note_api_key_uses(&self, uses: Vec<(ApiKeyId, Timestamp)>) -> Result<(), RepoError> {
+        let mut tables = self.tables();
+        for (id, at) in uses {
+            for key in tables.api_keys.values_mut().filter(|key| key.id == id) {
+                key.last_used_at = key.last_used_at.max(Some(at));
+            }
+        }
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use balance_domain::{
-    Account, Changes, Moment, OperationKind, RecordedOperation, ReservationKey, ServiceId, UserId,
+    Account, Changes, Fact, Moment, OperationKind, RecordedOperation, ReservationKey, ServiceId, UserId,
 };
 use deadpool_postgres::ClientWrapper;
 use futures::future::join;
@@ -36,6 +36,7 @@ pub(super) struct Writing<'a> {
     closed: &'a [UserId],
     /// Up to when the books were closed when this was decided.
     closed_until: At,
+    facts: &'a [Fact],
 }
 
 impl<'a> Writing<'a> {
@@ -56,7 +57,20 @@ impl<'a> Writing<'a> {
         let services = services.into_iter().filter(|id| !marked.contains(id)).collect();
         let (appended, closed) = (changes.operations.as_slice(), changes.closed.as_slice());
         let closed_until = At(moment.open_from());
-        Ok(Self { number, written, opened, kept, made, appended, services, marked, closed, closed_until })
+        let facts = changes.facts.as_slice();
+        Ok(Self {
+            number,
+            written,
+            opened,
+            kept,
+            made,
+            appended,
+            services,
+            marked,
+            closed,
+            closed_until,
+            facts,
+        })
     }
 
     /// Whether all of it is one statement, which then is a transaction of its own.
@@ -102,7 +116,7 @@ impl<'a> Writing<'a> {
     }
 
     fn moves_only(&self) -> bool {
-        self.opened.is_empty() && self.kept.is_empty() && self.made.is_empty()
+        self.opened.is_empty() && self.kept.is_empty() && self.made.is_empty() && self.facts.is_empty()
     }
 
     fn sql(&self) -> &'static str {
@@ -113,8 +127,9 @@ impl<'a> Writing<'a> {
         let count = i64::try_from(self.written.len()).unwrap_or(i64::MAX);
         let (written, appended) = (Records(&self.written), Records(self.appended));
         let (opened, kept, made) = (Records(&self.opened), Records(&self.kept), Records(&self.made));
-        let all: [&(dyn ToSql + Sync); 8] =
-            [&written, &count, &appended, &opened, &kept, &made, &self.services, &self.closed_until];
+        let facts = Records(self.facts);
+        let all: [&(dyn ToSql + Sync); 9] =
+            [&written, &count, &appended, &opened, &kept, &made, &self.services, &self.closed_until, &facts];
         let movements = [all[0], all[1], all[2], all[7]];
         let values: &[_] = if self.moves_only() { &movements } else { &all };
         let answer = query(client, self.sql(), values).await?;

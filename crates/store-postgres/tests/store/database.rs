@@ -27,6 +27,8 @@ impl Database {
                 let name = server.create_database(None);
                 let store = open(options(&server.url(&name)), &SetClock::default());
                 store.migrate().await.unwrap();
+                drop(store);
+                end_sessions(server, &name);
                 name
             })
             .await;
@@ -49,6 +51,13 @@ impl Database {
     pub(crate) fn sql(&self, sql: &str) -> String {
         self.server.psql(&self.name, sql)
     }
+}
+
+/// Ends the sessions of a database that is to be copied. Those of a store that was dropped end when its runtime comes
+/// to it, and copying keeps this one waiting.
+pub(crate) fn end_sessions(server: &Server, name: &str) {
+    let sessions = format!("FROM pg_stat_activity WHERE datname = '{name}'");
+    server.psql("postgres", &format!("SELECT pg_terminate_backend(pid) {sessions}"));
 }
 
 /// A store of these options with this clock.

@@ -7,6 +7,7 @@ mod contention;
 mod database;
 mod doubt;
 mod failover;
+mod feed;
 mod full_disk;
 mod gate;
 mod history;

@@ -12,6 +12,7 @@ use super::numbers;
 use crate::{
     early::{self, EARLY, early_count, ids_of_user},
     error::repo_error,
+    facts,
     rows::state_name,
 };
 
@@ -62,11 +63,16 @@ const MARK_USED: &str = "UPDATE services SET used = 1 WHERE id = ?1";
 
 /// Writes all of it. Comments are erased last: operations of this very batch are included.
 pub(super) fn changes(connection: &Connection, changes: &Changes) -> Result<(), RepoError> {
-    let Changes { accounts, reservations, operations, services_used, closed } = changes;
+    let Changes { accounts, reservations, operations, services_used, closed, facts } = changes;
     write_accounts(connection, accounts, &numbers::preceding(changes)?)?;
     mark_used(connection, services_used).map_err(repo_error)?;
     write_reservations(connection, reservations).map_err(repo_error)?;
-    append_operations(connection, operations).map_err(repo_error)?;
+    let first = append_operations(connection, operations).map_err(repo_error)?;
+    match first {
+        Some(first) => facts::add(connection, facts, operations, first),
+        None => facts::add_alone(connection, facts),
+    }
+    .map_err(repo_error)?;
     list_early(connection, accounts, operations)?;
     erase_comments(connection, closed).map_err(repo_error)
 }
@@ -120,10 +126,15 @@ fn write_reservations(connection: &Connection, reservations: &[Reservation]) -> 
     Ok(())
 }
 
-fn append_operations(connection: &Connection, operations: &[RecordedOperation]) -> rusqlite::Result<()> {
+/// The row id of the first one; the others count up from it, because nobody else writes and none is ever deleted.
+fn append_operations(
+    connection: &Connection,
+    operations: &[RecordedOperation],
+) -> rusqlite::Result<Option<i64>> {
+    let mut first = None;
     let mut insert = connection.prepare_cached(INSERT_OPERATION)?;
     for RecordedOperation { operation, fingerprint, reservation_after: after } in operations {
-        insert.execute(params![
+        let id = insert.insert(params![
             operation.user_id.get(),
             operation.seq,
             operation.kind.as_str(),
@@ -146,8 +157,9 @@ fn append_operations(connection: &Connection, operations: &[RecordedOperation]) 
             after.map(|reservation| reservation.created_at.micros()),
             after.map(|reservation| reservation.expires_at.micros()),
         ])?;
+        first.get_or_insert(id);
     }
-    Ok(())
+    Ok(first)
 }
 
 /// Histories that become long by these operations.
