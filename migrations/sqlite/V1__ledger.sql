@@ -7,13 +7,15 @@
 -- A random B-tree leaf that a command dirties is a page to log and to check-point, and that is what a write costs.
 -- So every index says below what it is for, and the indexes of history leave out what a short scan finds as well.
 
--- What this ledger is: one row, written when the ledger is made, and never again.
+-- What this ledger is: one row, written when the ledger is made. Only `had_keys` changes, once: a ledger that had an API
+-- key is never open again to callers without one, even if its keys are lost.
 CREATE TABLE ledger (
     only_row          INTEGER PRIMARY KEY CHECK (only_row = 1),
     id                TEXT    NOT NULL,
     currency          TEXT    NOT NULL,
     currency_decimals INTEGER NOT NULL CHECK (currency_decimals BETWEEN 0 AND 4),
-    accounting_zone   TEXT    NOT NULL
+    accounting_zone   TEXT    NOT NULL,
+    had_keys          INTEGER NOT NULL DEFAULT 0 CHECK (had_keys IN (0, 1))
 ) STRICT;
 
 -- user_id is the rowid: one B-tree, and a balance is overwritten in place.

@@ -29,6 +29,10 @@ RETURNING id, name, scopes, secret_hash, created_at, expires_at, revoked_at, par
 const NOTE_USE: &str = "\
 UPDATE api_keys SET last_used_at = greatest(last_used_at, $2) WHERE id = $1 RETURNING id";
 
+const NOTE_KEYS: &str = "UPDATE ledger SET had_keys = true WHERE NOT had_keys RETURNING id";
+
+const HAD_KEYS: &str = "SELECT EXISTS (SELECT FROM ledger WHERE had_keys)";
+
 #[async_trait]
 impl ApiKeyRepo for PostgresStore {
     async fn add_api_key(&self, key: ApiKey, actor: Actor) -> Result<(), RepoError> {
@@ -39,7 +43,12 @@ impl ApiKeyRepo for PostgresStore {
 
     async fn api_keys(&self) -> Result<ApiKeys, RepoError> {
         let rows = self.read(ALL, &[]).await?;
-        Ok(read(&rows))
+        let mut read = read(&rows);
+        if rows.is_empty() {
+            let had = self.read(HAD_KEYS, &[]).await?;
+            read.had_keys = had.first().is_some_and(|row| column(row, 0).unwrap_or(true));
+        }
+        Ok(read)
     }
 
     async fn revoke_api_key(
@@ -91,6 +100,7 @@ async fn add(adding: &Transaction, key: ApiKey, actor: Actor) -> Result<(), Fail
         &key.last_used_at.map(At),
     ];
     adding.query(ADD, &values).await?;
+    adding.query(NOTE_KEYS, &[]).await?;
     facts::add(adding, &[Fact::key_created(&key, actor)]).await
 }
 

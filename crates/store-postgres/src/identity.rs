@@ -16,8 +16,8 @@ FROM ledger";
 
 /// Instances that start together: the first one's stays.
 const MAKE: &str = "\
-INSERT INTO ledger (only_row, id, currency, currency_decimals, accounting_zone)
-VALUES (true, $1, $2, $3, $4) ON CONFLICT DO NOTHING";
+INSERT INTO ledger (only_row, id, currency, currency_decimals, accounting_zone, had_keys)
+VALUES (true, $1, $2, $3, $4, EXISTS (SELECT FROM api_keys)) ON CONFLICT DO NOTHING";
 
 #[async_trait]
 impl IdentityRepo for PostgresStore {

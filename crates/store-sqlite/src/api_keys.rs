@@ -71,6 +71,7 @@ pub(crate) fn add(connection: &Connection, key: &ApiKey, actor: Actor) -> rusqli
             key.parent_id.as_ref().map(ApiKeyId::as_str),
             key.last_used_at.map(Timestamp::micros),
         ))?;
+    connection.prepare_cached("UPDATE ledger SET had_keys = 1 WHERE had_keys = 0")?.execute([])?;
     facts::add_alone(connection, &[Fact::key_created(key, actor)])
 }
 
@@ -92,6 +93,9 @@ pub(crate) fn all(connection: &Connection) -> rusqlite::Result<ApiKeys> {
             Err(error) => read.faults.push(format!("API key {id} cannot be read: {error}")),
         }
     }
+    let mut had_keys =
+        connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM ledger WHERE had_keys = 1)")?;
+    read.had_keys |= had_keys.query_row([], |row| row.get::<_, bool>(0))?;
     Ok(read)
 }
 

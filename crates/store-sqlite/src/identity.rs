@@ -49,8 +49,8 @@ fn make(connection: &Connection, identity: &LedgerIdentity) -> rusqlite::Result<
     let LedgerIdentity { id, currency, zone } = identity;
     connection
         .prepare_cached(
-            "INSERT INTO ledger (only_row, id, currency, currency_decimals, accounting_zone)
-             VALUES (1, ?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+            "INSERT INTO ledger (only_row, id, currency, currency_decimals, accounting_zone, had_keys)
+             VALUES (1, ?1, ?2, ?3, ?4, EXISTS (SELECT 1 FROM api_keys)) ON CONFLICT DO NOTHING",
         )?
         .execute((id.to_string(), currency.code(), currency.decimals(), zone.name()))?;
     Ok(())

@@ -253,6 +253,10 @@ async fn keys_that_vanish_open_nothing() {
     server.api.post("/users/1/deposits", json!({"amount": 1})).await.refused(401, "unauthenticated");
     let other = key(&world, "admin");
     soon("a new key does not work", async || balance_status(&server, Some(&other)).await == 200).await;
+    assert!(server.stop().success());
+    run_sql(&url, "DELETE FROM api_keys");
+    let server = world.start();
+    assert_eq!(balance_status(&server, None).await, 401, "the ledger keeps that it had keys");
 }
 
 #[tokio::test]
