@@ -109,6 +109,7 @@ CREATE TABLE operations (
     reservation_refunded   bigint,
     reservation_created_at timestamptz,
     reservation_expires_at timestamptz,
+    reservation_seq        bigint,
     bucket                 smallint    NOT NULL,
     kind                   text        COLLATE "C" NOT NULL,
     reservation_state      text        COLLATE "C",
@@ -278,7 +279,8 @@ CREATE TYPE operation_row AS (
     reservation_refunded   bigint,
     reservation_created_at timestamptz,
     reservation_expires_at timestamptz,
-    reservation_state      text COLLATE "C"
+    reservation_state      text COLLATE "C",
+    reservation_seq        bigint
 );
 
 -- Where the Citus extension is present the ledger is spread by bucket; everywhere else this does nothing.

@@ -48,6 +48,8 @@ CREATE TABLE reservations (
     refunded   INTEGER NOT NULL CHECK (refunded BETWEEN 0 AND captured),
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
+    -- The number of the operation that made it.
+    reserve_seq INTEGER NOT NULL CHECK (reserve_seq >= 1),
     is_listed  INTEGER NOT NULL DEFAULT 0 CHECK (is_listed IN (0, 1)),
     PRIMARY KEY (user_id, service_id, order_id),
     -- Money is set aside exactly while the reservation is active.
@@ -92,6 +94,7 @@ CREATE TABLE operations (
     reservation_released   INTEGER,
     reservation_refunded   INTEGER,
     reservation_state      TEXT,
+    reservation_seq        INTEGER,
     reservation_created_at INTEGER,
     reservation_expires_at INTEGER,
     CHECK ((idempotency_key IS NULL) = (fingerprint IS NULL))

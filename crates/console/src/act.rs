@@ -168,12 +168,12 @@ impl Deed {
             Self::Transfer => {
                 Action::Transfer { from: user, to: user_id(fields.get("to_user_id"))?, amount: amount? }
             }
-            Self::Capture => Action::Capture { reservation: reservation()?, amount, is_final: true },
-            Self::Release => Action::Release { reservation: reservation()? },
-            Self::Refund => Action::Refund { reservation: reservation()?, amount },
+            Self::Capture => Action::Capture { reservation: reservation()?.into(), amount, is_final: true },
+            Self::Release => Action::Release { reservation: reservation()?.into() },
+            Self::Refund => Action::Refund { reservation: reservation()?.into(), amount },
             Self::Extend => {
                 let ttl = ttl(fields.get("minutes"))?;
-                return Some(Command::Extend { reservation: reservation()?, ttl });
+                return Some(Command::Extend { reservation: reservation()?.into(), ttl });
             }
             Self::Close => return Some(Command::Close { user_id: user }),
         };

@@ -262,6 +262,7 @@ texts! {
     // Why a rule says no
     DoneOtherwise: "The page was used for something else. Begin again.", "Страница уже использована для другого. Начните заново.";
     SameUser: "Payer and receiver are the same user.", "Отправитель и получатель совпадают.";
+    ReservationSuperseded: "The order was reserved again in the meantime.", "Заказ за это время зарезервирован заново.";
     ReservationExists: "The order has an active hold for this service.", "У заказа уже есть активное удержание по этой услуге.";
     ReservationCaptured: "The hold is over: it was charged.", "Удержание завершено: деньги списаны.";
     ReservationReleased: "The hold is over: it was set free.", "Удержание завершено: деньги возвращены.";

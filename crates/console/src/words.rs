@@ -276,6 +276,9 @@ pub(crate) fn rejection(rejection: &Rejection, money: Money, language: Language)
         (language, Rejection::IdempotencyKeyReused) => language.say(T::DoneOtherwise).to_owned(),
         (language, Rejection::SameAccount) => language.say(T::SameUser).to_owned(),
         (language, Rejection::ReservationNotFound(_)) => language.say(T::NoSuchReservation).to_owned(),
+        (language, Rejection::ReservationSuperseded { .. }) => {
+            language.say(T::ReservationSuperseded).to_owned()
+        }
         (language, Rejection::ReservationExists) => language.say(T::ReservationExists).to_owned(),
         (language, Rejection::ReservationCaptured) => language.say(T::ReservationCaptured).to_owned(),
         (language, Rejection::ReservationReleased) => language.say(T::ReservationReleased).to_owned(),

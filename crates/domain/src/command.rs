@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::{Actor, Amount, Comment, IdempotencyKey, Invalid, ReservationKey, UserId};
+use crate::{Actor, Amount, Comment, Hold, IdempotencyKey, Invalid, ReservationKey, UserId};
 
 /// How long money stays set aside: `1 ..= 2_592_000` seconds (30 days).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,7 +80,7 @@ pub enum Action {
     /// Set-aside money becomes revenue.
     Capture {
         /// Of which reservation.
-        reservation: ReservationKey,
+        reservation: Hold,
         /// How much; `None` is all that is left.
         amount: Option<Amount>,
         /// Give the rest back and end the reservation.
@@ -89,12 +89,12 @@ pub enum Action {
     /// Set-aside money goes back.
     Release {
         /// Of which reservation.
-        reservation: ReservationKey,
+        reservation: Hold,
     },
     /// Revenue is given back.
     Refund {
         /// Of which reservation.
-        reservation: ReservationKey,
+        reservation: Hold,
         /// How much; `None` is all that is left of what was captured.
         amount: Option<Amount>,
     },
@@ -106,10 +106,10 @@ impl Action {
         match self {
             Self::Deposit { user_id, .. } | Self::Withdraw { user_id, .. } => *user_id,
             Self::Transfer { from, .. } => *from,
-            Self::Reserve { reservation, .. }
-            | Self::Capture { reservation, .. }
+            Self::Reserve { reservation, .. } => reservation.user_id,
+            Self::Capture { reservation, .. }
             | Self::Release { reservation }
-            | Self::Refund { reservation, .. } => reservation.user_id,
+            | Self::Refund { reservation, .. } => reservation.key.user_id,
         }
     }
 
@@ -117,10 +117,22 @@ impl Action {
     pub const fn reservation(&self) -> Option<ReservationKey> {
         match self {
             Self::Deposit { .. } | Self::Withdraw { .. } | Self::Transfer { .. } => None,
-            Self::Reserve { reservation, .. }
-            | Self::Capture { reservation, .. }
+            Self::Reserve { reservation, .. } => Some(*reservation),
+            Self::Capture { reservation, .. }
             | Self::Release { reservation }
-            | Self::Refund { reservation, .. } => Some(*reservation),
+            | Self::Refund { reservation, .. } => Some(reservation.key),
+        }
+    }
+
+    /// Which hold of the reservation is meant, if the caller says so.
+    const fn reserve_seq(&self) -> Option<i64> {
+        match self {
+            Self::Capture { reservation, .. }
+            | Self::Release { reservation }
+            | Self::Refund { reservation, .. } => reservation.reserve_seq,
+            Self::Deposit { .. } | Self::Withdraw { .. } | Self::Transfer { .. } | Self::Reserve { .. } => {
+                None
+            }
         }
     }
 }
@@ -147,7 +159,7 @@ pub struct Fingerprint(pub [u8; 16]);
 impl MoneyCommand {
     /// The meaning of this request. Stored with the operation for ever, so the encoding must never change:
     /// one byte for the action, each integer as 8 bytes big endian, an absent value as 0 (no id, amount or time
-    /// limit is 0), then a byte that says whether there is a comment.
+    /// limit is 0), then a byte that says whether there is a comment, then the number of the hold if one is named.
     pub fn fingerprint(&self) -> Fingerprint {
         let optional = |amount: Option<Amount>| amount.map_or(0, Amount::get);
         let (tag, numbers) = match &self.action {
@@ -162,10 +174,12 @@ impl MoneyCommand {
                 (4, [reservation.user_id.get(), amount.get(), asked])
             }
             Action::Capture { reservation, amount, is_final } => {
-                (5, [reservation.user_id.get(), optional(*amount), (*is_final).into()])
+                (5, [reservation.key.user_id.get(), optional(*amount), (*is_final).into()])
             }
-            Action::Release { reservation } => (6, [reservation.user_id.get(), 0, 0]),
-            Action::Refund { reservation, amount } => (7, [reservation.user_id.get(), optional(*amount), 0]),
+            Action::Release { reservation } => (6, [reservation.key.user_id.get(), 0, 0]),
+            Action::Refund { reservation, amount } => {
+                (7, [reservation.key.user_id.get(), optional(*amount), 0])
+            }
         };
         let mut hash = Sha256::new();
         hash.update([tag]);
@@ -179,6 +193,9 @@ impl MoneyCommand {
         hash.update(service.to_be_bytes());
         hash.update(order.to_be_bytes());
         hash.update([u8::from(self.comment.is_some())]);
+        if let Some(seq) = self.action.reserve_seq() {
+            hash.update(seq.to_be_bytes());
+        }
         let digest: [u8; 32] = hash.finalize().into();
         let mut first = [0; 16];
         first.copy_from_slice(&digest[..16]);
@@ -195,7 +212,7 @@ pub enum Command {
     /// operation and needs no key: doing it twice is harmless, in any order.
     Extend {
         /// Which reservation.
-        reservation: ReservationKey,
+        reservation: Hold,
         /// From now.
         ttl: Ttl,
     },
@@ -216,7 +233,7 @@ impl Command {
     pub const fn user_id(&self) -> UserId {
         match self {
             Self::Money(command) => command.action.user_id(),
-            Self::Extend { reservation, .. } => reservation.user_id,
+            Self::Extend { reservation, .. } => reservation.key.user_id,
             Self::Expire { user_id } | Self::Close { user_id } => *user_id,
         }
     }

@@ -18,7 +18,7 @@ pub use needs::Needs;
 pub use state::{Changes, EXPIRIES_MAX, LoadedService, Rows, State};
 
 use crate::{
-    Account, AccountStatus, Action, Actor, Amount, Command, Fact, Moment, MoneyCommand, Operation,
+    Account, AccountStatus, Action, Actor, Amount, Command, Fact, Hold, Moment, MoneyCommand, Operation,
     OperationKind, Rejection, Reservation, ReservationKey, ReservationState, ServiceStatus, TimeLimit,
     Timestamp, Ttl, UserId,
 };
@@ -126,6 +126,7 @@ fn reserve(
         released: 0,
         refunded: 0,
         created_at,
+        reserve_seq: account.seq + 1,
         expires_at: created_at.after(time_limit.ttl()),
     };
     let mut decision = posting.on_reservation(account, reservation, &[(OperationKind::Reserve, amount)])?;
@@ -139,12 +140,12 @@ fn reserve(
 
 fn capture(
     posting: &Posting<'_>,
-    key: ReservationKey,
+    hold: Hold,
     amount: Option<Amount>,
     is_final: bool,
 ) -> Result<Decision, Rejection> {
-    let account = open_account(posting.state, key.user_id)?;
-    let mut reservation = active_reservation(posting.state, key, posting.next_at(&account))?;
+    let account = open_account(posting.state, hold.key.user_id)?;
+    let mut reservation = active_reservation(posting.state, hold, posting.next_at(&account))?;
     let remaining = reservation.remaining();
     let amount = amount.unwrap_or(posting::held(remaining));
     if amount.get() > remaining {
@@ -166,18 +167,18 @@ fn capture(
     }
 }
 
-fn release(posting: &Posting<'_>, key: ReservationKey) -> Result<Decision, Rejection> {
-    let account = open_account(posting.state, key.user_id)?;
-    let reservation = active_reservation(posting.state, key, posting.next_at(&account))?;
+fn release(posting: &Posting<'_>, hold: Hold) -> Result<Decision, Rejection> {
+    let account = open_account(posting.state, hold.key.user_id)?;
+    let reservation = active_reservation(posting.state, hold, posting.next_at(&account))?;
 
     let rest = posting::held(reservation.remaining());
     let reservation = reservation.ended(ReservationState::Released);
     posting.on_reservation(account, reservation, &[(OperationKind::Release, rest)])
 }
 
-fn refund(posting: &Posting<'_>, key: ReservationKey, amount: Option<Amount>) -> Result<Decision, Rejection> {
-    let account = open_account(posting.state, key.user_id)?;
-    let mut reservation = posting.state.reservation(key).ok_or(Rejection::ReservationNotFound(key))?;
+fn refund(posting: &Posting<'_>, hold: Hold, amount: Option<Amount>) -> Result<Decision, Rejection> {
+    let account = open_account(posting.state, hold.key.user_id)?;
+    let mut reservation = meant_reservation(posting.state, hold)?;
     let refundable = reservation.captured - reservation.refunded;
     let all = Amount::new(refundable).map_err(|_| Rejection::NothingToRefund)?;
     let amount = amount.unwrap_or(all);
@@ -193,16 +194,10 @@ fn refund(posting: &Posting<'_>, key: ReservationKey, amount: Option<Amount>) ->
 /// that the row's version tells whether anything did.
 ///
 /// A deadline never moves back: it needs no key, so a late repeat of an earlier call may come behind a later one.
-fn extend(
-    state: &State,
-    key: ReservationKey,
-    ttl: Ttl,
-    actor: Actor,
-    moment: Moment,
-) -> Result<Decision, Rejection> {
-    let account = open_account(state, key.user_id)?;
+fn extend(state: &State, hold: Hold, ttl: Ttl, actor: Actor, moment: Moment) -> Result<Decision, Rejection> {
+    let account = open_account(state, hold.key.user_id)?;
     let at = moment.next(account.last_at);
-    let mut reservation = active_reservation(state, key, at)?;
+    let mut reservation = active_reservation(state, hold, at)?;
 
     reservation.expires_at = reservation.expires_at.max(at.after(ttl));
     let changes = Changes {
@@ -262,8 +257,8 @@ fn not_closed(account: Account) -> Result<Account, Rejection> {
 
 /// `at` is when the command would be recorded. A transfer may have taken the account's time past `now`, to that of
 /// the other side: what is due by then is over, although the expiry is not written down yet.
-fn active_reservation(state: &State, key: ReservationKey, at: Timestamp) -> Result<Reservation, Rejection> {
-    let reservation = state.reservation(key).ok_or(Rejection::ReservationNotFound(key))?;
+fn active_reservation(state: &State, hold: Hold, at: Timestamp) -> Result<Reservation, Rejection> {
+    let reservation = meant_reservation(state, hold)?;
     match reservation.state {
         ReservationState::Active if reservation.is_due(at) => Err(if reservation.captured > 0 {
             Rejection::ReservationCaptured
@@ -274,5 +269,16 @@ fn active_reservation(state: &State, key: ReservationKey, at: Timestamp) -> Resu
         ReservationState::Captured => Err(Rejection::ReservationCaptured),
         ReservationState::Released => Err(Rejection::ReservationReleased),
         ReservationState::Expired => Err(Rejection::ReservationExpired),
+    }
+}
+
+/// The reservation, unless another hold of it is there than the one that is meant.
+fn meant_reservation(state: &State, hold: Hold) -> Result<Reservation, Rejection> {
+    let reservation = state.reservation(hold.key).ok_or(Rejection::ReservationNotFound(hold.key))?;
+    match hold.reserve_seq {
+        Some(meant) if meant != reservation.reserve_seq => {
+            Err(Rejection::ReservationSuperseded { reserve_seq: reservation.reserve_seq })
+        }
+        _ => Ok(reservation),
     }
 }

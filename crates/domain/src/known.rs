@@ -105,6 +105,7 @@ mod tests {
             released,
             refunded: 0,
             created_at: at(0),
+            reserve_seq: 1,
             expires_at: at(order_id),
         }
     }

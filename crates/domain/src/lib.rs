@@ -64,7 +64,7 @@ pub use query::{
 };
 pub use rejection::{Rejection, RejectionKind};
 pub use reports::{PublishedReport, ReportError, Reports};
-pub use reservation::{Reservation, ReservationKey, ReservationState};
+pub use reservation::{Hold, Reservation, ReservationKey, ReservationState};
 pub use revenue::{RevenueLine, RevenueReport};
 pub use text::{Comment, IdempotencyKey, KeyName, ServiceName};
 pub use time::{AccountingZone, Month, Period, Timestamp, WallClock};

@@ -27,6 +27,12 @@ pub enum Rejection {
     /// Nothing was ever reserved for this user, service and order.
     #[error("{}", no_reservation(.0))]
     ReservationNotFound(ReservationKey),
+    /// The reservation was made again since the hold that is meant, or that hold was never made.
+    #[error("this order is held by operation {reserve_seq} of the user, not by the one that was named")]
+    ReservationSuperseded {
+        /// The number of the reserve that made the latest hold.
+        reserve_seq: i64,
+    },
     /// The same user, service and order have an active reservation.
     #[error("this order has an active reservation for this service")]
     ReservationExists,
@@ -102,6 +108,7 @@ impl Rejection {
             Self::ServiceNotFound(_) => "service_not_found",
             Self::ServiceRetired(_) => "service_retired",
             Self::ReservationNotFound(_) => "reservation_not_found",
+            Self::ReservationSuperseded { .. } => "reservation_superseded",
             Self::ReservationExists => "reservation_exists",
             Self::ReservationCaptured => "reservation_captured",
             Self::ReservationReleased => "reservation_released",
@@ -123,6 +130,7 @@ impl Rejection {
             }
             Self::AccountClosed(_) => RejectionKind::Gone,
             Self::ServiceRetired(_)
+            | Self::ReservationSuperseded { .. }
             | Self::ReservationExists
             | Self::ReservationCaptured
             | Self::ReservationReleased

@@ -13,6 +13,23 @@ pub struct ReservationKey {
     pub order_id: OrderId,
 }
 
+/// A reservation, and which of the holds that its key had one after the other is meant. After a release or an expiry
+/// the key may be reserved again: who names the operation that made the hold does not act on a later one by mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hold {
+    /// The reservation.
+    pub key: ReservationKey,
+    /// The number of the reserve that made the hold; `None` means the latest, whichever that is.
+    pub reserve_seq: Option<i64>,
+}
+
+/// The latest.
+impl From<ReservationKey> for Hold {
+    fn from(key: ReservationKey) -> Self {
+        Self { key, reserve_seq: None }
+    }
+}
+
 /// Where a reservation is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReservationState {
@@ -46,11 +63,18 @@ pub struct Reservation {
     pub refunded: i64,
     /// When it was made.
     pub created_at: Timestamp,
+    /// The number of the operation that made it, among those of the user.
+    pub reserve_seq: i64,
     /// From this instant on it is expired, unless it ended before.
     pub expires_at: Timestamp,
 }
 
 impl Reservation {
+    /// That hold of it.
+    pub const fn hold(&self) -> Hold {
+        Hold { key: self.key, reserve_seq: Some(self.reserve_seq) }
+    }
+
     /// What is still set aside, in minor units.
     pub const fn remaining(&self) -> i64 {
         self.amount.get() - self.captured - self.released

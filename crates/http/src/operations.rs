@@ -90,17 +90,17 @@ operations! {
         [IdempotencyKeyReused, AccountNotFound, AccountClosed, ServiceNotFound, ServiceRetired, ReservationExists,
          ReservationCaptured, InsufficientFunds];
     CaptureReservation: POST "/api/v1/reservations/capture", "captureReservation", Reservations, RESERVE,
-        [IdempotencyKeyReused, AccountNotFound, AccountClosed, ReservationNotFound, ReservationCaptured,
+        [IdempotencyKeyReused, AccountNotFound, AccountClosed, ReservationNotFound, ReservationSuperseded, ReservationCaptured,
          ReservationReleased, ReservationExpired, CaptureExceedsReserved];
     ReleaseReservation: POST "/api/v1/reservations/release", "releaseReservation", Reservations, RESERVE,
-        [IdempotencyKeyReused, AccountNotFound, AccountClosed, ReservationNotFound, ReservationCaptured,
+        [IdempotencyKeyReused, AccountNotFound, AccountClosed, ReservationNotFound, ReservationSuperseded, ReservationCaptured,
          ReservationReleased, ReservationExpired];
     RefundReservation: POST "/api/v1/reservations/refund", "refundReservation", Reservations,
         Needs::Scope(Scope::Refund),
-        [IdempotencyKeyReused, AccountNotFound, AccountClosed, ReservationNotFound, NothingToRefund,
+        [IdempotencyKeyReused, AccountNotFound, AccountClosed, ReservationNotFound, ReservationSuperseded, NothingToRefund,
          RefundExceedsCaptured, BalanceLimitExceeded];
     ExtendReservation: POST "/api/v1/reservations/extend", "extendReservation", Reservations, RESERVE,
-        [AccountNotFound, AccountClosed, ReservationNotFound, ReservationCaptured, ReservationReleased,
+        [AccountNotFound, AccountClosed, ReservationNotFound, ReservationSuperseded, ReservationCaptured, ReservationReleased,
          ReservationExpired];
     GetReservation: GET "/api/v1/reservations", "getReservation", Reservations, BALANCE_READ,
         [ReservationNotFound, AccountClosed];
@@ -130,6 +130,6 @@ operations! {
         [ReportNotFound, ReportNotPublished];
     PostBatch: POST "/api/v1/batches", "executeBatch", Batches, Needs::ScopesOfCommands,
         [IdempotencyKeyReused, SameAccount, AccountNotFound, AccountClosed, ServiceNotFound, ServiceRetired,
-         ReservationNotFound, ReservationExists, ReservationCaptured, ReservationReleased, ReservationExpired,
+         ReservationNotFound, ReservationSuperseded, ReservationExists, ReservationCaptured, ReservationReleased, ReservationExpired,
          NothingToRefund, CaptureExceedsReserved, RefundExceedsCaptured, InsufficientFunds, BalanceLimitExceeded];
 }

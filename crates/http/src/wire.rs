@@ -30,7 +30,7 @@ pub(crate) use reservation::{
     ReservationBody, ReservationPage, ReservationParameters, ReservationsParameters, SearchBody,
     SearchParameters, reservation_location,
 };
-pub(crate) use scalar::{Cursor, EventTypes, FileFor, Scalar, Scopes, WaitSeconds, Wire, json, present};
+pub(crate) use scalar::{Cursor, EventTypes, FileFor, Scalar, Scopes, Seq, WaitSeconds, Wire, json, present};
 pub(crate) use service::{
     AddServicesRequest, RenameServiceRequest, ServiceBody, ServicePage, ServiceParameters, ServicesBody,
 };

@@ -41,6 +41,8 @@ macro_rules! conformance {
                 a_captured_order_is_not_reserved_again
                 reservations_are_listed_latest_first
                 reservations_are_listed_by_their_state_now
+                a_late_command_does_not_act_on_a_later_hold
+                answers_say_which_hold_they_are_about
             }
             (store) captures {
                 a_capture_takes_all_that_is_left

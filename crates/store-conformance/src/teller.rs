@@ -8,7 +8,7 @@ use std::sync::{
 };
 
 use balance_domain::{
-    Accepted, Account, Action, Amount, Command, IdempotencyKey, Ledger, Limit, MoneyCommand, Operation,
+    Accepted, Account, Action, Amount, Command, Hold, IdempotencyKey, Ledger, Limit, MoneyCommand, Operation,
     OperationFilter, OperationQuery, OperationSort, OrderId, Receipt, Rejection, Reservation, ReservationKey,
     ReservationQuery, ReservationState, ServiceId, ServiceName, Submission, TimeLimit, Timestamp, Ttl,
     UserId,
@@ -109,23 +109,23 @@ pub fn reserve_of(reservation: ReservationKey, minor_units: i64, ttl_seconds: u3
 }
 
 /// A final capture; `None` captures all that is left.
-pub fn capture_of(reservation: ReservationKey, minor_units: Option<i64>) -> Action {
-    Action::Capture { reservation, amount: minor_units.map(amount), is_final: true }
+pub fn capture_of(reservation: impl Into<Hold>, minor_units: Option<i64>) -> Action {
+    Action::Capture { reservation: reservation.into(), amount: minor_units.map(amount), is_final: true }
 }
 
 /// A capture that leaves the rest reserved.
-pub fn part_of(reservation: ReservationKey, minor_units: i64) -> Action {
-    Action::Capture { reservation, amount: Some(amount(minor_units)), is_final: false }
+pub fn part_of(reservation: impl Into<Hold>, minor_units: i64) -> Action {
+    Action::Capture { reservation: reservation.into(), amount: Some(amount(minor_units)), is_final: false }
 }
 
 /// A release.
-pub const fn release_of(reservation: ReservationKey) -> Action {
-    Action::Release { reservation }
+pub fn release_of(reservation: impl Into<Hold>) -> Action {
+    Action::Release { reservation: reservation.into() }
 }
 
 /// A refund; `None` gives all back that is left of the captures.
-pub fn refund_of(reservation: ReservationKey, minor_units: Option<i64>) -> Action {
-    Action::Refund { reservation, amount: minor_units.map(amount) }
+pub fn refund_of(reservation: impl Into<Hold>, minor_units: Option<i64>) -> Action {
+    Action::Refund { reservation: reservation.into(), amount: minor_units.map(amount) }
 }
 
 /// The command under a key of its own, without a comment.
@@ -274,7 +274,7 @@ impl Teller {
 
     /// An extension.
     pub async fn extend(&self, key: ReservationKey, ttl_seconds: u32) -> Reservation {
-        let command = Command::Extend { reservation: key, ttl: seconds(ttl_seconds) };
+        let command = Command::Extend { reservation: key.into(), ttl: seconds(ttl_seconds) };
         reservation_of(&self.accepted(command).await.receipt)
     }
 

@@ -201,7 +201,11 @@ impl Load {
             if pick == 2 && !self.reserved.is_empty() {
                 let index = self.random.random_range(0..self.reserved.len());
                 let reservation = self.reserved.swap_remove(index);
-                return command(Action::Capture { reservation, amount: None, is_final: true }, key, None);
+                return command(
+                    Action::Capture { reservation: reservation.into(), amount: None, is_final: true },
+                    key,
+                    None,
+                );
             }
             if pick == 0 {
                 return command(Action::Deposit { user_id: user, amount: amount(500) }, key, Some("top-up"));

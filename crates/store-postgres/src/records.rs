@@ -194,29 +194,20 @@ impl Record for AccountVersion {
     }
 }
 
-/// A reservation to write.
-#[derive(Debug)]
-pub(crate) struct ReservationRow<'a> {
-    pub(crate) reservation: &'a Reservation,
-    /// The number of the operation that made it, if that is written with it.
-    pub(crate) reserve_seq: Option<i64>,
-}
-
-impl Record for ReservationRow<'_> {
+impl Record for &Reservation {
     const TYPE: &'static str = "reservation_row";
     const FIELDS: i32 = 12;
 
     fn write(&self, to: &mut Fields<'_>) {
-        let reservation = self.reservation;
-        to.reservation_key(reservation.key);
-        to.bigint(reservation.amount.get());
-        to.bigint(reservation.captured);
-        to.bigint(reservation.released);
-        to.bigint(reservation.refunded);
-        to.time(At(reservation.created_at));
-        to.time(At(reservation.expires_at));
-        to.text(state_name(reservation.state));
-        to.bigint(self.reserve_seq.unwrap_or(0));
+        to.reservation_key(self.key);
+        to.bigint(self.amount.get());
+        to.bigint(self.captured);
+        to.bigint(self.released);
+        to.bigint(self.refunded);
+        to.time(At(self.created_at));
+        to.time(At(self.expires_at));
+        to.text(state_name(self.state));
+        to.bigint(self.reserve_seq);
     }
 }
 
@@ -238,7 +229,7 @@ impl Record for Fact {
 
 impl Record for RecordedOperation {
     const TYPE: &'static str = "operation_row";
-    const FIELDS: i32 = 22;
+    const FIELDS: i32 = 23;
 
     fn write(&self, to: &mut Fields<'_>) {
         let operation = &self.operation;
@@ -264,5 +255,6 @@ impl Record for RecordedOperation {
         to.time(reservation.map(|r| At(r.created_at)));
         to.time(reservation.map(|r| At(r.expires_at)));
         to.text(reservation.map(|r| state_name(r.state)));
+        to.bigint(reservation.map(|r| r.reserve_seq));
     }
 }

@@ -51,8 +51,8 @@ pub(crate) fn version(row: &Row, first: usize) -> Result<RowVersion, Failure> {
     Ok(RowVersion { number: column(row, first)?, place: column(row, first + 1)? })
 }
 
-/// `user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state`, from `first`
-/// on.
+/// `user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state, reserve_seq`,
+/// from `first` on.
 pub(crate) fn reservation(row: &Row, first: usize) -> Result<Reservation, Failure> {
     let key = ReservationKey {
         user_id: id(row, first)?,
@@ -62,7 +62,7 @@ pub(crate) fn reservation(row: &Row, first: usize) -> Result<Reservation, Failur
     reservation_of(row, key, first + 3)
 }
 
-/// `amount, captured, released, refunded, created_at, expires_at, state`, from `first` on.
+/// `amount, captured, released, refunded, created_at, expires_at, state, reserve_seq`, from `first` on.
 fn reservation_of(row: &Row, key: ReservationKey, first: usize) -> Result<Reservation, Failure> {
     let state: &str = column(row, first + 6)?;
     Ok(Reservation {
@@ -73,6 +73,7 @@ fn reservation_of(row: &Row, key: ReservationKey, first: usize) -> Result<Reserv
         refunded: column(row, first + 3)?,
         created_at: column::<At>(row, first + 4)?.0,
         expires_at: column::<At>(row, first + 5)?.0,
+        reserve_seq: column(row, first + 7)?,
         state: state_of(state).ok_or_else(|| Failure::damaged(format!("{state} is no state")))?,
     })
 }
@@ -107,13 +108,14 @@ macro_rules! recorded_columns {
         "o.user_id, o.seq, o.kind, o.amount, o.available_after, o.reserved_after, o.service_id, o.order_id, \
          o.counterparty_user_id, o.comment, o.idempotency_key, o.created_at, o.actor, o.fingerprint, \
          o.reservation_amount, o.reservation_captured, o.reservation_released, o.reservation_refunded, \
-         o.reservation_created_at, o.reservation_expires_at, o.reservation_state"
+         o.reservation_created_at, o.reservation_expires_at, o.reservation_state, o.reservation_seq"
     };
 }
 pub(crate) use recorded_columns;
 
 /// The columns of [`operation`], then `fingerprint` and the reservation as in [`reservation`], its key left out and
-/// each column named `reservation_…`.
+/// each column named `reservation_…`, the last one
+/// `reservation_seq`.
 pub(crate) fn recorded(row: &Row, first: usize) -> Result<RecordedOperation, Failure> {
     let operation = operation(row, first)?;
     let fingerprint: Option<&[u8]> = column(row, first + 13)?;

@@ -37,7 +37,7 @@ const OPERATIONS: &str =
 
 const RESERVATIONS: &str = "\
 SELECT r.user_id, r.service_id, r.order_id, r.amount, r.captured, r.released, r.refunded, r.created_at, \
-    r.expires_at, r.state
+    r.expires_at, r.state, r.reserve_seq
 FROM reservations r ORDER BY r.bucket, r.user_id, r.service_id, r.order_id";
 
 impl PostgresStore {

@@ -86,7 +86,7 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, o.bucket, o.user_id, o.se
     o.available_after, o.reserved_after, o.service_id, o.order_id, o.counterparty_user_id, o.comment, \
     o.idempotency_key, o.created_at, o.actor, o.fingerprint, o.reservation_amount, o.reservation_captured, \
     o.reservation_released, o.reservation_refunded, o.reservation_created_at, o.reservation_expires_at, \
-    o.reservation_state, (NULL::reservation_row).*, NULL, NULL, NULL
+    o.reservation_state, o.reservation_seq, (NULL::reservation_row).*, NULL, NULL, NULL
 FROM unnest($2::key_ref[]) AS n
 CROSS JOIN LATERAL (
     SELECT * FROM operations
@@ -128,9 +128,9 @@ pub(crate) const SNAPSHOT_CLOSED_UNTIL: usize = 4;
 /// The first column of [`SNAPSHOT`] that an operation is read from.
 pub(crate) const SNAPSHOT_OPERATION: usize = 9;
 /// The first column of [`SNAPSHOT`] that a reservation is read from.
-pub(crate) const SNAPSHOT_RESERVATION: usize = 31;
+pub(crate) const SNAPSHOT_RESERVATION: usize = 32;
 /// The first column of [`SNAPSHOT`] that a service is read from.
-pub(crate) const SNAPSHOT_SERVICE: usize = 42;
+pub(crate) const SNAPSHOT_SERVICE: usize = 43;
 
 /// Writes over account rows, `$2` of them in `$1`, each only if it is still where and of the version that it was read.
 /// It locks them one after the other in the order of the array, the canonical one, until the commit.
@@ -169,7 +169,7 @@ appended AS (
     INSERT INTO operations (bucket, user_id, seq, kind, amount, available_after, reserved_after, service_id, \
         order_id, counterparty_user_id, comment, idempotency_key, created_at, actor, fingerprint, reservation_amount, \
         reservation_captured, reservation_released, reservation_refunded, reservation_created_at, \
-        reservation_expires_at, reservation_state, batch)
+        reservation_expires_at, reservation_state, reservation_seq, batch)
     SELECT n.*, (SELECT batch FROM number) FROM unnest($3::operation_row[]) AS n
 )"
     };
@@ -219,9 +219,8 @@ SELECT array_agg(user_id), array_agg(ctid), 1 / (count(*) = $2 AND ",
 /// - `opened` (`$4`): accounts that have no row yet, in the canonical order. They are inserted before any existing
 ///   row is locked: an insert may wait for a batch that is writing the same account, and waiting with row locks held
 ///   could deadlock. The primary key refuses an account that another batch has made meanwhile.
-/// - `kept` (`$5`): reservations that are known to exist, written over their rows. A row keeps the number of the
-///   operation that made it, unless it starts over: 0 stands for none. It is an insert because that finds the rows
-///   by the key whatever the planner believes.
+/// - `kept` (`$5`): reservations that are known to exist, written over their rows. It is an insert because that finds
+///   the rows by the key whatever the planner believes.
 /// - `made` (`$6`): reservations that nothing is known of: the primary key refuses one that exists.
 /// - `$7`: services that money is set aside for; each must take reservations, and have been marked as used. The ACCESS
 ///   SHARE lock on the table is taken before any row and lasts until the commit: a removal, which takes ACCESS
@@ -244,8 +243,7 @@ pub(crate) const WRITE_ALL: &str = concat!(
     ON CONFLICT (bucket, user_id, service_id, order_id) DO UPDATE
     SET amount = excluded.amount, captured = excluded.captured, released = excluded.released, \
         refunded = excluded.refunded, created_at = excluded.created_at, expires_at = excluded.expires_at, \
-        state = excluded.state, \
-        reserve_seq = CASE excluded.reserve_seq WHEN 0 THEN reservations.reserve_seq ELSE excluded.reserve_seq END
+        state = excluded.state, reserve_seq = excluded.reserve_seq
 ), made AS (
     ",
     insert_reservations!("$6"),
@@ -310,7 +308,7 @@ WHERE o.bucket = $1 AND o.user_id = $2 AND o.idempotency_key = $3";
 /// One reservation.
 pub(crate) const RESERVATION_BY_KEY: &str = "\
 SELECT r.user_id, r.service_id, r.order_id, r.amount, r.captured, r.released, r.refunded, r.created_at, \
-    r.expires_at, r.state
+    r.expires_at, r.state, r.reserve_seq
 FROM reservations r
 WHERE r.bucket = $1 AND r.user_id = $2 AND r.service_id = $3 AND r.order_id = $4";
 

@@ -22,7 +22,8 @@ macro_rules! account_columns {
 /// What [`reservation`] reads.
 macro_rules! reservation_columns {
     () => {
-        "user_id, service_id, order_id, state, amount, captured, released, refunded, created_at, expires_at"
+        "user_id, service_id, order_id, state, amount, captured, released, refunded, created_at, expires_at, \
+         reserve_seq"
     };
 }
 
@@ -40,7 +41,7 @@ macro_rules! recorded_operation_columns {
         "user_id, seq, kind, amount, available_after, reserved_after, service_id, order_id, \
          counterparty_user_id, comment, idempotency_key, created_at, actor, fingerprint, reservation_state, \
          reservation_amount, reservation_captured, reservation_released, reservation_refunded, \
-         reservation_created_at, reservation_expires_at"
+         reservation_created_at, reservation_expires_at, reservation_seq"
     };
 }
 
@@ -71,6 +72,7 @@ pub(crate) fn reservation(row: &Row<'_>) -> rusqlite::Result<Reservation> {
         refunded: row.get(7)?,
         created_at: value(row, 8, Timestamp::from_micros)?,
         expires_at: value(row, 9, Timestamp::from_micros)?,
+        reserve_seq: row.get(10)?,
     })
 }
 
@@ -113,6 +115,7 @@ fn reservation_after(row: &Row<'_>, operation: &Operation) -> rusqlite::Result<O
         refunded: row.get(18)?,
         created_at: value(row, 19, Timestamp::from_micros)?,
         expires_at: value(row, 20, Timestamp::from_micros)?,
+        reserve_seq: row.get(21)?,
     }))
 }
 

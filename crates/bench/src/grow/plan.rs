@@ -385,7 +385,7 @@ fn action(
         order_id: OrderId::new(row.order_id).context("order id")?,
     };
     if row.is_captured {
-        return Ok(Action::Capture { reservation, amount: None, is_final: true });
+        return Ok(Action::Capture { reservation: reservation.into(), amount: None, is_final: true });
     }
     let time_limit = TimeLimit::Asked(Ttl::from_seconds(TTL_SECONDS).context("time limit")?);
     Ok(Action::Reserve { reservation, amount, time_limit })

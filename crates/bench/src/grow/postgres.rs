@@ -90,6 +90,7 @@ fn operations() -> Vec<Column<OperationRow>> {
         ("bucket", Type::INT2, |row| Box::new(i16::from(row.user_id.bucket()))),
         ("kind", Type::TEXT, |row| Box::new(row.kind)),
         ("reservation_state", Type::TEXT, |row| of(row, ReservationRow::state)),
+        ("reservation_seq", Type::INT8, |row| of(row, |reservation| reservation.reserve_seq)),
         ("idempotency_key", Type::TEXT, |row| Box::new(row.key.clone())),
         ("actor", Type::TEXT, |_| Box::new("anonymous")),
         ("fingerprint", Type::BYTEA, |row| Box::new(row.fingerprint.to_vec())),

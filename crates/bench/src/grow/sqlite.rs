@@ -53,6 +53,7 @@ fn reservations() -> Vec<Column<ReservationRow>> {
         ("refunded", |_| 0.into()),
         ("created_at", |row| row.created_at.into()),
         ("expires_at", |row| row.expires_at.into()),
+        ("reserve_seq", |row| row.reserve_seq.into()),
     ]
 }
 
@@ -77,6 +78,7 @@ fn operations() -> Vec<Column<OperationRow>> {
         ("reservation_state", |row| of(row, |reservation| reservation.state().to_owned().into())),
         ("reservation_created_at", |row| of(row, |reservation| reservation.created_at.into())),
         ("reservation_expires_at", |row| of(row, |reservation| reservation.expires_at.into())),
+        ("reservation_seq", |row| of(row, |reservation| reservation.reserve_seq.into())),
     ]
 }
 

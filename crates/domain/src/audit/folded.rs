@@ -11,6 +11,7 @@ pub(super) struct Folded {
     pub(super) refunded: i64,
     pub(super) ended_by: OperationKind,
     pub(super) created_at: Timestamp,
+    pub(super) reserve_seq: i64,
     /// As the last operation left it.
     pub(super) expires_at: Timestamp,
 }
@@ -24,6 +25,7 @@ impl Folded {
             refunded: 0,
             ended_by: OperationKind::Reserve,
             created_at: reserve.created_at,
+            reserve_seq: reserve.seq,
             expires_at,
         }
     }
@@ -56,5 +58,6 @@ impl Folded {
             && (stored.captured, stored.released, stored.refunded)
                 == (self.captured, self.released, self.refunded)
             && stored.created_at == self.created_at
+            && stored.reserve_seq == self.reserve_seq
     }
 }

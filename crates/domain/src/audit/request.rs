@@ -2,8 +2,8 @@
 //! have led to it.
 
 use crate::{
-    Account, AccountStatus, Action, Actor, Comment, Fingerprint, IdempotencyKey, MoneyCommand, Operation,
-    OperationKind, RecordedOperation, Reservation, TimeLimit, Timestamp, Ttl,
+    Account, AccountStatus, Action, Actor, Comment, Fingerprint, Hold, IdempotencyKey, MoneyCommand,
+    Operation, OperationKind, RecordedOperation, Reservation, TimeLimit, Timestamp, Ttl,
 };
 
 /// Says what no operation of this account could be.
@@ -102,16 +102,25 @@ fn requests(operation: &Operation, after: Option<&Reservation>) -> Vec<Action> {
         (OperationKind::Reserve, Some(after), _) => time_limits(after.created_at, after.expires_at)
             .map(|time_limit| Action::Reserve { reservation: after.key, amount, time_limit })
             .collect(),
-        (OperationKind::Capture, Some(&Reservation { key: reservation, .. }), _) => [false, true]
-            .into_iter()
-            .flat_map(|is_final| asked.map(|amount| Action::Capture { reservation, amount, is_final }))
+        (OperationKind::Capture, Some(after), _) => holds(after)
+            .flat_map(|reservation| [(reservation, false), (reservation, true)])
+            .flat_map(|(reservation, is_final)| {
+                asked.map(|amount| Action::Capture { reservation, amount, is_final })
+            })
             .collect(),
-        (OperationKind::Release, Some(after), _) => vec![Action::Release { reservation: after.key }],
-        (OperationKind::Refund, Some(&Reservation { key: reservation, .. }), _) => {
-            asked.map(|amount| Action::Refund { reservation, amount }).into()
+        (OperationKind::Release, Some(after), _) => {
+            holds(after).map(|reservation| Action::Release { reservation }).collect()
         }
+        (OperationKind::Refund, Some(after), _) => holds(after)
+            .flat_map(|reservation| asked.map(|amount| Action::Refund { reservation, amount }))
+            .collect(),
         _ => Vec::new(),
     }
+}
+
+/// The ways to name a reservation.
+fn holds(reservation: &Reservation) -> impl Iterator<Item = Hold> + use<> {
+    [reservation.key.into(), reservation.hold()].into_iter()
 }
 
 /// The limits that lead from one time to the other.

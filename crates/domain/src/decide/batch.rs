@@ -95,12 +95,14 @@ fn is_repeat(state: &State, submission: &Submission) -> bool {
 /// The answer to a command without a key in a retry that comes too late for it: after `[extend, capture]` nothing
 /// is left to extend, but the retry must not be refused. It gets the current state of its reservation.
 fn too_late(state: &State, command: &Command, rejection: &Rejection) -> Option<Decision> {
-    use Rejection::{AccountClosed, ReservationCaptured, ReservationExpired, ReservationReleased};
+    use Rejection::{
+        AccountClosed, ReservationCaptured, ReservationExpired, ReservationReleased, ReservationSuperseded,
+    };
     let receipt = match (command, rejection) {
         (
             Command::Extend { reservation, .. },
-            ReservationCaptured | ReservationReleased | ReservationExpired,
-        ) => Receipt::Reservation { reservation: state.reservation(*reservation)?, operation_seq: None },
+            ReservationCaptured | ReservationReleased | ReservationExpired | ReservationSuperseded { .. },
+        ) => Receipt::Reservation { reservation: state.reservation(reservation.key)?, operation_seq: None },
         (Command::Close { user_id }, AccountClosed(_)) => Receipt::Account(state.account(*user_id)),
         _ => return None,
     };

@@ -37,7 +37,7 @@ impl Needs {
                 self.keys.push((command.action.user_id(), command.key.clone()));
                 self.add_action(&command.action);
             }
-            Command::Extend { reservation, .. } => self.reservations.push(*reservation),
+            Command::Extend { reservation, .. } => self.reservations.push(reservation.key),
             Command::Expire { .. } | Command::Close { .. } => {}
         }
     }
@@ -53,7 +53,7 @@ impl Needs {
             }
             Action::Capture { reservation, .. }
             | Action::Release { reservation }
-            | Action::Refund { reservation, .. } => self.reservations.push(reservation),
+            | Action::Refund { reservation, .. } => self.reservations.push(reservation.key),
         }
     }
 

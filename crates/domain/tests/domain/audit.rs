@@ -215,7 +215,7 @@ fn another_kind_of_any_operation_is_found() {
 
 type ReservationChange = fn(&mut Reservation);
 
-const RESERVATION_CHANGES: [(&str, ReservationChange); 8] = [
+const RESERVATION_CHANGES: [(&str, ReservationChange); 9] = [
     ("user", |r| r.key.user_id = user(9)),
     ("service", |r| r.key.service_id = service(9)),
     ("order", |r| r.key.order_id = order(1, 1, 9).order_id),
@@ -224,6 +224,7 @@ const RESERVATION_CHANGES: [(&str, ReservationChange); 8] = [
     ("released", |r| r.released += 1),
     ("refunded", |r| r.refunded += 1),
     ("created_at", |r| r.created_at = later(r.created_at, 1)),
+    ("reserve_seq", |r| r.reserve_seq += 1),
 ];
 
 const STATES: [ReservationState; 4] = [

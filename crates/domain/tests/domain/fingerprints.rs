@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use balance_domain::{
-    Action, Amount, Command, Comment, Fingerprint, MoneyCommand, OrderId, ReservationKey, ServiceId,
+    Action, Amount, Command, Comment, Fingerprint, Hold, MoneyCommand, OrderId, ReservationKey, ServiceId,
     TimeLimit, UserId,
 };
 
@@ -58,10 +58,19 @@ fn neighbours() -> Vec<MoneyCommand> {
             let (service_id, order_id) =
                 (ServiceId::new(service_id).unwrap(), OrderId::new(order_id).unwrap());
             let reservation = ReservationKey { user_id, service_id, order_id };
-            actions.push(Action::Release { reservation });
-            actions.extend(optional.map(|amount: Option<Amount>| Action::Refund { reservation, amount }));
-            for is_final in [false, true] {
-                actions.extend(optional.map(|amount| Action::Capture { reservation, amount, is_final }));
+            for reserve_seq in [None, Some(1), Some(2)] {
+                let hold = Hold { key: reservation, reserve_seq };
+                actions.push(Action::Release { reservation: hold });
+                actions.extend(
+                    optional.map(|amount: Option<Amount>| Action::Refund { reservation: hold, amount }),
+                );
+                for is_final in [false, true] {
+                    actions.extend(optional.map(|amount| Action::Capture {
+                        reservation: hold,
+                        amount,
+                        is_final,
+                    }));
+                }
             }
             for time_limit in limits {
                 actions.extend(amounts.map(|amount| Action::Reserve { reservation, amount, time_limit }));
@@ -89,7 +98,7 @@ fn commands_that_differ_in_any_field_have_different_fingerprints() {
             panic!("{command:?} and {other:?} mean the same");
         }
     }
-    assert_eq!(seen.len(), (4 + 4 + 8 + 6 * (1 + 3 + 6 + 6)) * 2);
+    assert_eq!(seen.len(), (4 + 4 + 8 + 6 * (3 * (1 + 3 + 6) + 6)) * 2);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use balance_domain::{BALANCE_MAX, Command, Rejection, ReservationState, ServiceStatus};
+use balance_domain::{BALANCE_MAX, Command, Hold, Rejection, ReservationState, ServiceStatus};
 
 use crate::{
     script::{
@@ -40,6 +40,7 @@ variants!(
     ServiceNotFound,
     ServiceRetired,
     ReservationNotFound,
+    ReservationSuperseded,
     ReservationExists,
     ReservationCaptured,
     ReservationReleased,
@@ -100,6 +101,15 @@ fn full(world: World) -> World {
     world.account(1, BALANCE_MAX, 0)
 }
 
+fn superseded(world: World) -> World {
+    world.reserved_by(order(1, 1, 1), 9)
+}
+
+/// The hold that the rows of these ladders have.
+fn first_hold() -> Hold {
+    Hold { key: order(1, 1, 1), reserve_seq: Some(1) }
+}
+
 fn in_state(state: ReservationState, captured: i64) -> World {
     World::default().account(1, 0, 100).reservation(order(1, 1, 1), state, captured, 0)
 }
@@ -111,6 +121,7 @@ fn reservation_rungs() -> Vec<Rung> {
         Rung(Rejection::AccountNotFound(user(1)), missing),
         Rung(Rejection::AccountClosed(user(1)), closed),
         Rung(Rejection::ReservationNotFound(the), |world| world.without_reservation(order(1, 1, 1))),
+        Rung(Rejection::ReservationSuperseded { reserve_seq: 9 }, superseded),
         Rung(Rejection::ReservationCaptured, |world| {
             world.reservation(order(1, 1, 1), ReservationState::Captured, 60, 0)
         }),
@@ -197,7 +208,7 @@ fn capture_ladder() -> Ladder {
     rungs.push(Rung(Rejection::CaptureExceedsReserved { remaining: 60 }, |world| {
         world.reservation(order(1, 1, 1), ReservationState::Active, 40, 0)
     }));
-    let command = capture("k", order(1, 1, 1), Some(61));
+    let command = capture("k", first_hold(), Some(61));
     Ladder { name: "capture", command, sound: in_state(ReservationState::Active, 0), rungs }
 }
 
@@ -209,6 +220,7 @@ fn refund_ladder() -> Ladder {
         Rung(Rejection::ReservationNotFound(order(1, 1, 1)), |world| {
             world.without_reservation(order(1, 1, 1))
         }),
+        Rung(Rejection::ReservationSuperseded { reserve_seq: 9 }, superseded),
         Rung(Rejection::NothingToRefund, |world| {
             world.reservation(order(1, 1, 1), ReservationState::Captured, 60, 60)
         }),
@@ -217,7 +229,7 @@ fn refund_ladder() -> Ladder {
         }),
         Rung(Rejection::BalanceLimitExceeded(user(1)), full),
     ];
-    let command = refund("k", order(1, 1, 1), Some(41));
+    let command = refund("k", first_hold(), Some(41));
     Ladder { name: "refund", command, sound: in_state(ReservationState::Captured, 60), rungs }
 }
 
@@ -241,13 +253,13 @@ fn other_ladders() -> Vec<Ladder> {
     vec![
         Ladder {
             name: "release",
-            command: release("k", order(1, 1, 1)),
+            command: release("k", first_hold()),
             sound: active.clone(),
             rungs: keyed_reservation_rungs(),
         },
         Ladder {
             name: "extend",
-            command: extend(order(1, 1, 1), 60),
+            command: extend(first_hold(), 60),
             sound: active,
             rungs: reservation_rungs(),
         },

@@ -1,7 +1,7 @@
 //! Short words for commands, so that a test reads as a list of what happens.
 
 use balance_domain::{
-    Action, Amount, Command, Comment, IdempotencyKey, Moment, MoneyCommand, OrderId, ReservationKey,
+    Action, Amount, Command, Comment, Hold, IdempotencyKey, Moment, MoneyCommand, OrderId, ReservationKey,
     ServiceId, Submission, TimeLimit, Timestamp, Ttl, UserId,
 };
 
@@ -75,25 +75,31 @@ pub(crate) fn reserve_for(
 }
 
 /// Ends the reservation; the rest goes back.
-pub(crate) fn capture(text: &str, reservation: ReservationKey, minor_units: Option<i64>) -> Command {
-    money(text, Action::Capture { reservation, amount: minor_units.map(amount), is_final: true })
+pub(crate) fn capture(text: &str, reservation: impl Into<Hold>, minor_units: Option<i64>) -> Command {
+    money(
+        text,
+        Action::Capture { reservation: reservation.into(), amount: minor_units.map(amount), is_final: true },
+    )
 }
 
 /// Leaves the rest set aside.
-pub(crate) fn capture_part(text: &str, reservation: ReservationKey, minor_units: Option<i64>) -> Command {
-    money(text, Action::Capture { reservation, amount: minor_units.map(amount), is_final: false })
+pub(crate) fn capture_part(text: &str, reservation: impl Into<Hold>, minor_units: Option<i64>) -> Command {
+    money(
+        text,
+        Action::Capture { reservation: reservation.into(), amount: minor_units.map(amount), is_final: false },
+    )
 }
 
-pub(crate) fn release(text: &str, reservation: ReservationKey) -> Command {
-    money(text, Action::Release { reservation })
+pub(crate) fn release(text: &str, reservation: impl Into<Hold>) -> Command {
+    money(text, Action::Release { reservation: reservation.into() })
 }
 
-pub(crate) fn refund(text: &str, reservation: ReservationKey, minor_units: Option<i64>) -> Command {
-    money(text, Action::Refund { reservation, amount: minor_units.map(amount) })
+pub(crate) fn refund(text: &str, reservation: impl Into<Hold>, minor_units: Option<i64>) -> Command {
+    money(text, Action::Refund { reservation: reservation.into(), amount: minor_units.map(amount) })
 }
 
-pub(crate) fn extend(reservation: ReservationKey, seconds: u32) -> Command {
-    Command::Extend { reservation, ttl: ttl(seconds) }
+pub(crate) fn extend(reservation: impl Into<Hold>, seconds: u32) -> Command {
+    Command::Extend { reservation: reservation.into(), ttl: ttl(seconds) }
 }
 
 pub(crate) fn expire(user_id: i64) -> Command {

@@ -70,9 +70,18 @@ impl World {
             released,
             refunded,
             created_at: at(-60),
+            reserve_seq: 1,
             expires_at: at(600),
         };
         self.reservations.insert(key, reservation);
+        self
+    }
+
+    /// The reservation was made by this operation.
+    pub(crate) fn reserved_by(mut self, key: ReservationKey, reserve_seq: i64) -> Self {
+        if let Some(reservation) = self.reservations.get_mut(&key) {
+            reservation.reserve_seq = reserve_seq;
+        }
         self
     }
 

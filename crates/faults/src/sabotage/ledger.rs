@@ -259,7 +259,7 @@ fn refund_without_cap(
     moment: Moment,
 ) -> Result<Decision, Rejection> {
     let Command::Money(money) = command else { return decide(state, command, actor, moment) };
-    let (Action::Refund { reservation: key, .. }, None) =
+    let (Action::Refund { reservation: balance_domain::Hold { key, .. }, .. }, None) =
         (&money.action, state.answered(money.action.user_id(), &money.key))
     else {
         return decide(state, command, actor, moment);

@@ -235,7 +235,7 @@ fn reservation_key(order: OrderRef) -> Result<ReservationKey, Invalid> {
 
 fn extend(order: OrderRef, seconds: u32) -> Result<balance_domain::Command, Invalid> {
     let (reservation, ttl) = (reservation_key(order)?, Ttl::from_seconds(seconds)?);
-    Ok(balance_domain::Command::Extend { reservation, ttl })
+    Ok(balance_domain::Command::Extend { reservation: reservation.into(), ttl })
 }
 
 fn money_command(call: &MoneyCall) -> Result<MoneyCommand, Invalid> {
@@ -257,12 +257,14 @@ fn money_command(call: &MoneyCall) -> Result<MoneyCommand, Invalid> {
             amount: Amount::new(amount)?,
             time_limit: TimeLimit::Asked(Ttl::from_seconds(expires_in_seconds)?),
         },
-        MoneyAction::Capture { order, amount, is_final } => {
-            Action::Capture { reservation: reservation_key(order)?, amount: optional(amount)?, is_final }
-        }
-        MoneyAction::Release { order } => Action::Release { reservation: reservation_key(order)? },
+        MoneyAction::Capture { order, amount, is_final } => Action::Capture {
+            reservation: reservation_key(order)?.into(),
+            amount: optional(amount)?,
+            is_final,
+        },
+        MoneyAction::Release { order } => Action::Release { reservation: reservation_key(order)?.into() },
         MoneyAction::Refund { order, amount } => {
-            Action::Refund { reservation: reservation_key(order)?, amount: optional(amount)? }
+            Action::Refund { reservation: reservation_key(order)?.into(), amount: optional(amount)? }
         }
     };
     Ok(MoneyCommand {

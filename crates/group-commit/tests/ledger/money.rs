@@ -179,9 +179,13 @@ impl Dice {
             3 => Action::Withdraw { user_id, amount },
             4 => Action::Transfer { from: user_id, to: user(self.below(3) + 1), amount },
             5 => Action::Reserve { reservation, amount, time_limit },
-            6 => Action::Capture { reservation, amount: Some(amount), is_final: self.below(2) == 0 },
-            7 => Action::Release { reservation },
-            _ => Action::Refund { reservation, amount: None },
+            6 => Action::Capture {
+                reservation: reservation.into(),
+                amount: Some(amount),
+                is_final: self.below(2) == 0,
+            },
+            7 => Action::Release { reservation: reservation.into() },
+            _ => Action::Refund { reservation: reservation.into(), amount: None },
         };
         money(action, &format!("key-{}", self.below(60)))
     }

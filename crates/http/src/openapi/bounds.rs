@@ -79,6 +79,7 @@ fn bounds(name: &str) -> Value {
         "available" | "reserved" | "total" | "available_after" | "reserved_after" | "captured"
         | "released" | "refunded" => json!({ "minimum": 0, "maximum": Amount::MAX.get() }),
         "seq" | "version" | "operation_seq" | "schema_version" => json!({ "minimum": 1 }),
+        "reserve_seq" => json!({ "minimum": 1, "maximum": i64::MAX }),
         "rows" => json!({ "minimum": 0 }),
         "index" => json!({ "minimum": 0, "maximum": ITEMS_MAX - 1 }),
         "expires_in_seconds" => json!({ "minimum": 1, "maximum": Ttl::SECONDS_MAX }),

@@ -114,6 +114,9 @@ fn said(code: Code) -> (&'static str, &'static str, &'static str) {
             (DEPOSIT, "", "the account of user 42 would hold more than 9007199254740991 minor units")
         }
         Code::SameAccount => (TRANSFER, "", "a transfer needs two different users"),
+        Code::ReservationSuperseded => {
+            (CAPTURE, "", "this order is held by operation 7 of the user, not by the one that was named")
+        }
         Code::ReservationExists => (RESERVE, "", "this order has an active reservation for this service"),
         Code::ReservationCaptured | Code::ReservationReleased | Code::ReservationExpired => {
             (CAPTURE, "", code.title())

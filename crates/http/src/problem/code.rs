@@ -131,6 +131,8 @@ codes! {
         "Send the request again with the same idempotency key.";
     ServiceRetired: 409 "service_retired", "The service is retired",
         "Use another service; a retired one takes no new reservation.";
+    ReservationSuperseded: 409 "reservation_superseded", "The order was reserved again since the hold that is meant",
+        "Look the reservation up; name its reserve_seq, or none, only if that hold is meant, too.";
     ReservationExists: 409 "reservation_exists", "The order has an active reservation for this service",
         "Capture, release or extend the active one.";
     ReservationCaptured: 409 "reservation_captured", "The reservation was captured",
@@ -225,6 +227,7 @@ impl From<&Rejection> for Code {
             Rejection::ServiceNotFound(_) => Self::ServiceNotFound,
             Rejection::ServiceRetired(_) => Self::ServiceRetired,
             Rejection::ReservationNotFound(_) => Self::ReservationNotFound,
+            Rejection::ReservationSuperseded { .. } => Self::ReservationSuperseded,
             Rejection::ReservationExists => Self::ReservationExists,
             Rejection::ReservationCaptured => Self::ReservationCaptured,
             Rejection::ReservationReleased => Self::ReservationReleased,

@@ -96,7 +96,7 @@ pub(super) async fn extend(
 ) -> Result<Answered<ReservationBody>, Problem> {
     caller.dry_run(&query.0);
     let (reservation, ttl) = body.0.reservation();
-    caller.about(reservation.user_id);
+    caller.about(reservation.key.user_id);
     let (reservation, operation_seq, _) =
         reservation_of(&caller, Command::Extend { reservation, ttl }).await?;
     Ok(Answered::new(ReservationBody::new(&reservation, operation_seq)))

@@ -142,6 +142,7 @@ fn codes_carry_the_status_of_their_kind() {
         Rejection::ServiceNotFound(service),
         Rejection::ServiceRetired(service),
         Rejection::ReservationNotFound(reservation),
+        Rejection::ReservationSuperseded { reserve_seq: 7 },
         Rejection::ReservationExists,
         Rejection::ReservationCaptured,
         Rejection::ReservationReleased,

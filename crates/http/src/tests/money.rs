@@ -65,7 +65,7 @@ async fn a_reservation_lives_through_capture_and_refund() {
         json!({
             "user_id": 1, "service_id": 7, "order_id": 5, "state": "active", "amount": 600, "reserved": 600,
             "captured": 0, "released": 0, "refunded": 0, "created_at": "2026-11-24T09:30:00.000000Z",
-            "expires_at": "2026-11-24T09:40:00.000000Z", "operation_seq": 2,
+            "reserve_seq": 2, "expires_at": "2026-11-24T09:40:00.000000Z", "operation_seq": 2,
         })
     );
     let twice = call(&app, post("/api/v1/reservations", "r2", &with(json!({ "amount": 1 })))).await;
@@ -96,6 +96,44 @@ async fn a_reservation_lives_through_capture_and_refund() {
 
     let balance = call(&app, get("/api/v1/users/1/balance")).await.json();
     assert_eq!((&balance["available"], &balance["reserved"]), (&json!(1000), &json!(0)));
+}
+
+#[actix_web::test]
+async fn a_late_request_that_names_its_hold_does_not_act_on_a_later_one() {
+    let world = World::new().await;
+    let app = world.app().await;
+    let with = |more: serde_json::Value| {
+        let mut body = json!({ "user_id": 1, "service_id": 7, "order_id": 5 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let on = |path: &str| format!("/api/v1/reservations{path}");
+    call(&app, post("/api/v1/users/1/deposits", "d", &json!({ "amount": 1000 }))).await;
+    let first = call(&app, post(&on(""), "r1", &with(json!({ "amount": 600 })))).await.json();
+    call(&app, post(&on("/release"), "l", &with(json!({ "reserve_seq": first["reserve_seq"] })))).await;
+    let second = call(&app, post(&on(""), "r2", &with(json!({ "amount": 300 })))).await.json();
+    assert_eq!((&first["reserve_seq"], &second["reserve_seq"]), (&json!(2), &json!(4)));
+    let late = with(json!({ "reserve_seq": 2 }));
+    let superseded = (409, "reservation_superseded".to_owned());
+    for path in ["/capture", "/release", "/refund"] {
+        assert_eq!(call(&app, post(&on(path), path, &late)).await.refusal(), superseded, "{path}");
+    }
+    let extend = with(json!({ "reserve_seq": 2, "expires_in_seconds": 3600 }));
+    assert_eq!(call(&app, post(&on("/extend"), "-", &extend)).await.refusal(), superseded);
+    let mut command = late.clone();
+    command
+        .as_object_mut()
+        .unwrap()
+        .extend([("kind".to_owned(), json!("capture")), ("idempotency_key".to_owned(), json!("b"))]);
+    let batch = json!({ "mode": "independent", "commands": [command] });
+    let results = call(&app, post("/api/v1/batches", "-", &batch)).await.json();
+    assert_eq!(results["results"][0]["code"], "reservation_superseded", "{results}");
+    let found = call(&app, get("/api/v1/reservations?user_id=1&service_id=7&order_id=5")).await.json();
+    assert_eq!((&found["state"], &found["reserve_seq"]), (&json!("active"), &json!(4)));
+    let captured = call(&app, post(&on("/capture"), "c", &with(json!({ "reserve_seq": 4 })))).await;
+    assert_eq!((captured.status, &captured.json()["captured"]), (200, &json!(300)));
+    let none = call(&app, post(&on("/capture"), "z", &with(json!({ "reserve_seq": 0 })))).await;
+    assert_eq!(none.refusal(), (400, "invalid_id".to_owned()));
 }
 
 #[actix_web::test]

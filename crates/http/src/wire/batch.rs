@@ -4,7 +4,7 @@
 //! the tables of the single requests.
 
 use balance_domain::{
-    Action, Amount, Comment, IdempotencyKey, MoneyCommand, OrderId, Receipt, ReservationKey, Scope,
+    Action, Amount, Comment, Hold, IdempotencyKey, MoneyCommand, OrderId, Receipt, ReservationKey, Scope,
     ServiceId, Ttl, UserId,
 };
 use paperclip::{
@@ -19,7 +19,7 @@ use crate::{
     extract::{Faults, Field, Fields, Items, Request, check_items, check_object, optional, required},
     problem::{Code, Problem},
     wire::{
-        OperationBody, ReservationBody, Wire,
+        OperationBody, ReservationBody, Seq, Wire,
         commands::{fields, is_final, plain, time_limit},
         present,
     },
@@ -137,6 +137,9 @@ pub(crate) struct BatchCommand {
     /// The order; for commands on a reservation.
     #[serde(default, deserialize_with = "present")]
     order_id: Option<Wire<OrderId>>,
+    /// Which hold of the order is meant; for capture, release, refund and extend.
+    #[serde(default, deserialize_with = "present")]
+    reserve_seq: Option<Wire<Seq>>,
     /// How much, in minor units; for all kinds but release and extend, for capture and refund all that is left
     /// if left out.
     #[serde(default, deserialize_with = "present")]
@@ -154,7 +157,7 @@ pub(crate) struct BatchCommand {
 
 impl BatchCommand {
     /// The names of the fields that were sent.
-    fn sent(&self) -> [(&'static str, bool); 10] {
+    fn sent(&self) -> [(&'static str, bool); 11] {
         [
             ("idempotency_key", self.idempotency_key.is_some()),
             ("user_id", self.user_id.is_some()),
@@ -162,6 +165,7 @@ impl BatchCommand {
             ("to_user_id", self.to_user_id.is_some()),
             ("service_id", self.service_id.is_some()),
             ("order_id", self.order_id.is_some()),
+            ("reserve_seq", self.reserve_seq.is_some()),
             ("amount", self.amount.is_some()),
             ("final", self.is_final.is_some()),
             ("expires_in_seconds", self.expires_in_seconds.is_some()),
@@ -191,6 +195,8 @@ impl BatchCommand {
                 order_id: self.order_id.as_ref()?.0,
             })
         };
+        let reserve_seq = self.reserve_seq.as_ref().map(|seq| seq.0.get());
+        let hold = || Some(Hold { key: reservation()?, reserve_seq });
         let amount = plain(self.amount);
         let action = match self.kind {
             CommandKind::Deposit => Action::Deposit { user_id: user_id?, amount: amount? },
@@ -203,16 +209,14 @@ impl BatchCommand {
                 amount: amount?,
                 time_limit: time_limit(self.expires_in_seconds, ttl_default),
             },
-            CommandKind::Capture => Action::Capture {
-                reservation: reservation()?,
-                amount,
-                is_final: is_final(self.is_final.as_ref()),
-            },
-            CommandKind::Release => Action::Release { reservation: reservation()? },
-            CommandKind::Refund => Action::Refund { reservation: reservation()?, amount },
+            CommandKind::Capture => {
+                Action::Capture { reservation: hold()?, amount, is_final: is_final(self.is_final.as_ref()) }
+            }
+            CommandKind::Release => Action::Release { reservation: hold()? },
+            CommandKind::Refund => Action::Refund { reservation: hold()?, amount },
             CommandKind::Extend => {
                 return Some(balance_domain::Command::Extend {
-                    reservation: reservation()?,
+                    reservation: hold()?,
                     ttl: self.expires_in_seconds?.0,
                 });
             }

@@ -1,6 +1,8 @@
 //! Requests that change an account or its reservations: their fields, and what they mean to the ledger.
 
-use balance_domain::{Action, Amount, Comment, OrderId, ReservationKey, ServiceId, TimeLimit, Ttl, UserId};
+use balance_domain::{
+    Action, Amount, Comment, Hold, OrderId, ReservationKey, ServiceId, TimeLimit, Ttl, UserId,
+};
 use paperclip::actix::Apiv2Schema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -8,12 +10,12 @@ use serde_json::value::RawValue;
 use crate::{
     api::HttpSettings,
     extract::{Faults, Field, Pairs, QueryParameters, Request, check_object, optional, required},
-    wire::{Wire, present},
+    wire::{Seq, Wire, present},
 };
 
 /// The fields of each request, as a batch names them too.
 pub(super) mod fields {
-    use super::{Amount, Comment, Field, OrderId, ServiceId, Ttl, UserId, optional, required};
+    use super::{Amount, Comment, Field, OrderId, Seq, ServiceId, Ttl, UserId, optional, required};
 
     pub(in crate::wire) const USER: &[Field] = &[required::<UserId>("user_id")];
     pub(in crate::wire) const MOVE: &[Field] =
@@ -31,11 +33,12 @@ pub(super) mod fields {
         optional::<Comment>("comment"),
     ];
     pub(in crate::wire) const CAPTURE: &[Field] =
-        &[optional::<Amount>("amount"), optional::<bool>("final"), optional::<Comment>("comment")];
-    pub(in crate::wire) const RELEASE: &[Field] = &[optional::<Comment>("comment")];
+        &[HOLD, optional::<Amount>("amount"), optional::<bool>("final"), optional::<Comment>("comment")];
+    pub(in crate::wire) const RELEASE: &[Field] = &[HOLD, optional::<Comment>("comment")];
     pub(in crate::wire) const REFUND: &[Field] =
-        &[optional::<Amount>("amount"), optional::<Comment>("comment")];
-    pub(in crate::wire) const EXTEND: &[Field] = &[required::<Ttl>("expires_in_seconds")];
+        &[HOLD, optional::<Amount>("amount"), optional::<Comment>("comment")];
+    pub(in crate::wire) const EXTEND: &[Field] = &[HOLD, required::<Ttl>("expires_in_seconds")];
+    const HOLD: Field = optional::<Seq>("reserve_seq");
 }
 
 macro_rules! request {
@@ -165,6 +168,9 @@ pub(crate) struct CaptureRequest {
     service_id: Wire<ServiceId>,
     /// For which order.
     order_id: Wire<OrderId>,
+    /// Which hold of the order is meant: the `reserve_seq` of an answer about it. Left out, the latest.
+    #[serde(default, deserialize_with = "present")]
+    reserve_seq: Option<Wire<Seq>>,
     /// How much, in minor units; all that is left if left out.
     #[serde(default, deserialize_with = "present")]
     amount: Option<Wire<Amount>>,
@@ -180,7 +186,7 @@ impl CaptureRequest {
     /// The movement, and what it is for.
     pub(crate) fn into_action(self) -> (Action, Option<Comment>) {
         let action = Action::Capture {
-            reservation: key(&self.user_id, &self.service_id, &self.order_id),
+            reservation: self.hold(),
             amount: plain(self.amount),
             is_final: is_final(self.is_final.as_ref()),
         };
@@ -198,6 +204,9 @@ pub(crate) struct ReleaseRequest {
     service_id: Wire<ServiceId>,
     /// For which order.
     order_id: Wire<OrderId>,
+    /// Which hold of the order is meant: the `reserve_seq` of an answer about it. Left out, the latest.
+    #[serde(default, deserialize_with = "present")]
+    reserve_seq: Option<Wire<Seq>>,
     /// What it is for.
     #[serde(default, deserialize_with = "present")]
     comment: Option<Wire<Comment>>,
@@ -206,7 +215,7 @@ pub(crate) struct ReleaseRequest {
 impl ReleaseRequest {
     /// The movement, and what it is for.
     pub(crate) fn into_action(self) -> (Action, Option<Comment>) {
-        let action = Action::Release { reservation: key(&self.user_id, &self.service_id, &self.order_id) };
+        let action = Action::Release { reservation: self.hold() };
         (action, plain(self.comment))
     }
 }
@@ -221,6 +230,9 @@ pub(crate) struct RefundRequest {
     service_id: Wire<ServiceId>,
     /// For which order.
     order_id: Wire<OrderId>,
+    /// Which hold of the order is meant: the `reserve_seq` of an answer about it. Left out, the latest.
+    #[serde(default, deserialize_with = "present")]
+    reserve_seq: Option<Wire<Seq>>,
     /// How much, in minor units; all that is left of what was captured if left out.
     #[serde(default, deserialize_with = "present")]
     amount: Option<Wire<Amount>>,
@@ -232,8 +244,7 @@ pub(crate) struct RefundRequest {
 impl RefundRequest {
     /// The movement, and what it is for.
     pub(crate) fn into_action(self) -> (Action, Option<Comment>) {
-        let reservation = key(&self.user_id, &self.service_id, &self.order_id);
-        (Action::Refund { reservation, amount: plain(self.amount) }, plain(self.comment))
+        (Action::Refund { reservation: self.hold(), amount: plain(self.amount) }, plain(self.comment))
     }
 }
 
@@ -247,16 +258,33 @@ pub(crate) struct ExtendRequest {
     service_id: Wire<ServiceId>,
     /// For which order.
     order_id: Wire<OrderId>,
+    /// Which hold of the order is meant: the `reserve_seq` of an answer about it. Left out, the latest.
+    #[serde(default, deserialize_with = "present")]
+    reserve_seq: Option<Wire<Seq>>,
     /// The new limit, counted from now.
     expires_in_seconds: Wire<Ttl>,
 }
 
 impl ExtendRequest {
     /// Which reservation, and for how long from now.
-    pub(crate) fn reservation(&self) -> (ReservationKey, Ttl) {
-        (key(&self.user_id, &self.service_id, &self.order_id), self.expires_in_seconds.0)
+    pub(crate) fn reservation(&self) -> (Hold, Ttl) {
+        (self.hold(), self.expires_in_seconds.0)
     }
 }
+
+/// Requests about a hold of a reservation.
+macro_rules! about_a_hold {
+    ($($request:ident),+) => {
+        $(impl $request {
+            fn hold(&self) -> Hold {
+                let reserve_seq = self.reserve_seq.as_ref().map(|seq| seq.0.get());
+                Hold { key: key(&self.user_id, &self.service_id, &self.order_id), reserve_seq }
+            }
+        })+
+    };
+}
+
+about_a_hold!(CaptureRequest, ReleaseRequest, RefundRequest, ExtendRequest);
 
 /// Out of its wrapping.
 pub(super) fn plain<T>(wire: Option<Wire<T>>) -> Option<T> {

@@ -35,6 +35,8 @@ pub(crate) struct ReservationBody {
     refunded: i64,
     /// When it was made.
     created_at: Wire<Timestamp>,
+    /// The `seq` of the operation that made it: another number once the order was reserved again.
+    reserve_seq: i64,
     /// From this instant on it is expired, unless it ended before.
     expires_at: Wire<Timestamp>,
     /// In answers of commands: the `seq` of the operation that records the command.
@@ -56,6 +58,7 @@ impl ReservationBody {
             released: reservation.released,
             refunded: reservation.refunded,
             created_at: Wire(reservation.created_at),
+            reserve_seq: reservation.reserve_seq,
             expires_at: Wire(reservation.expires_at),
             operation_seq,
         }

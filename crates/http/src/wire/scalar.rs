@@ -135,7 +135,19 @@ macro_rules! integer {
     )+};
 }
 
+/// The number of an operation among those of its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seq(i64);
+
+impl Seq {
+    /// The number.
+    pub(crate) const fn get(self) -> i64 {
+        self.0
+    }
+}
+
 integer! {
+    Seq: Invalid::Id, |number| (number >= 1).then_some(Self(number)), |seq| seq.0;
     Amount: Invalid::Amount, |number| Self::new(number).ok(), |amount| amount.get();
     Ttl: Invalid::Ttl, |number| Self::from_seconds(u32::try_from(number).ok()?).ok(), |ttl| ttl.seconds().into();
     KeyDays: Invalid::KeyDays, |number| Self::new(u16::try_from(number).ok()?).ok(), |days| days.get().into();

@@ -175,7 +175,7 @@ pub async fn commands_of_every_kind_share_a_batch(teller: Teller) {
     let ttl = crate::teller::seconds(900);
     let mut batch: Vec<Submission> =
         [deposit_of(1, 10), reserve_of(key, 10, 600)].map(|action| teller.fresh(action).into()).to_vec();
-    batch.push(Command::Extend { reservation: key, ttl }.into());
+    batch.push(Command::Extend { reservation: key.into(), ttl }.into());
     batch.push(teller.fresh(capture_of(key, None)).into());
     batch.push(Command::Expire { user_id: user(1) }.into());
     batch.push(Command::Close { user_id: user(1) }.into());

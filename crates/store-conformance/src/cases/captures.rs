@@ -90,7 +90,7 @@ pub async fn what_is_over_stays_over(teller: Teller) {
         let key = order(1, 7, order_id);
         assert_eq!(teller.refused(capture_of(key, None)).await, expected);
         assert_eq!(teller.refused(release_of(key)).await, expected);
-        let extend = Command::Extend { reservation: key, ttl: seconds(60) };
+        let extend = Command::Extend { reservation: key.into(), ttl: seconds(60) };
         assert_eq!(teller.rejected(extend).await, expected);
     }
     assert_eq!(teller.balance(1).await, (90, 0));
@@ -158,7 +158,7 @@ pub async fn the_account_comes_before_the_reservation(teller: Teller) {
     for action in [capture_of(key, None), release_of(key), refund_of(key, None)] {
         assert_eq!(teller.refused(action).await, Rejection::AccountNotFound(user(1)));
     }
-    let extend = Command::Extend { reservation: key, ttl: seconds(60) };
+    let extend = Command::Extend { reservation: key.into(), ttl: seconds(60) };
     assert_eq!(teller.rejected(extend).await, Rejection::AccountNotFound(user(1)));
 }
 

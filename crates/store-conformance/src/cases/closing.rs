@@ -67,7 +67,7 @@ pub async fn a_closed_account_refuses_everything(teller: Teller) {
         assert_eq!(teller.refused(action).await, Rejection::AccountClosed(user(1)));
     }
     for command in
-        [Command::Extend { reservation: key, ttl: seconds(60) }, Command::Close { user_id: user(1) }]
+        [Command::Extend { reservation: key.into(), ttl: seconds(60) }, Command::Close { user_id: user(1) }]
     {
         assert_eq!(teller.rejected(command).await, Rejection::AccountClosed(user(1)));
     }

@@ -120,7 +120,7 @@ pub async fn any_place_of_the_feed_leads_on(teller: Teller) {
     for id in 1..=4 {
         batch.push(teller.fresh(transfer_of(id, id % 4 + 1, 10)).into());
         batch.push(teller.fresh(reserve_of(order(id, 7, 1), 10, 60)).into());
-        batch.push(Command::Extend { reservation: order(id, 7, 1), ttl: seconds(90) }.into());
+        batch.push(Command::Extend { reservation: order(id, 7, 1).into(), ttl: seconds(90) }.into());
         batch.push(teller.fresh(capture_of(order(id, 7, 1), None)).into());
     }
     let replies = teller.batch(batch).await;
@@ -230,7 +230,7 @@ pub async fn only_what_happened_is_in_the_feed(teller: Teller) {
     teller.rejected(Command::Close { user_id: user(1) }).await;
     teller.refused(withdrawal_of(1, 41)).await;
     let atomic = vec![
-        Command::Extend { reservation: order(1, 7, 1), ttl: seconds(90) },
+        Command::Extend { reservation: order(1, 7, 1).into(), ttl: seconds(90) },
         Command::Money(teller.fresh(withdrawal_of(1, 41))),
     ];
     teller.rejected(atomic).await;

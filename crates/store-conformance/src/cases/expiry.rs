@@ -93,11 +93,11 @@ pub async fn nothing_is_recorded_on_a_reservation_past_its_deadline(teller: Tell
     assert_eq!(teller.transfer(1, 2, 5).await.created_at, made.expires_at);
     assert_eq!(teller.refused(capture_of(order(1, 7, 1), None)).await, Rejection::ReservationExpired);
     assert_eq!(
-        teller.refused(Action::Release { reservation: order(1, 7, 1) }).await,
+        teller.refused(Action::Release { reservation: order(1, 7, 1).into() }).await,
         Rejection::ReservationExpired
     );
     assert_eq!(
-        teller.rejected(Command::Extend { reservation: order(1, 7, 1), ttl: seconds(60) }).await,
+        teller.rejected(Command::Extend { reservation: order(1, 7, 1).into(), ttl: seconds(60) }).await,
         Rejection::ReservationExpired
     );
     assert_eq!(teller.refused(capture_of(order(1, 7, 2), None)).await, Rejection::ReservationCaptured);

@@ -236,7 +236,7 @@ pub async fn a_submission_repeats_as_a_whole(teller: Teller) {
     let key = order(1, 7, 1);
     teller.deposit(1, 100).await;
     teller.reserve(key, 50, 60).await;
-    let extend = Command::Extend { reservation: key, ttl: seconds(90) };
+    let extend = Command::Extend { reservation: key.into(), ttl: seconds(90) };
     let capture = Command::Money(under("capture", capture_of(key, None)));
     let both = Submission::from(vec![extend.clone(), capture]);
     let first = teller.submit(both.clone()).await.unwrap_or_else(|error| panic!("{error}"));

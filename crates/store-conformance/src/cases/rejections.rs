@@ -1,6 +1,6 @@
 //! Every rejection, in the order of precedence: where several rules say no, the first of them answers.
 
-use balance_domain::{BALANCE_MAX, Command, Rejection, Submission};
+use balance_domain::{BALANCE_MAX, Command, Hold, Rejection, Submission};
 
 use crate::teller::{
     Teller, capture_of, deposit_of, order, refund_of, release_of, reserve_of, service, transfer_of, under,
@@ -56,6 +56,10 @@ fn provocations(teller: &Teller) -> Vec<(Submission, Rejection)> {
         (fresh(reserve_of(order(1, 9, 1), 1000, 60)), Rejection::ServiceNotFound(service(9))),
         (fresh(reserve_of(order(1, 8, 1), 1000, 60)), Rejection::ServiceRetired(service(8))),
         (fresh(capture_of(order(1, 7, 9), Some(1000))), Rejection::ReservationNotFound(order(1, 7, 9))),
+        (
+            fresh(capture_of(Hold { key: released, reserve_seq: Some(1) }, Some(1000))),
+            Rejection::ReservationSuperseded { reserve_seq: 7 },
+        ),
         (fresh(reserve_of(active, 1000, 60)), Rejection::ReservationExists),
         (fresh(reserve_of(captured, 1000, 60)), Rejection::ReservationCaptured),
         (fresh(capture_of(released, Some(1000))), Rejection::ReservationReleased),
@@ -82,16 +86,17 @@ const fn rank(rejection: &Rejection) -> usize {
         Rejection::ServiceNotFound(_) => 5,
         Rejection::ServiceRetired(_) => 6,
         Rejection::ReservationNotFound(_) => 7,
-        Rejection::ReservationExists => 8,
-        Rejection::ReservationCaptured => 9,
-        Rejection::ReservationReleased => 10,
-        Rejection::ReservationExpired => 11,
-        Rejection::NothingToRefund => 12,
-        Rejection::CaptureExceedsReserved { .. } => 13,
-        Rejection::RefundExceedsCaptured { .. } => 14,
-        Rejection::InsufficientFunds { .. } => 15,
-        Rejection::BalanceLimitExceeded(_) => 16,
-        Rejection::AccountNotEmpty { .. } => 17,
+        Rejection::ReservationSuperseded { .. } => 8,
+        Rejection::ReservationExists => 9,
+        Rejection::ReservationCaptured => 10,
+        Rejection::ReservationReleased => 11,
+        Rejection::ReservationExpired => 12,
+        Rejection::NothingToRefund => 13,
+        Rejection::CaptureExceedsReserved { .. } => 14,
+        Rejection::RefundExceedsCaptured { .. } => 15,
+        Rejection::InsufficientFunds { .. } => 16,
+        Rejection::BalanceLimitExceeded(_) => 17,
+        Rejection::AccountNotEmpty { .. } => 18,
     }
 }
 

@@ -43,7 +43,7 @@ pub async fn everything_survives<H: Harness>(harness: H) {
         let receipt = teller.accepted(command.clone()).await.receipt;
         answered.push((command, receipt));
     }
-    let extend = Command::Extend { reservation: order(1, 7, 1), ttl: seconds(90) };
+    let extend = Command::Extend { reservation: order(1, 7, 1).into(), ttl: seconds(90) };
     teller.accepted(extend).await;
     let before = (snapshot(teller.store()).await, teller.reservations(1, None, 2).await);
 

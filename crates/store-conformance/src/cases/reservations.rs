@@ -1,8 +1,14 @@
 //! Setting money aside, and finding reservations again.
 
-use balance_domain::{Rejection, Reservation, ReservationState};
+use balance_domain::{Command, Hold, Rejection, Reservation, ReservationState};
 
-use crate::teller::{Teller, at_micros, order, reserve_of, service, user};
+use crate::{
+    audited::audit,
+    teller::{
+        Teller, at_micros, capture_of, order, part_of, refund_of, release_of, reservation_of, reserve_of,
+        seconds, service, under, user,
+    },
+};
 
 /// Money moves from available to reserved, until a deadline.
 pub async fn a_reserve_sets_money_aside(teller: Teller) {
@@ -19,6 +25,7 @@ pub async fn a_reserve_sets_money_aside(teller: Teller) {
             released: 0,
             refunded: 0,
             created_at: teller.now(),
+            reserve_seq: 2,
             expires_at: at_micros(teller.now().micros() + 600_000_000),
         }
     );
@@ -159,4 +166,55 @@ pub async fn reservations_are_listed_by_their_state_now(teller: Teller) {
     }
     let due = teller.found(order(1, 7, 6)).await;
     assert_eq!((due.captured, due.released, due.state), (4, 6, ReservationState::Captured));
+}
+
+/// A command that names its hold is refused once the order was reserved again, and changes nothing.
+pub async fn a_late_command_does_not_act_on_a_later_hold(teller: Teller) {
+    teller.add_services(&[7]).await;
+    teller.deposit(1, 100).await;
+    let key = order(1, 7, 1);
+    let first = teller.reserve(key, 10, 600).await;
+    assert_eq!(first.reserve_seq, 2);
+    teller.accepted(under("in-time", release_of(first.hold()))).await;
+    let second = teller.reserve(key, 20, 600).await;
+    assert_eq!(second.reserve_seq, 4);
+    assert_eq!(teller.found(key).await.reserve_seq, 4);
+    let superseded = Rejection::ReservationSuperseded { reserve_seq: 4 };
+    for late in [
+        capture_of(first.hold(), None),
+        part_of(first.hold(), 5),
+        release_of(first.hold()),
+        refund_of(first.hold(), None),
+    ] {
+        assert_eq!(teller.refused(late).await, superseded);
+    }
+    let extend = |reservation: Hold| Command::Extend { reservation, ttl: seconds(60_000) };
+    assert_eq!(teller.rejected(extend(first.hold())).await, superseded);
+    assert_eq!(teller.found(key).await, second, "nothing was done to it");
+    teller.accepted(extend(second.hold())).await;
+    assert!(teller.accepted(under("in-time", release_of(first.hold()))).await.is_replay);
+    let captured = reservation_of(&teller.done(part_of(second.hold(), 5)).await);
+    assert_eq!((captured.captured, captured.reserve_seq), (5, 4));
+    teller.accepted(under("refund", refund_of(second.hold(), Some(5)))).await;
+    audit(teller.store()).await;
+}
+
+/// The number of its hold comes with every answer about a reservation, also with one that is given again.
+pub async fn answers_say_which_hold_they_are_about(teller: Teller) {
+    teller.add_services(&[7]).await;
+    teller.deposit(1, 100).await;
+    let key = order(1, 7, 1);
+    for (round, reserve_seq) in [(1, 2), (2, 4)] {
+        let reserve = under(&format!("reserve-{round}"), reserve_of(key, 10, 600));
+        let release = under(&format!("release-{round}"), release_of(key));
+        let first = [teller.accepted(reserve.clone()).await, teller.accepted(release.clone()).await];
+        let again = [teller.accepted(reserve).await, teller.accepted(release).await];
+        for (first, again) in first.into_iter().zip(again) {
+            assert_eq!(reservation_of(&first.receipt).reserve_seq, reserve_seq);
+            assert_eq!((again.is_replay, again.receipt), (true, first.receipt));
+        }
+    }
+    // The first answer is about the first hold, whatever came later.
+    let again = teller.accepted(under("release-1", release_of(key))).await;
+    assert_eq!(reservation_of(&again.receipt).reserve_seq, 2);
 }

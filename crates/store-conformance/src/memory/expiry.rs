@@ -35,12 +35,12 @@ fn named(command: &Command) -> Vec<UserId> {
         Command::Money(money) => match money.action {
             Action::Deposit { user_id, .. } | Action::Withdraw { user_id, .. } => vec![user_id],
             Action::Transfer { from, to, .. } => vec![from, to],
-            Action::Reserve { reservation, .. }
-            | Action::Capture { reservation, .. }
+            Action::Reserve { reservation, .. } => vec![reservation.user_id],
+            Action::Capture { reservation, .. }
             | Action::Release { reservation }
-            | Action::Refund { reservation, .. } => vec![reservation.user_id],
+            | Action::Refund { reservation, .. } => vec![reservation.key.user_id],
         },
-        Command::Extend { reservation, .. } => vec![reservation.user_id],
+        Command::Extend { reservation, .. } => vec![reservation.key.user_id],
         Command::Expire { user_id } | Command::Close { user_id } => vec![*user_id],
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use balance_domain::{
-    Accepted, AccountAsOf, Command, DryRun, IdempotencyKey, Moment, Operation, OperationPosition,
+    Accepted, AccountAsOf, Command, DryRun, Hold, IdempotencyKey, Moment, Operation, OperationPosition,
     OperationQuery, Page, Receipt, Rejection, Reservation, ReservationKey, ReservationPosition,
     ReservationQuery, ReservationSearch, SearchPosition, Service, ServiceId, Submission, UserId,
     ports::{BalanceRepo, LedgerSink, Reply, RepoError, SubmitError},
@@ -144,12 +144,13 @@ impl World {
     /// What a command without a key is about that can be done only once, if it is refused because that is over.
     fn over(&self, command: &Command, rejection: Rejection) -> Option<Receipt> {
         match command {
-            Command::Extend { reservation: key, .. } => {
+            Command::Extend { reservation: Hold { key, .. }, .. } => {
                 let reservation =
                     *self.books.get(&key.user_id)?.reservations.get(&(key.service_id, key.order_id))?;
                 let is_ended = rejection == Rejection::ReservationCaptured
                     || rejection == Rejection::ReservationReleased
-                    || rejection == Rejection::ReservationExpired;
+                    || rejection == Rejection::ReservationExpired
+                    || matches!(rejection, Rejection::ReservationSuperseded { .. });
                 is_ended.then_some(Receipt::Reservation { reservation, operation_seq: None })
             }
             Command::Close { user_id } => {

@@ -1,9 +1,9 @@
 //! The money rules, a second time: each command changes the books at once, after its last "no".
 
 use balance_domain::{
-    Action, Actor, Amount, BALANCE_MAX, Command, Comment, Fact, Moment, MoneyCommand, OperationKind, Receipt,
-    Rejection, Reservation, ReservationKey, ReservationState, ServiceStatus, TimeLimit, Timestamp, Ttl,
-    UserId,
+    Action, Actor, Amount, BALANCE_MAX, Command, Comment, Fact, Hold, Moment, MoneyCommand, OperationKind,
+    Receipt, Rejection, Reservation, ReservationKey, ReservationState, ServiceStatus, TimeLimit, Timestamp,
+    Ttl, UserId,
 };
 
 use super::{
@@ -167,6 +167,7 @@ impl World {
             released: 0,
             refunded: 0,
             created_at: at,
+            reserve_seq: book.seq() + 1,
             expires_at: deadline(at, time_limit.ttl()),
         };
         book.available -= amount.get();
@@ -183,12 +184,12 @@ impl World {
     fn capture(
         &mut self,
         request: &Request<'_>,
-        key: ReservationKey,
+        hold: Hold,
         amount: Option<Amount>,
         is_final: bool,
         moment: Moment,
     ) -> Result<Receipt, Rejection> {
-        let mut reservation = self.active(key, moment)?;
+        let mut reservation = self.active(hold, moment)?;
         let left = reservation.amount.get() - reservation.captured - reservation.released;
         let taken = amount.map_or(left, Amount::get);
         if taken > left {
@@ -200,7 +201,7 @@ impl World {
             reservation.released += rest;
             reservation.state = ReservationState::Captured;
         }
-        let book = self.open(key.user_id)?;
+        let book = self.open(hold.key.user_id)?;
         let at = book.next_at(moment);
         book.reserved -= taken;
         let noted = book.note_on(reservation, OperationKind::Capture, money(taken), request.actor, at);
@@ -214,16 +215,11 @@ impl World {
         Ok(Receipt::Reservation { reservation, operation_seq: Some(seq) })
     }
 
-    fn release(
-        &mut self,
-        request: &Request<'_>,
-        key: ReservationKey,
-        moment: Moment,
-    ) -> Result<Receipt, Rejection> {
-        let before = self.active(key, moment)?;
+    fn release(&mut self, request: &Request<'_>, hold: Hold, moment: Moment) -> Result<Receipt, Rejection> {
+        let before = self.active(hold, moment)?;
         let rest = before.amount.get() - before.captured - before.released;
         let reservation = ended(before, ReservationState::Released);
-        let book = self.open(key.user_id)?;
+        let book = self.open(hold.key.user_id)?;
         let at = book.next_at(moment);
         book.reserved -= rest;
         book.available += rest;
@@ -235,14 +231,12 @@ impl World {
     fn refund(
         &mut self,
         request: &Request<'_>,
-        key: ReservationKey,
+        hold: Hold,
         amount: Option<Amount>,
         moment: Moment,
     ) -> Result<Receipt, Rejection> {
-        let book = self.open(key.user_id)?;
-        let Some(mut reservation) = book.reservations.get(&(key.service_id, key.order_id)).copied() else {
-            return Err(Rejection::ReservationNotFound(key));
-        };
+        let book = self.open(hold.key.user_id)?;
+        let mut reservation = meant(book, hold)?;
         let refundable = reservation.captured - reservation.refunded;
         let back = amount.map_or(refundable, Amount::get);
         if refundable == 0 {
@@ -252,7 +246,7 @@ impl World {
             return Err(Rejection::RefundExceedsCaptured { refundable });
         }
         if book.available + book.reserved + back > BALANCE_MAX {
-            return Err(Rejection::BalanceLimitExceeded(key.user_id));
+            return Err(Rejection::BalanceLimitExceeded(hold.key.user_id));
         }
         reservation.refunded += back;
         let at = book.next_at(moment);
@@ -262,17 +256,11 @@ impl World {
         Ok(Receipt::Reservation { reservation, operation_seq: Some(noted.operation.seq) })
     }
 
-    fn extend(
-        &mut self,
-        key: ReservationKey,
-        ttl: Ttl,
-        actor: Actor,
-        moment: Moment,
-    ) -> Result<Receipt, Rejection> {
-        let mut reservation = self.active(key, moment)?;
-        let book = self.open(key.user_id)?;
+    fn extend(&mut self, hold: Hold, ttl: Ttl, actor: Actor, moment: Moment) -> Result<Receipt, Rejection> {
+        let mut reservation = self.active(hold, moment)?;
+        let book = self.open(hold.key.user_id)?;
         reservation.expires_at = reservation.expires_at.max(deadline(book.next_at(moment), ttl));
-        book.reservations.insert((key.service_id, key.order_id), reservation);
+        book.reservations.insert((hold.key.service_id, hold.key.order_id), reservation);
         let fact = Fact::reservation_extended(&book.account(), &reservation, actor, book.next_at(moment));
         self.facts.push(fact);
         Ok(Receipt::Reservation { reservation, operation_seq: None })
@@ -329,20 +317,28 @@ impl World {
     }
 
     /// What a transfer has dated past a deadline is over, as if the expiry stood in the book already.
-    fn active(&mut self, key: ReservationKey, moment: Moment) -> Result<Reservation, Rejection> {
-        let book = self.open(key.user_id)?;
+    fn active(&mut self, hold: Hold, moment: Moment) -> Result<Reservation, Rejection> {
+        let book = self.open(hold.key.user_id)?;
         let at = book.next_at(moment);
-        let Some(reservation) = book.reservations.get(&(key.service_id, key.order_id)) else {
-            return Err(Rejection::ReservationNotFound(key));
-        };
+        let reservation = meant(book, hold)?;
         match reservation.state {
-            ReservationState::Active if reservation.expires_at > at => Ok(*reservation),
+            ReservationState::Active if reservation.expires_at > at => Ok(reservation),
             ReservationState::Active if reservation.captured > 0 => Err(Rejection::ReservationCaptured),
             ReservationState::Active | ReservationState::Expired => Err(Rejection::ReservationExpired),
             ReservationState::Captured => Err(Rejection::ReservationCaptured),
             ReservationState::Released => Err(Rejection::ReservationReleased),
         }
     }
+}
+
+/// The reservation, if its latest hold is the one that is meant.
+fn meant(book: &Book, hold: Hold) -> Result<Reservation, Rejection> {
+    let found = book.reservations.get(&(hold.key.service_id, hold.key.order_id)).copied();
+    let reservation = found.ok_or(Rejection::ReservationNotFound(hold.key))?;
+    if hold.reserve_seq.is_some_and(|meant| meant != reservation.reserve_seq) {
+        return Err(Rejection::ReservationSuperseded { reserve_seq: reservation.reserve_seq });
+    }
+    Ok(reservation)
 }
 
 fn can_spend(book: &Book, amount: Amount) -> Result<(), Rejection> {

@@ -5,9 +5,9 @@
 use std::ops::RangeInclusive;
 
 use balance_domain::{
-    Account, AccountStatus, Action, Actor, Amount, ApiKeyId, BALANCE_MAX, Command, Comment, IdempotencyKey,
-    MoneyCommand, Reservation, ReservationKey, ReservationState, ServiceId, Submission, TimeLimit, Timestamp,
-    Ttl, UserId,
+    Account, AccountStatus, Action, Actor, Amount, ApiKeyId, BALANCE_MAX, Command, Comment, Hold,
+    IdempotencyKey, MoneyCommand, Reservation, ReservationKey, ReservationState, ServiceId, Submission,
+    TimeLimit, Timestamp, Ttl, UserId,
 };
 use rand::{Rng, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
@@ -201,7 +201,7 @@ impl Writer {
         match self.rng.random_range(0..100) {
             0..3 => Command::Close { user_id: self.emptiest_user() },
             3..6 => Command::Expire { user_id: self.user() },
-            6..11 => Command::Extend { reservation: self.reservation(), ttl: self.ttl() },
+            6..11 => Command::Extend { reservation: self.hold(), ttl: self.ttl() },
             11..31 if !self.sent.is_empty() => Command::Money(self.repeat()),
             _ => {
                 let command = self.new_command();
@@ -247,7 +247,7 @@ impl Writer {
             }
             Action::Release { reservation } => Action::Refund { reservation, amount: None },
             Action::Refund { reservation, .. } => {
-                Action::Refund { reservation, amount: self.part(reservation) }
+                Action::Refund { reservation, amount: self.part(reservation.key) }
             }
         }
     }
@@ -277,13 +277,15 @@ impl Writer {
                 Action::Reserve { reservation, amount, time_limit: self.time_limit() }
             }
             68..84 => {
-                let reservation = self.reservation();
-                Action::Capture { reservation, amount: self.part(reservation), is_final: self.chance(60) }
+                let reservation = self.hold();
+                let amount = self.part(reservation.key);
+                Action::Capture { reservation, amount, is_final: self.chance(60) }
             }
-            84..90 => Action::Release { reservation: self.reservation() },
+            84..90 => Action::Release { reservation: self.hold() },
             _ => {
                 let reservation = self.captured_reservation();
-                Action::Refund { reservation, amount: self.part(reservation) }
+                let amount = self.part(reservation);
+                Action::Refund { reservation: self.named(reservation), amount }
             }
         }
     }
@@ -343,6 +345,24 @@ impl Writer {
         }
         let known = self.played.reservations_of(&self.ids.users());
         if !known.is_empty() && self.chance(80) { self.pick(&known).key } else { self.any_reservation() }
+    }
+
+    /// One of them, and now and then which of its holds: mostly the latest.
+    fn hold(&mut self) -> Hold {
+        let key = self.reservation();
+        self.named(key)
+    }
+
+    fn named(&mut self, key: ReservationKey) -> Hold {
+        let known = self.played.reservations_of(&[key.user_id]);
+        let latest =
+            known.iter().find(|reservation| reservation.key == key).map_or(1, |known| known.reserve_seq);
+        let reserve_seq = match self.rng.random_range(0..10) {
+            0 | 1 => Some(latest),
+            2 => Some(self.rng.random_range(1..=latest + 2)),
+            _ => None,
+        };
+        Hold { key, reserve_seq }
     }
 
     fn captured_reservation(&mut self) -> ReservationKey {

@@ -104,7 +104,7 @@ mod tests {
             service_id: ServiceId::new(1).unwrap(),
             order_id: OrderId::new(1).unwrap(),
         };
-        let extend = Command::Extend { reservation: key, ttl: Ttl::from_seconds(1).unwrap() };
+        let extend = Command::Extend { reservation: key.into(), ttl: Ttl::from_seconds(1).unwrap() };
         let refused =
             || Err(SubmitError::Rejected { index: 0, rejection: Rejection::ReservationNotFound(key) });
         let alone = one(extend.clone().into(), vec![vec![answered(0, false)]], refused());

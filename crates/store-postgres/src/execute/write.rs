@@ -1,9 +1,10 @@
 //! What a batch writes: every changed row once, set-based, if everything that it was decided on is unchanged.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use balance_domain::{
-    Account, Changes, Fact, Moment, OperationKind, RecordedOperation, ReservationKey, ServiceId, UserId,
+    Account, Changes, Fact, Moment, OperationKind, RecordedOperation, Reservation, ReservationKey, ServiceId,
+    UserId,
 };
 use deadpool_postgres::ClientWrapper;
 use futures::future::join;
@@ -12,7 +13,7 @@ use tokio_postgres::{Row, types::ToSql};
 use crate::{
     cache::Versions,
     error::Failure,
-    records::{AccountRow, Records, ReservationRow},
+    records::{AccountRow, Records},
     rows::column,
     statements::{BEGIN, COMMIT, ERASE_COMMENTS, MARK_SERVICES_USED, WRITE_ALL, WRITE_MOVEMENTS},
     store::query,
@@ -26,8 +27,8 @@ pub(super) struct Writing<'a> {
     number: i64,
     written: Vec<AccountRow<'a>>,
     opened: Vec<AccountRow<'a>>,
-    kept: Vec<ReservationRow<'a>>,
-    made: Vec<ReservationRow<'a>>,
+    kept: Vec<&'a Reservation>,
+    made: Vec<&'a Reservation>,
     appended: &'a [RecordedOperation],
     /// Services that must take reservations and be marked as used.
     services: Vec<i64>,
@@ -45,15 +46,11 @@ impl<'a> Writing<'a> {
         let row =
             |account: &'a Account| AccountRow { account, number, expected: read.version(account.user_id) };
         let (written, opened) = changes.accounts.iter().map(row).partition(|row| row.expected.is_some());
-        let made_by = reserve_seqs(&changes.operations);
-        let row = |reservation: &'a balance_domain::Reservation| {
-            let reserve_seq = made_by.get(&reservation.key).copied();
-            ReservationRow { reservation, reserve_seq }
-        };
-        let is_new = |row: &ReservationRow<'_>| row.reserve_seq.is_some() && !read.has(row.reservation.key);
-        let (made, kept) = changes.reservations.iter().map(row).partition(is_new);
+        let reserved = reserved(&changes.operations);
+        let is_new = |one: &&Reservation| reserved.contains(&one.key) && !read.has(one.key);
+        let (made, kept) = changes.reservations.iter().partition(is_new);
         let marked: Vec<i64> = changes.services_used.iter().map(|id| id.get()).collect();
-        let services: HashSet<i64> = made_by.keys().map(|key| key.service_id.get()).collect();
+        let services: HashSet<i64> = reserved.iter().map(|key| key.service_id.get()).collect();
         let services = services.into_iter().filter(|id| !marked.contains(id)).collect();
         let (appended, closed) = (changes.operations.as_slice(), changes.closed.as_slice());
         let closed_until = At(moment.open_from());
@@ -164,14 +161,8 @@ impl<'a> Writing<'a> {
     }
 }
 
-/// The numbers of the operations that made reservations.
-fn reserve_seqs(operations: &[RecordedOperation]) -> HashMap<ReservationKey, i64> {
-    let made = operations.iter().map(|recorded| &recorded.operation);
-    let made = made.filter(|operation| operation.kind == OperationKind::Reserve);
-    made.filter_map(|operation| {
-        let (user_id, seq) = (operation.user_id, operation.seq);
-        let (service_id, order_id) = operation.service_id.zip(operation.order_id)?;
-        Some((ReservationKey { user_id, service_id, order_id }, seq))
-    })
-    .collect()
+/// Reservations that are made.
+fn reserved(operations: &[RecordedOperation]) -> HashSet<ReservationKey> {
+    let made = operations.iter().filter(|recorded| recorded.operation.kind == OperationKind::Reserve);
+    made.filter_map(|recorded| Some(recorded.reservation_after?.key)).collect()
 }

@@ -26,7 +26,7 @@ SELECT clock_timestamp(), (
 /// an account's first 1,000 operations made are found by those operations, the others by an index that the others
 /// are not in: see the migration.
 const PAGE: &str = "\
-SELECT user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state
+SELECT user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state, reserve_seq
 FROM (
     (
         SELECT * FROM reservations
@@ -54,7 +54,7 @@ LIMIT $7";
 /// [`PAGE`] for active ones alone: they are few, and an index of their own has them.
 const ACTIVE_PAGE: &str = "\
 SELECT * FROM (
-    SELECT user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state
+    SELECT user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state, reserve_seq
     FROM reservations
     WHERE bucket = $1 AND user_id = $2 AND state = 'active'
     OFFSET 0

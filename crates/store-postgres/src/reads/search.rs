@@ -63,7 +63,8 @@ impl Clause {
             }
         };
         format!(
-            "SELECT user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state \
+            "SELECT user_id, service_id, order_id, amount, captured, released, refunded, created_at, expires_at, state, \
+             reserve_seq \
              FROM reservations r WHERE {conditions} ORDER BY {order} LIMIT ${limit}",
             conditions = self.conditions.join(" AND "),
             limit = self.values.len(),

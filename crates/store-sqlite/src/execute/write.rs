@@ -33,26 +33,27 @@ const INSERT_ACCOUNT: &str = concat!(
 const UPDATE_RESERVATION: &str = "
     UPDATE reservations
     SET state = ?4, amount = ?5, captured = ?6, released = ?7, refunded = ?8, expires_at = ?10
-    WHERE user_id = ?1 AND service_id = ?2 AND order_id = ?3 AND created_at = ?9";
+    WHERE user_id = ?1 AND service_id = ?2 AND order_id = ?3 AND created_at = ?9 AND reserve_seq = ?11";
 
 /// For a new reservation, and for one that starts over under the key of an earlier one, which is listed if any is.
 /// The account is written already.
 const REPLACE_RESERVATION: &str = concat!(
     "INSERT INTO reservations (user_id, service_id, order_id, state, amount, captured, released, refunded,
-                              created_at, expires_at, is_listed)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, (SELECT seq >= ",
+                              created_at, expires_at, reserve_seq, is_listed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, (SELECT seq >= ",
     early_count!(),
     " FROM accounts WHERE user_id = ?1))
     ON CONFLICT (user_id, service_id, order_id) DO UPDATE
-    SET state = ?4, amount = ?5, captured = ?6, released = ?7, refunded = ?8, created_at = ?9, expires_at = ?10"
+    SET state = ?4, amount = ?5, captured = ?6, released = ?7, refunded = ?8, created_at = ?9, expires_at = ?10,
+        reserve_seq = ?11"
 );
 
 const INSERT_OPERATION: &str = "
     INSERT INTO operations (user_id, seq, kind, amount, available_after, reserved_after, service_id, order_id,
                             counterparty_user_id, comment, idempotency_key, created_at, actor, fingerprint,
                             reservation_state, reservation_amount, reservation_captured, reservation_released,
-                            reservation_refunded, reservation_created_at, reservation_expires_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
+                            reservation_refunded, reservation_created_at, reservation_expires_at, reservation_seq)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
 
 const ERASE_COMMENTS: &str = concat!(
     "UPDATE operations NOT INDEXED SET comment = NULL WHERE comment IS NOT NULL AND id IN ",
@@ -116,6 +117,7 @@ fn write_reservations(connection: &Connection, reservations: &[Reservation]) -> 
             reservation.refunded,
             reservation.created_at.micros(),
             reservation.expires_at.micros(),
+            reservation.reserve_seq,
         );
         // Nothing happened to it yet: nearly always it is new.
         let looks_new = reservation.state == ReservationState::Active && reservation.captured == 0;
@@ -156,6 +158,7 @@ fn append_operations(
             after.map(|reservation| reservation.refunded),
             after.map(|reservation| reservation.created_at.micros()),
             after.map(|reservation| reservation.expires_at.micros()),
+            after.map(|reservation| reservation.reserve_seq),
         ])?;
         first.get_or_insert(id);
     }

@@ -259,10 +259,10 @@ fn the_second_line_is_a_constraint() {
     for sql in [
         "INSERT INTO accounts VALUES (1, 0, -1, 0, 1, 0)",
         "INSERT INTO accounts VALUES (1, 0, 0, -1, 1, 0)",
-        "INSERT INTO reservations VALUES (1, 1, 1, 'active', 5, 3, 3, 0, 0, 0, 0)",
-        "INSERT INTO reservations VALUES (1, 1, 1, 'active', 5, 5, 0, 0, 0, 0, 0)",
-        "INSERT INTO reservations VALUES (1, 1, 1, 'captured', 5, 3, 1, 0, 0, 0, 0)",
-        "INSERT INTO reservations VALUES (1, 1, 1, 'captured', 5, 5, 0, 6, 0, 0, 0)",
+        "INSERT INTO reservations VALUES (1, 1, 1, 'active', 5, 3, 3, 0, 0, 0, 1, 0)",
+        "INSERT INTO reservations VALUES (1, 1, 1, 'active', 5, 5, 0, 0, 0, 0, 1, 0)",
+        "INSERT INTO reservations VALUES (1, 1, 1, 'captured', 5, 3, 1, 0, 0, 0, 1, 0)",
+        "INSERT INTO reservations VALUES (1, 1, 1, 'captured', 5, 5, 0, 6, 0, 0, 1, 0)",
         "INSERT INTO early_operations VALUES (1, 1001, 1)",
     ] {
         let refused = connection.execute(sql, []).unwrap_err();

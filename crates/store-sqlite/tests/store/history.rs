@@ -47,7 +47,7 @@ async fn grow_to(store: &Opened, count: i64, seconds: &mut i64) {
 
 /// The rest of it, if any, is given back, without a key of its own.
 fn capture_one(reservation: ReservationKey) -> Action {
-    Action::Capture { reservation, amount: Some(amount(1)), is_final: true }
+    Action::Capture { reservation: reservation.into(), amount: Some(amount(1)), is_final: true }
 }
 
 async fn last_seq(store: &Opened, seconds: i64) -> i64 {

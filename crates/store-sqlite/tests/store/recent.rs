@@ -77,9 +77,9 @@ async fn a_changed_reservation_is_cached_as_it_was_changed() {
     let begin = [money(reserve(first, 30), "b"), money(reserve(second, 20), "c")];
     accept(&store, [&[money(deposit(1, 100), "a")], &begin[..]].concat(), 0).await;
     let ttl = Ttl::from_seconds(600).unwrap();
-    accept(&store, vec![Command::Extend { reservation: first, ttl }.into()], 10).await;
+    accept(&store, vec![Command::Extend { reservation: first.into(), ttl }.into()], 10).await;
     assert!(store.at(61).recall_account(user(1)).unwrap().has_due, "the other one is due");
-    let part = Action::Capture { reservation: first, amount: Some(amount(5)), is_final: false };
+    let part = Action::Capture { reservation: first.into(), amount: Some(amount(5)), is_final: false };
     accept(&store, vec![money(part, "d")], 20).await;
     assert_eq!(balance(&store, 1, 20).await, Some((50, 45)));
     accept(&store, vec![money(capture(first), "e"), money(capture(second), "f")], 30).await;

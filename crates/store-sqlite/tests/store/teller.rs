@@ -98,7 +98,7 @@ pub(crate) fn reserve(reservation: ReservationKey, minor_units: i64) -> Action {
 }
 
 pub(crate) fn capture(reservation: ReservationKey) -> Action {
-    Action::Capture { reservation, amount: None, is_final: true }
+    Action::Capture { reservation: reservation.into(), amount: None, is_final: true }
 }
 
 /// Has all of it accepted.

@@ -63,7 +63,7 @@ async fn what_was_committed_and_not_answered_is_reported_as_done() {
     teller.deposit(2, 100).await;
     teller.pass(-20);
 
-    let extend = || Command::Extend { reservation: order(1, 9, 1), ttl: seconds(90) };
+    let extend = || Command::Extend { reservation: order(1, 9, 1).into(), ttl: seconds(90) };
     for (action, left) in [(transfer_of(1, 2, 5), (85, 10)), (capture_of(order(1, 9, 1), None), (85, 0))] {
         gate.lose_next_answer();
         let money = Command::Money(teller.fresh(action));
