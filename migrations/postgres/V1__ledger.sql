@@ -9,8 +9,8 @@
 -- One CHECK per table: they are the second line behind the rules, and each is prepared again for every statement.
 -- Times are UTC with microseconds. Amounts are integers of minor units.
 
--- What this ledger is: one row, written when the ledger is made. Only `had_keys` changes, once: a ledger that had an API
--- key is never open again to callers without one, even if its keys are lost.
+-- What this ledger is: one row, written when the ledger is made. Only `had_keys` changes, once: a ledger that had a key
+-- is never open again to callers without one, even if its keys are lost.
 CREATE TABLE ledger (
     only_row          boolean  NOT NULL CONSTRAINT ledger_pkey PRIMARY KEY CONSTRAINT ledger_is_one CHECK (only_row),
     id                text     COLLATE "C" NOT NULL,

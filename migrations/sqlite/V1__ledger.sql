@@ -7,8 +7,8 @@
 -- A random B-tree leaf that a command dirties is a page to log and to check-point, and that is what a write costs.
 -- So every index says below what it is for, and the indexes of history leave out what a short scan finds as well.
 
--- What this ledger is: one row, written when the ledger is made. Only `had_keys` changes, once: a ledger that had an API
--- key is never open again to callers without one, even if its keys are lost.
+-- What this ledger is: one row, written when the ledger is made. Only `had_keys` changes, once: a ledger that had a key
+-- is never open again to callers without one, even if its keys are lost.
 CREATE TABLE ledger (
     only_row          INTEGER PRIMARY KEY CHECK (only_row = 1),
     id                TEXT    NOT NULL,

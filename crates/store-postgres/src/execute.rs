@@ -94,7 +94,7 @@ impl PostgresStore {
             let users = read.users().iter().copied().collect();
             let result = read.read(lease.client(), users, moment).await;
             lease.used(result)?;
-            Ok(dry_run(read.rows(), submissions, moment))
+            Ok(dry_run(read.rows(moment), submissions, moment))
         };
         self.repeated_in_time(once).await
     }

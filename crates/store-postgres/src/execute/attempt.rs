@@ -155,7 +155,7 @@ impl Attempt<'_> {
                     moment = moment.closed_until(closed_until);
                 }
             }
-            let decided = decide_batch(read.rows(), self.submissions, moment);
+            let decided = decide_batch(read.rows(moment), self.submissions, moment);
             wanted = read.unproven(self.submissions, &decided.replies, &decided.changes);
             if wanted.is_none() {
                 return Ok((decided, moment));

@@ -7,8 +7,9 @@
 use std::collections::{HashMap, HashSet};
 
 use balance_domain::{
-    Account, Changes, Command, LoadedService, Moment, Needs, RecordedOperation, Reservation, ReservationKey,
-    ReservationState, Rows, ServiceId, ServiceStatus, Submission, Timestamp, UserId, ports::Reply,
+    Account, Changes, Command, EXPIRIES_MAX, LoadedService, Moment, Needs, RecordedOperation, Reservation,
+    ReservationKey, ReservationState, Rows, ServiceId, ServiceStatus, Submission, Timestamp, UserId,
+    ports::Reply,
 };
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::Row;
@@ -112,8 +113,8 @@ impl ReadSet {
         }
     }
 
-    /// The rows to decide on.
-    pub(super) fn rows(&self) -> Rows {
+    /// The rows to decide on, with no more due reservations than may expire in one transaction.
+    pub(super) fn rows(&self, moment: Moment) -> Rows {
         let mut rows = match &self.snapshot {
             Some(snapshot) => snapshot.rows(),
             None => Rows {
@@ -127,7 +128,26 @@ impl ReadSet {
                 rows.reservations.extend(cached.account.active());
             }
         }
+        if rows.reservations.len() > EXPIRIES_MAX {
+            self.postpone(&mut rows, moment);
+        }
         rows
+    }
+
+    /// Leaves due reservations beyond [`EXPIRIES_MAX`] out, those of each account with the latest deadlines, and names
+    /// their accounts as ones with a backlog. What a command names stays.
+    fn postpone(&self, rows: &mut Rows, moment: Moment) {
+        let is_due = |reservation: &&Reservation| reservation.is_due(moment.now());
+        let mut due: Vec<Reservation> = rows.reservations.iter().filter(is_due).copied().collect();
+        if due.len() <= EXPIRIES_MAX {
+            return;
+        }
+        due.sort_unstable_by_key(|due| (due.key.user_id.bucket(), due.key.user_id, due.expires_at, due.key));
+        let postponed: HashSet<ReservationKey> = due[EXPIRIES_MAX..].iter().map(|due| due.key).collect();
+        let named: HashSet<ReservationKey> = self.needs.reservations.iter().copied().collect();
+        rows.reservations.retain(|one| !postponed.contains(&one.key) || named.contains(&one.key));
+        let users: HashSet<UserId> = postponed.iter().map(|key| key.user_id).collect();
+        rows.backlog = users.into_iter().collect();
     }
 
     /// Whether anything was decided on cached rows.

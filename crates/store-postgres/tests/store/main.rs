@@ -1,6 +1,7 @@
 //! What only this store promises, on a real PostgreSQL: failures, instances, migrations.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod backlog;
 mod cached;
 mod claims;
 mod contention;

@@ -1,6 +1,10 @@
 //! Opening: the folder, the lock, the schema.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, symlink},
+    path::Path,
+};
 
 use balance_domain::ports::{BalanceRepo, RepoError};
 use balance_store_sqlite::{SqliteOptions, SqliteStore};
@@ -35,23 +39,27 @@ fn a_file_that_is_open_is_not_opened_again_under_any_name() {
     let first = open(&path);
     symlink(&path, &alias).unwrap();
     fs::hard_link(&path, &hard_link).unwrap();
-    let locks = posix_locks();
+    let locks = posix_locks(folder.path());
     for name in [&path, &alias, &hard_link] {
         assert!(refusal(name).contains("is in use by another process"), "{}", refusal(name));
         assert!(SqliteStore::migrate(name).is_err());
     }
-    assert_eq!(posix_locks(), locks, "a refusal takes no lock of the first away");
+    assert_eq!(posix_locks(folder.path()), locks, "a refusal takes no lock of the first away");
     drop(first);
     assert!(refusal(&path).contains("more than one name"), "its log would not be found under the other");
     fs::remove_file(&hard_link).unwrap();
     drop(open(&path));
 }
 
-/// The byte ranges that this process has locked, of all of its files.
-fn posix_locks() -> usize {
-    let id = std::process::id().to_string();
+/// How many byte ranges are locked of the files of this folder.
+fn posix_locks(folder: &Path) -> usize {
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().metadata().unwrap().ino());
+    let ours: Vec<String> = files.map(|inode| format!(":{inode}")).collect();
     let locks = fs::read_to_string("/proc/locks").unwrap();
-    let is_ours = |line: &&str| line.contains("POSIX") && line.split_whitespace().any(|word| word == id);
+    let is_ours = |line: &&str| {
+        line.contains("POSIX")
+            && line.split_whitespace().any(|word| ours.iter().any(|one| word.ends_with(one)))
+    };
     locks.lines().filter(is_ours).count()
 }
 
