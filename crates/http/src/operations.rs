@@ -68,7 +68,6 @@ const REPORT: Needs = Needs::Scope(Scope::Report);
 const SERVICES_WRITE: Needs = Needs::Scope(Scope::ServicesWrite);
 
 operations! {
-    GetLedger: GET "/api/v1/ledger", "getLedger", Ledger, Needs::AnyKey, [];
     AddServices: POST "/api/v1/services", "addServices", Services, SERVICES_WRITE,
         [ServiceExists, ServiceNameTaken];
     ListServices: GET "/api/v1/services", "listServices", Services, BALANCE_READ, [];
@@ -132,4 +131,5 @@ operations! {
         [IdempotencyKeyReused, SameAccount, AccountNotFound, AccountClosed, ServiceNotFound, ServiceRetired,
          ReservationNotFound, ReservationSuperseded, ReservationExists, ReservationCaptured, ReservationReleased, ReservationExpired,
          NothingToRefund, CaptureExceedsReserved, RefundExceedsCaptured, InsufficientFunds, BalanceLimitExceeded];
+    GetLedger: GET "/api/v1/ledger", "getLedger", Ledger, Needs::AnyKey, [];
 }
